@@ -1,0 +1,57 @@
+#include "appliance/base/killpoint.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const killpoint_names[] = {
+	"journal.created",      /* file made and preallocated, its key not yet in the keyring */
+	"journal.keyed",        /* its key durable, no frame yet */
+	"journal.rolled",       /* the worker moved to the next file, the closed one waits for the sealer */
+	"seal.keyed",           /* keys of the new segments durable, no page yet */
+	"seal.written",         /* segments written and renamed, catalog not yet told */
+	"seal.committed",       /* catalog committed, journal's key still there */
+	"seal.key-destroyed",   /* journal's key destroyed, its file still there */
+	"seal.unlinked",        /* journal's file gone */
+	"commit.submitted",     /* a frame handed to the kernel */
+	"commit.durable",       /* a frame durable, nobody told */
+	"register.logged",      /* change in the change log, not yet in LMDB */
+	"purge.intended",       /* durable intent */
+	"purge.closed",         /* day closed to ingest, its journals sealed */
+	"purge.audited",        /* audit entry written */
+	"purge.keys-destroyed", /* keyring without the day's keys */
+	"purge.unlinked",       /* files gone */
+	"purge.forgotten",      /* catalog rows gone, certificate not yet written */
+	NULL,
+};
+
+static pthread_once_t kill_once = PTHREAD_ONCE_INIT;
+static char kill_name[64];
+static atomic_int kill_left;
+
+static void kill_read(void)
+{
+	const char *wish = getenv("GANTRY_KILL");
+	const char *colon;
+	size_t size;
+
+	if (wish == NULL)
+		return;
+	colon = strchr(wish, ':');
+	size = colon != NULL ? (size_t)(colon - wish) : strlen(wish);
+	if (size >= sizeof(kill_name))
+		return;
+	memcpy(kill_name, wish, size);
+	atomic_store(&kill_left, colon != NULL ? atoi(colon + 1) : 1);
+}
+
+void killpoint(const char *name)
+{
+	pthread_once(&kill_once, kill_read);
+	if (kill_name[0] == '\0' || strcmp(name, kill_name) != 0)
+		return;
+	if (atomic_fetch_sub(&kill_left, 1) == 1)
+		raise(SIGKILL);
+}
