@@ -1,0 +1,89 @@
+/*
+ * The keyring: master key (a file outside the data directory, 0600) → key-encrypting key → keyring file with every key
+ * under which Gantry stores anything. Two checksummed copies on separate paths, generation numbers, newest valid wins
+ * (a copy that is older or damaged is rewritten at open, and said so).
+ *
+ * Losing a key is losing what it sealed: that is how a journal dies after sealing, and how a day is purged. So every
+ * change is durable in both copies before the call returns, and a destruction re-wraps the ring under a fresh KEK,
+ * overwrites the old file in place and discards it before it is unlinked.
+ *
+ * Any control thread may call (a mutex inside); never a worker. Calls may take tens of ms (fsync).
+ */
+#ifndef GANTRY_STORAGE_KEYRING_H
+#define GANTRY_STORAGE_KEYRING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/base/err.h"
+
+#define KEY_SIZE 32
+#define KEY_DAY_NONE INT32_MIN
+
+struct io;
+struct keyring;
+
+/* Stable numbers. What `id` and `day` mean is the kind's business. */
+enum key_kind {
+	KEY_JOURNAL = 1,       /* id: journal file id; no day */
+	KEY_SEGMENT = 2,       /* id: segment id; day: its capture day */
+	KEY_REGISTER = 3,      /* id: 0; the change log, LMDB values, lists, feeds' keys */
+	KEY_AUDIT_MONTH = 4,   /* id: year * 12 + month − 1 */
+	KEY_AUDIT_SIGNING = 5, /* id: 0; Ed25519 seed */
+	KEY_CACHE = 6,         /* id: 0; serialised Hyperscan databases and other caches */
+	KEY_IDENTITY = 7,      /* id: 0; keyed hashes of public ids and identities */
+};
+
+struct key_id {
+	uint64_t id;
+	int32_t day; /* KEY_DAY_NONE when the kind has none */
+	enum key_kind kind;
+};
+
+struct keyring_options {
+	const char *master_path; /* 32 bytes as 64 hex digits and a newline */
+	const char *copy_a_path; /* created together with its directory's entry when `create` */
+	const char *copy_b_path;
+	bool create; /* neither copy exists and the data directory is empty: make a ring (and the master key if absent) */
+};
+
+/*
+ * -ENOENT no ring and not `create`; -EKEYREJECTED the master key does not open it; -EBADMSG both copies are damaged;
+ * -EPERM the master key file is readable by others. ret untouched, err says what to do.
+ */
+int keyring_open(const struct keyring_options *options, struct io *io, struct err *err, struct keyring **ret_keyring);
+struct keyring *keyring_free(struct keyring *keyring); /* wipes; returns NULL */
+
+/* -ENOENT when there is no such key (never made, or destroyed). */
+int keyring_get(struct keyring *keyring, struct key_id id, uint8_t ret_key[KEY_SIZE]);
+
+struct key_change {
+	struct key_id id;
+	bool destroy; /* else make, from random bytes; making one that exists is -EEXIST */
+};
+/*
+ * All changes at once or none, durable in both copies on return. When a change destroys, the KEK is replaced and the
+ * former file content overwritten and discarded. -EIO when a copy could not be written: the ring in memory and (at
+ * least) one copy are unchanged, the call may be repeated.
+ */
+int keyring_change(struct keyring *keyring, const struct key_change *changes, size_t count);
+
+/* Destroys every KEY_SEGMENT of the day and leaves the mark «destroyed»; idempotent. */
+int keyring_destroy_day(struct keyring *keyring, int32_t day);
+bool keyring_day_destroyed(struct keyring *keyring, int32_t day);
+
+struct keyring_info {
+	uint64_t generation;
+	size_t key_count;
+	size_t file_size;
+	bool copy_mended; /* one copy was missing, older or damaged at open and has been rewritten */
+};
+void keyring_info(struct keyring *keyring, struct keyring_info *ret_info);
+
+/* Calls each for every key of a kind; the callback may not call the keyring. */
+int keyring_each(struct keyring *keyring, enum key_kind kind, int (*each)(void *context, struct key_id id), void *context);
+
+/* Escrow, master rotation: the next issue; the file format has room (see docs/disk-format.md). */
+
+#endif
