@@ -1,0 +1,337 @@
+#include "appliance/config.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const poll_choices[] = {"adaptive", "busy", NULL};
+static const char *const level_choices[] = {"error", "warning", "info", "debug", NULL};
+
+#define TEXT(section, name, field, initial, text)                                                                      \
+	{                                                                                                              \
+		section, name, SETTING_TEXT, "", initial, 0, CONFIG_TEXT_SIZE - 1, NULL,                               \
+			offsetof(struct config, field), text                                                           \
+	}
+#define INTEGER(section, name, field, unit, initial, minimum, maximum, text)                                           \
+	{                                                                                                              \
+		section, name, SETTING_INTEGER, unit, initial, minimum, maximum, NULL, offsetof(struct config, field), \
+			text                                                                                           \
+	}
+#define OCTAL(section, name, field, initial, maximum, text)                                                            \
+	{                                                                                                              \
+		section, name, SETTING_OCTAL, "octal", initial, 0, maximum, NULL, offsetof(struct config, field), text \
+	}
+#define SWITCH(section, name, field, initial, text)                                                                    \
+	{                                                                                                              \
+		section, name, SETTING_SWITCH, "", initial, 0, 1, NULL, offsetof(struct config, field), text           \
+	}
+#define CHOICE(section, name, field, initial, choices, text)                                                           \
+	{                                                                                                              \
+		section, name, SETTING_CHOICE, "", initial, 0, 0, choices, offsetof(struct config, field), text        \
+	}
+
+const struct setting config_settings[] = {
+	TEXT("appliance", "node", node, "gantry", "Name of this appliance in hello, status, welcome and audit log."),
+	TEXT("appliance", "data_directory", data_directory, "gantry/data",
+	     "Where reads, catalog, register and audit log live. Made when it is missing."),
+	TEXT("appliance", "master_key", master_key, "gantry/master.key",
+	     "File with the master key (64 hex digits, mode 0600), outside data_directory. Made together with a new "
+	     "data directory, never for an old one."),
+	TEXT("appliance", "keyring_copy", keyring_copy, "",
+	     "Directory of the keyring's second copy, best on another disk. Empty: inside data_directory."),
+	TEXT("appliance", "run_directory", run_directory, "gantry/run", "Sockets and the process id."),
+	CHOICE("appliance", "log_level", log_level, "info", level_choices, "Least important line that is logged."),
+	INTEGER("appliance", "workers", workers, "cores", "1", 1, 16,
+		"Worker cores; each owns one receive queue, one journal and the feeds whose id falls to it."),
+	INTEGER("appliance", "control_core", control_core, "CPU", "-1", -1, 1023,
+		"CPU of the control threads; -1 leaves them to the scheduler."),
+	INTEGER("appliance", "first_worker_core", first_worker_core, "CPU", "-1", -1, 1023,
+		"CPU of worker 0, the others follow; -1 leaves them to the scheduler."),
+
+	TEXT("port", "port", port, "vhost",
+	     "Profile of the port: vhost, af_packet, ring, pcap, null, pci, or any DPDK device string."),
+	TEXT("port", "device", port_device, "",
+	     "What the profile needs: socket path (vhost; empty: run_directory/port.sock), interface (af_packet), file "
+	     "(pcap), PCI address (pci)."),
+	TEXT("port", "ipv4", ipv4, "10.77.0.1", "Own IPv4 address, answered for ARP and ping. Empty: none."),
+	TEXT("port", "ipv6", ipv6, "fd77::1",
+	     "Own IPv6 address, answered for neighbour solicitation and ping. Empty: none."),
+	TEXT("port", "mac", mac, "", "Own MAC address where the device lets it be set. Empty: the device's."),
+	INTEGER("port", "udp_port", udp_port, "", "4717", 1, 65535, "UDP port of the feed protocol."),
+	INTEGER("port", "buffers", buffers, "packets", "16384", 1024, 1048575,
+		"Packet buffers of 2 KiB a queue; must fit in eal.memory."),
+	CHOICE("port", "poll", poll, "adaptive", poll_choices,
+	       "adaptive: an idle worker sleeps, up to 1 ms; busy: it never does."),
+
+	SWITCH("eal", "hugepages", hugepages, "no", "Use hugepages when enough are free."),
+	INTEGER("eal", "memory", memory_mib, "MiB", "256", 64, 65536, "Memory for packet buffers and rings."),
+	TEXT("eal", "extra", eal_extra, "", "Further EAL arguments, separated by blanks."),
+
+	INTEGER("storage", "journal_file", journal_file_mib, "MiB", "256", 4, 4096, "Size of one journal file."),
+	INTEGER("storage", "journal_slab", journal_slab_kib, "KiB", "1024", 64, 8192,
+		"Most that one group commit writes."),
+	INTEGER("storage", "journal_slabs", journal_slabs, "", "6", 3, 32,
+		"Slabs of a worker: one open, the others in flight."),
+	INTEGER("storage", "journal_roll", journal_roll_s, "s", "300", 1, 86400,
+		"A journal that has reads is closed, and sealed, when it is older."),
+	INTEGER("storage", "commit", commit_us, "µs", "1000", 50, 100000,
+		"Oldest that a read may become before its group is written."),
+	INTEGER("storage", "memtable", memtable_mib, "MiB", "0", 0, 1048576,
+		"Memory for reads that are journalled and not yet sealed; 0 takes a quarter of the machine's."),
+	INTEGER("storage", "reserve", reserve_mib, "MiB", "256", 16, 1048576,
+		"Disk space kept free beside what sealing and one purge need; below it nothing is accepted."),
+	INTEGER("storage", "catalog_map", catalog_map_mib, "MiB", "16384", 64, 4194304,
+		"Address space of the catalog and of the register (sparse)."),
+
+	INTEGER("reads", "retention", retention_days, "days", "365", 1, 366,
+		"A read captured longer ago is refused. NASPLE 9.5.1: deleted on day 366."),
+	INTEGER("reads", "future", future_s, "s", "600", 1, 86400,
+		"A read captured later than now plus this is refused."),
+	INTEGER("reads", "lane_window", lane_window, "reads", "65536", 4096, 1048576,
+		"Reads of one lane that may be under way; a power of two."),
+
+	INTEGER("lists", "mass_entries", mass_entries_min, "entries", "50000", 0, 100000000,
+		"Exact lists at least so long go to the hash table instead of Hyperscan."),
+
+	TEXT("management", "socket", socket, "", "Path of the management socket. Empty: run_directory/gantry.sock."),
+	TEXT("management", "group", socket_group, "", "Group that may use the socket. Empty: the daemon's."),
+	OCTAL("management", "mode", socket_mode, "0660", 0777, "Mode of the socket."),
+	INTEGER("management", "clients", clients_max, "", "64", 1, 1024, "Clients at once."),
+	INTEGER("management", "threads", search_threads, "", "3", 1, 64, "Requests answered at once."),
+	INTEGER("management", "search_time", search_ms_max, "ms", "60000", 100, 3600000,
+		"Longest that one search may run; then it answers with what it has and says so."),
+	{NULL, NULL, SETTING_TEXT, NULL, NULL, 0, 0, NULL, 0, NULL},
+};
+
+static int setting_store(struct config *config, const struct setting *setting, const char *value, struct err *err)
+{
+	char *field = (char *)config + setting->offset;
+	int64_t number = 0;
+	char *end;
+
+	switch (setting->type) {
+	case SETTING_TEXT:
+		if ((int64_t)strlen(value) > setting->maximum)
+			return err_set(err, -EINVAL, "%s.%s: longer than %" PRId64 " bytes", setting->section,
+				       setting->name, setting->maximum);
+		(void)snprintf(field, CONFIG_TEXT_SIZE, "%s", value);
+		return 0;
+	case SETTING_INTEGER:
+	case SETTING_OCTAL:
+		errno = 0;
+		number = strtoll(value, &end, setting->type == SETTING_OCTAL ? 8 : 10);
+		if (*value == '\0' || *end != '\0' || errno != 0 || number < setting->minimum ||
+		    number > setting->maximum)
+			return err_set(err, -EINVAL,
+				       setting->type == SETTING_OCTAL
+					       ? "%s.%s: wants an octal number from %" PRIo64 " to %" PRIo64
+					       : "%s.%s: wants a whole number from %" PRId64 " to %" PRId64,
+				       setting->section, setting->name, setting->minimum, setting->maximum);
+		memcpy(field, &number, sizeof(number));
+		return 0;
+	case SETTING_SWITCH:
+		if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
+			return err_set(err, -EINVAL, "%s.%s: wants yes or no", setting->section, setting->name);
+		*(bool *)field = value[0] == 'y';
+		return 0;
+	case SETTING_CHOICE:
+		for (; setting->choices[number] != NULL; number++) {
+			if (strcmp(value, setting->choices[number]) == 0) {
+				memcpy(field, &number, sizeof(number));
+				return 0;
+			}
+		}
+		return err_set(err, -EINVAL, "%s.%s: not one of its choices; see gantryd --help", setting->section,
+			       setting->name);
+	}
+	return -EINVAL;
+}
+
+static const struct setting *setting_find(const char *section, const char *name)
+{
+	for (const struct setting *setting = config_settings; setting->section != NULL; setting++)
+		if (strcmp(setting->section, section) == 0 && strcmp(setting->name, name) == 0)
+			return setting;
+	return NULL;
+}
+
+void config_init(struct config *config)
+{
+	memset(config, 0, sizeof(*config));
+	for (const struct setting *setting = config_settings; setting->section != NULL; setting++)
+		(void)setting_store(config, setting, setting->initial, NULL);
+}
+
+struct reading {
+	struct config *config;
+	const char *path;
+	struct err *err;
+	int result;
+};
+
+static int reading_value(void *context, const char *section, const char *name, const char *value)
+{
+	struct reading *reading = context;
+	const struct setting *setting = setting_find(section, name);
+
+	if (reading->result < 0)
+		return 1;
+	if (setting == NULL)
+		reading->result =
+			err_set(reading->err, -EINVAL, "[%s] has no setting '%s'; see gantryd --help", section, name);
+	else
+		reading->result = setting_store(reading->config, setting, value, reading->err);
+	return reading->result == 0;
+}
+
+int config_read(struct config *config, const char *path, struct err *err)
+{
+	struct reading reading = {.config = config, .path = path, .err = err};
+	int line = ini_parse(path, reading_value, &reading);
+
+	if (line < 0)
+		return err_set(err, -EINVAL, "%s: cannot be read: %s", path, strerror(errno));
+	if (reading.result < 0)
+		return err_prefix(err, reading.result, "%s: line %d", path, line);
+	if (line > 0)
+		return err_set(err, -EINVAL, "%s: line %d is neither [section], name = value nor a comment", path,
+			       line);
+	return 0;
+}
+
+int config_set(struct config *config, const char *assignment, struct err *err)
+{
+	char copy[2 * CONFIG_TEXT_SIZE];
+	const struct setting *setting;
+	char *dot;
+	char *equal;
+
+	if (strlen(assignment) >= sizeof(copy))
+		return err_set(err, -EINVAL, "--set: too long");
+	strcpy(copy, assignment);
+	equal = strchr(copy, '=');
+	dot = strchr(copy, '.');
+	if (equal == NULL || dot == NULL || dot > equal)
+		return err_set(err, -EINVAL, "--set wants section.name=value, for example --set storage.commit=500");
+	*equal = '\0';
+	*dot = '\0';
+	setting = setting_find(copy, dot + 1);
+	if (setting == NULL)
+		return err_set(err, -EINVAL, "--set: there is no setting %s.%s; see gantryd --help", copy, dot + 1);
+	return setting_store(config, setting, equal + 1, err);
+}
+
+static int absolute(char path[CONFIG_TEXT_SIZE], const char *name, struct err *err)
+{
+	char cwd[PATH_MAX];
+	char whole[PATH_MAX + CONFIG_TEXT_SIZE];
+
+	if (path[0] == '/' || path[0] == '\0')
+		return 0;
+	if (getcwd(cwd, sizeof(cwd)) == NULL)
+		return err_set(err, -errno, "working directory: %s", strerror(errno));
+	(void)snprintf(whole, sizeof(whole), "%s/%s", cwd, path);
+	if (strlen(whole) >= CONFIG_TEXT_SIZE)
+		return err_set(err, -ENAMETOOLONG, "%s: longer than %d bytes from the root; choose a shorter path",
+			       name, CONFIG_TEXT_SIZE - 1);
+	strcpy(path, whole);
+	return 0;
+}
+
+/* `path` when it is set, else "<run_directory>/<name>". Unix sockets end at 107 bytes. */
+static int in_run_directory(const struct config *config, char path[CONFIG_TEXT_SIZE], const char *name, struct err *err)
+{
+	size_t used = strlen(config->run_directory);
+
+	if (path[0] == '\0') {
+		if (used + 1 + strlen(name) >= CONFIG_TEXT_SIZE)
+			return err_set(err, -ENAMETOOLONG, "appliance.run_directory: too long");
+		memcpy(path, config->run_directory, used);
+		path[used] = '/';
+		strcpy(path + used + 1, name);
+	}
+	if (strlen(path) > 107)
+		return err_set(err, -ENAMETOOLONG,
+			       "%s: a socket's path has at most 107 bytes; choose another run_directory", path);
+	return 0;
+}
+
+int config_finish(struct config *config, struct err *err)
+{
+	size_t data_size;
+	int result;
+
+	if ((result = absolute(config->data_directory, "appliance.data_directory", err)) < 0 ||
+	    (result = absolute(config->master_key, "appliance.master_key", err)) < 0 ||
+	    (result = absolute(config->keyring_copy, "appliance.keyring_copy", err)) < 0 ||
+	    (result = absolute(config->run_directory, "appliance.run_directory", err)) < 0 ||
+	    (result = absolute(config->socket, "management.socket", err)) < 0)
+		return result;
+	if ((result = in_run_directory(config, config->socket, "gantry.sock", err)) < 0)
+		return result;
+	if (strcmp(config->port, "vhost") == 0) {
+		result = absolute(config->port_device, "port.device", err);
+		if (result == 0)
+			result = in_run_directory(config, config->port_device, "port.sock", err);
+		if (result < 0)
+			return result;
+	}
+	data_size = strlen(config->data_directory);
+	if (strncmp(config->master_key, config->data_directory, data_size) == 0 && config->master_key[data_size] == '/')
+		return err_set(
+			err, -EINVAL,
+			"appliance.master_key lies inside data_directory: who takes the disk would have the key; put "
+			"it elsewhere");
+	if ((config->lane_window & (config->lane_window - 1)) != 0)
+		return err_set(err, -EINVAL, "reads.lane_window: wants a power of two");
+	if (config->journal_slab_kib * 4 > config->journal_file_mib * 1024)
+		return err_set(err, -EINVAL,
+			       "storage.journal_file must hold at least four slabs (storage.journal_slab)");
+	if (config->ipv4[0] == '\0' && config->ipv6[0] == '\0')
+		return err_set(err, -EINVAL, "port.ipv4 and port.ipv6 are both empty: nobody could send here");
+	return 0;
+}
+
+void config_help(FILE *to)
+{
+	const char *section = "";
+
+	for (const struct setting *setting = config_settings; setting->section != NULL; setting++) {
+		if (strcmp(section, setting->section) != 0)
+			(void)fprintf(to, "\n[%s]\n", setting->section);
+		section = setting->section;
+		(void)fprintf(to, "%s = %s", setting->name, setting->initial);
+		if (setting->type == SETTING_INTEGER)
+			(void)fprintf(to, "   ; %s%s%" PRId64 " to %" PRId64, setting->unit, *setting->unit ? ", " : "",
+				      setting->minimum, setting->maximum);
+		if (setting->type == SETTING_CHOICE)
+			for (const char *const *choice = setting->choices; *choice != NULL; choice++)
+				(void)fprintf(to, "%s%s", choice == setting->choices ? "   ; " : " | ", *choice);
+		if (setting->type == SETTING_SWITCH)
+			(void)fprintf(to, "   ; yes | no");
+		(void)fprintf(to, "\n    %s\n", setting->text);
+	}
+}
+
+void config_markdown(FILE *to)
+{
+	(void)fprintf(to, "| setting | default | unit, bounds | what it does |\n|---|---|---|---|\n");
+	for (const struct setting *setting = config_settings; setting->section != NULL; setting++) {
+		(void)fprintf(to, "| `%s.%s` | %s%s%s | ", setting->section, setting->name,
+			      *setting->initial ? "`" : "", *setting->initial ? setting->initial : "empty",
+			      *setting->initial ? "`" : "");
+		if (setting->type == SETTING_INTEGER)
+			(void)fprintf(to, "%s%s%" PRId64 "–%" PRId64, setting->unit, *setting->unit ? ", " : "",
+				      setting->minimum, setting->maximum);
+		else if (setting->type == SETTING_CHOICE)
+			for (const char *const *choice = setting->choices; *choice != NULL; choice++)
+				(void)fprintf(to, "%s%s", choice == setting->choices ? "" : ", ", *choice);
+		else
+			(void)fprintf(to, "%s", setting->type == SETTING_SWITCH ? "yes, no" : setting->unit);
+		(void)fprintf(to, " | %s |\n", setting->text);
+	}
+}
