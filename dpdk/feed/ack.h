@@ -4,6 +4,7 @@
 #ifndef GANTRY_FEED_ACK_H
 #define GANTRY_FEED_ACK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "appliance/base/read.h"

@@ -47,4 +47,8 @@ void noise_split(const struct noise *noise, uint8_t ret_forth[NOISE_KEY_SIZE], u
 /* Noise's nonce for AESGCM: four zero bytes, then the number big-endian. Also that of the transport datagrams. */
 void noise_nonce(uint64_t number, uint8_t ret_nonce[12]);
 
+/* "GANTRY feed", the version byte and the feed id: what both sides of a feed must agree on beforehand. */
+#define NOISE_PROLOGUE_SIZE 16
+void noise_prologue(uint32_t feed, uint8_t ret_prologue[NOISE_PROLOGUE_SIZE]);
+
 #endif

@@ -14,7 +14,7 @@
  *
  *	bits 0..7	worker that owns the feed	feed_session_worker(id)
  *	bits 8..23	feed's slot in its worker's table	feed_session_slot(id)
- *	bits 24..31	generation, random, different from every live session of the peer
+ *	bits 24..31	generation, 1..255, random, different from every live session of the peer
  *
  * so that the owner is one array access away; feed_peer_open then compares the whole id. A slot given to another feed
  * needs no care: the old sessions' keys are gone and their datagrams end as unknown session or bad tag.
@@ -45,7 +45,7 @@ static inline uint16_t feed_session_slot(uint32_t session)
 	return (uint16_t)(session >> 8);
 }
 
-/* Token bucket: `tokens` are in ns of `cost`. */
+/* Token bucket, its tokens told as the time in which they grew. */
 struct feed_bucket {
 	int64_t at_ns;
 	int64_t tokens_ns;

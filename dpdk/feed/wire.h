@@ -29,6 +29,10 @@
 #define FEED_HELLO_SIZE 136   /* header 8, ephemeral key 32, payload 80, tag 16 */
 #define FEED_WELCOME_SIZE 136 /* never longer than the HELLO that asked for it */
 
+/* Bounds of what may be told, so that no sum of two of them overflows. */
+#define FEED_SEQUENCE_MAX (UINT64_MAX >> 1)
+#define FEED_TIME_US_MAX INT64_C(253402300799999999) /* 9999-12-31T23:59:59.999999Z; clocks and captures, from 0 */
+
 #define FEED_RECORD_SIZE 48
 #define FEED_RECORDS_MAX 28 /* in one DATA */
 #define FEED_DATA_HEADER_SIZE 16
