@@ -64,7 +64,9 @@ unsigned feed_link_timer(struct feed_link *link, int64_t now_ns)
 	if (link->state == FEED_LINK_OPEN) {
 		if (!link->hello_under_way && rehello_due(link, now_ns))
 			hello_put_under_way(link, now_ns);
-		if (now_ns >= link->heartbeat_at_ns && feed_session_seals(current_of(link), now_ns))
+		if (now_ns >= link->heartbeat_at_ns && !feed_session_seals(current_of(link), now_ns))
+			link->heartbeat_at_ns = now_ns + FEED_HEARTBEAT_NS; /* spent: a HELLO is under way */
+		if (now_ns >= link->heartbeat_at_ns)
 			due |= FEED_LINK_DUE_HEARTBEAT;
 	}
 	if (link->hello_under_way && now_ns >= link->hello_at_ns)
@@ -72,7 +74,6 @@ unsigned feed_link_timer(struct feed_link *link, int64_t now_ns)
 	return due;
 }
 
-/* A spent session's heartbeat is never due; a caller that slept by it alone would spin, so it does not count then. */
 int64_t feed_link_next_ns(const struct feed_link *link)
 {
 	int64_t next = INT64_MAX;
@@ -81,8 +82,7 @@ int64_t feed_link_next_ns(const struct feed_link *link)
 		return next;
 	if (link->hello_under_way)
 		next = link->hello_at_ns;
-	if (link->state == FEED_LINK_OPEN && link->heartbeat_at_ns < next &&
-	    (!link->hello_under_way || feed_session_seals(&link->sessions[link->current], link->heartbeat_at_ns)))
+	if (link->state == FEED_LINK_OPEN && link->heartbeat_at_ns < next)
 		next = link->heartbeat_at_ns;
 	return next;
 }

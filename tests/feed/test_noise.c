@@ -10,8 +10,8 @@
 #include "tests/check.h"
 
 /*
- * The vector "Noise_NNpsk0_25519_AESGCM_SHA256" of cacophony's set (Haskell implementation by John Galt; the set is
- * kept as vectors/cacophony.txt there and as tests/vectors/cacophony.txt in mcginty/snow): exactly our suite.
+ * The vector "Noise_NNpsk0_25519_AESGCM_SHA256" of the set published with cacophony, the Haskell implementation (there
+ * vectors/cacophony.txt; in mcginty/snow tests/vectors/cacophony.txt): exactly our suite.
  */
 static const char vector_prologue[] = "4a6f686e2047616c74";
 static const char vector_psk[] = "54686973206973206d7920417573747269616e20706572737065637469766521";
