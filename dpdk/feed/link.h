@@ -6,6 +6,7 @@
  *
  *	idle --start--> hello-sent --WELCOME--> open --silence, packets or age--> open, with a HELLO under way
  *
+ * A session speaks of one spool epoch, its HELLO's: a sender whose epoch changes calls feed_link_start again.
  * While a HELLO is under way in state open the old session keeps working; the new one takes over on its WELCOME, and
  *the first datagram sealed in it (timer asks for a heartbeat at once) makes it current at the appliance. The old one
  *still opens ACKs for FEED_OVERLAP_NS.

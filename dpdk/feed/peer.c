@@ -174,6 +174,7 @@ enum feed_outcome feed_peer_hello(struct feed_peer *peer, const uint8_t *datagra
 		return FEED_DROP_HELLO_RATE;
 	memcpy(peer->offering.hello, datagram, FEED_HELLO_SIZE);
 	peer->offering.clock_us = hello.clock_us;
+	peer->offering.epoch = hello.epoch;
 	peer->offering_now = true;
 	*ret_hello = hello;
 	return FEED_HELLO_FRESH;
@@ -333,28 +334,31 @@ static bool next_psk_used(const struct feed_peer *peer)
 	return memcmp(mark, peer->offers[peer->current].psk_mark, sizeof(mark)) == 0;
 }
 
+/* The body of what was authentic; true when it keeps the format and its session's epoch. */
+static bool body_decode(const struct feed_peek *peek, const uint8_t *body, size_t size, uint32_t epoch,
+			struct feed_opened *opened)
+{
+	if (peek->type == FEED_TYPE_DATA)
+		return feed_data_decode(body, size, &opened->data) == 0 && opened->data.epoch == epoch;
+	return feed_heartbeat_decode(body, size, &opened->heartbeat) == 0 && opened->heartbeat.epoch == epoch;
+}
+
 enum feed_outcome feed_peer_open(struct feed_peer *peer, const struct feed_peek *peek, const uint8_t *datagram,
 				 size_t size, int64_t now_ns, uint8_t *body, struct feed_opened *ret_opened)
 {
-	size_t body_size = size - FEED_HEADER_SIZE - FEED_TAG_SIZE;
-	bool began = false;
+	struct feed_opened opened = {.number = peek->number, .session = peek->id, .lane = peek->lane};
 	enum feed_outcome outcome;
+	unsigned index;
 
 	assert(peek->type == FEED_TYPE_DATA || peek->type == FEED_TYPE_HEARTBEAT);
-	outcome = open_any(peer, peek, datagram, size, now_ns, body, &began);
+	outcome = open_any(peer, peek, datagram, size, now_ns, body, &opened.session_began);
 	if (outcome != FEED_SEALED)
 		return outcome;
-	if (peek->type == FEED_TYPE_DATA) {
-		if (feed_data_decode(body, body_size, &ret_opened->data) != 0)
-			return FEED_DROP_MALFORMED;
-	} else if (feed_heartbeat_decode(body, body_size, &ret_opened->heartbeat) != 0) {
+	index = peer->sessions[peer->current].id == peek->id ? peer->current : peer->current ^ 1;
+	if (!body_decode(peek, body, size - FEED_HEADER_SIZE - FEED_TAG_SIZE, peer->offers[index].epoch, &opened))
 		return FEED_DROP_MALFORMED;
-	}
-	ret_opened->number = peek->number;
-	ret_opened->session = peek->id;
-	ret_opened->lane = peek->lane;
-	ret_opened->session_began = began;
-	ret_opened->next_psk_used = began && next_psk_used(peer);
+	opened.next_psk_used = opened.session_began && next_psk_used(peer);
+	*ret_opened = opened;
 	return peek->type == FEED_TYPE_DATA ? FEED_OPENED_DATA : FEED_OPENED_HEARTBEAT;
 }
 

@@ -57,6 +57,7 @@ struct feed_offer {
 	uint8_t welcome[FEED_WELCOME_SIZE];
 	uint8_t psk_mark[16]; /* digest of the pre-shared key it was made with */
 	int64_t clock_us;     /* sender's, from the HELLO */
+	uint32_t epoch;       /* of the HELLO: the only one that its session may speak of */
 };
 
 struct feed_pending {

@@ -749,6 +749,25 @@ static void authentic_nonsense_is_malformed(void)
 	works(&e);
 }
 
+/* An epoch lives in its session: a sender that starts a new spool says HELLO. */
+static void another_epoch_needs_another_session(void)
+{
+	struct read read = {.capture_us = 1, .camera = 1, .text = "AB12"};
+	uint8_t records[FEED_RECORD_SIZE];
+	struct feed_data data = {.records = records, .first = 1, .epoch = 4, .count = 1};
+	struct feed_heartbeat heartbeat = {.lanes = {{.sent = {1, 1}}, {.sent = {1, 1}}}, .epoch = 2};
+	struct feed_opened opened;
+	struct datagram d;
+
+	connect(&e);
+	feed_record_encode(&read, records);
+	CHECK_INT(FEED_SEALED, feed_link_seal_data(&e.link, FEED_LANE_LIVE, &data, e.now, d.bytes, &d.size));
+	CHECK_INT(FEED_DROP_MALFORMED, peer_take(&e, d, &opened));
+	CHECK_INT(FEED_SEALED, feed_link_seal_heartbeat(&e.link, &heartbeat, e.now, d.bytes, &d.size));
+	CHECK_INT(FEED_DROP_MALFORMED, peer_take(&e, d, &opened));
+	works(&e);
+}
+
 static void decrypting_in_place_works(void)
 {
 	struct feed_opened opened;
@@ -963,6 +982,7 @@ int main(int argc, char **argv)
 		{"forged HELLOs get silence", forged_hellos_get_silence},
 		{"HELLOs are limited per feed", hellos_are_limited_per_feed},
 		{"authentic nonsense is malformed", authentic_nonsense_is_malformed},
+		{"another epoch needs another session", another_epoch_needs_another_session},
 		{"decrypting in place works", decrypting_in_place_works},
 		{"session ids differ while they live", session_ids_differ_while_they_live},
 		{"chaos never confuses and heals", chaos_never_confuses_and_heals},
