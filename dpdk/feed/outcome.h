@@ -29,7 +29,7 @@
 	X(DROP_TOO_OLD, "drop_too_old", "packet number below the replay window")                                       \
 	X(DROP_REKEY, "drop_rekey", "session past its packet or age limit: a new HELLO is due")                        \
 	X(DROP_HELLO_RATE, "drop_hello_rate", "more HELLOs than this feed may send")                                   \
-	X(DROP_MALFORMED, "drop_malformed", "authentic, but its body breaks the format")                               \
+	X(DROP_MALFORMED, "drop_malformed", "authentic, but its body breaks the format or names another epoch")        \
 	X(DROP_UNEXPECTED, "drop_unexpected", "right type, wrong state: nothing was asked for")
 
 enum feed_outcome {
