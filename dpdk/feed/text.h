@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* An empty text is valid. Control characters are U+0000 (as text), U+0001..U+001F and U+007F..U+009F. */
+/* `size` is a multiple of 8. An empty text is valid. Control characters are U+0000 (as text), U+0001..U+001F and
+ * U+007F..U+009F. */
 bool feed_text_valid(const uint8_t *text, size_t size);
 
 /*
