@@ -326,6 +326,92 @@ static void acks_that_contradict_themselves_are_refused(void)
 	CHECK_INT(0, feed_ack_decode(bytes, size, FEED_LANE_LIVE, &got));
 }
 
+/* Single values just outside, encoded by hand over a good body. */
+struct spoiled {
+	const char *what;
+	size_t body; /* index in bodies[] */
+	size_t at;
+	size_t size;
+	uint64_t value;
+	bool refused;
+};
+
+static const struct spoiled spoiled[] = {
+	{"HELLO of epoch 0", 0, 0, 4, 0, true},
+	{"HELLO with reserved bytes", 0, 4, 4, 1, true},
+	{"HELLO before 1970", 0, 8, 8, UINT64_MAX, true},
+	{"HELLO after year 9999", 0, 8, 8, FEED_TIME_US_MAX + 1, true},
+	{"HELLO at the end of year 9999", 0, 8, 8, FEED_TIME_US_MAX, false},
+	{"HELLO of next sequence 0", 0, 16, 8, 0, true},
+	{"HELLO of lowest sequence 0", 0, 24, 8, 0, true},
+	{"HELLO of lowest above next", 0, 24, 8, UINT64_MAX, true},
+	{"HELLO of next beyond the last", 0, 32, 8, FEED_SEQUENCE_MAX + 1, true},
+	{"HELLO of next at the last", 0, 32, 8, FEED_SEQUENCE_MAX, false},
+	{"HELLO of a name behind its padding", 0, 48, 8, 0x41000000, true},
+	{"WELCOME of session 0", 1, 0, 4, 0, true},
+	{"WELCOME with reserved bytes", 1, 4, 4, 1, true},
+	{"WELCOME before 1970", 1, 8, 8, UINT64_MAX, true},
+	{"WELCOME that knows by half", 1, 48, 1, 2, true},
+	{"WELCOME with a reserved byte", 1, 49, 1, 1, true},
+	{"WELCOME of no records", 1, 50, 2, 0, true},
+	{"WELCOME of 29 records", 1, 50, 2, 29, true},
+	{"WELCOME of 28 records", 1, 50, 2, 28, false},
+	{"WELCOME of a cumulative sequence beyond the last", 1, 56, 8, FEED_SEQUENCE_MAX + 1, true},
+	{"HEARTBEAT of epoch 0", 2, 0, 4, 0, true},
+	{"HEARTBEAT with a reserved bit", 2, 4, 4, 2, true},
+	{"HEARTBEAT before 1970", 2, 8, 8, UINT64_MAX, true},
+	{"HEARTBEAT far off its source", 2, 16, 8, FEED_TIME_US_MAX + 1, true},
+	{"HEARTBEAT far off the other way", 2, 16, 8, (uint64_t)-FEED_TIME_US_MAX - 1, true},
+	{"HEARTBEAT of an endless backlog", 2, 56, 8, FEED_SEQUENCE_MAX + 1, true},
+	{"HEARTBEAT of an endless age", 2, 96, 8, FEED_TIME_US_MAX + 1, true},
+	{"HEARTBEAT of lowest above next", 2, 80, 8, UINT64_MAX, true},
+	{"DATA of epoch 0", 3, 0, 4, 0, true},
+	{"DATA of no record", 3, 4, 2, 0, true},
+	{"DATA of 29 records", 3, 4, 2, 29, true},
+	{"DATA with reserved bytes", 3, 6, 2, 1, true},
+	{"DATA from sequence 0", 3, 8, 8, 0, true},
+	{"DATA that runs over the last sequence", 3, 8, 8, FEED_SEQUENCE_MAX, true},
+	{"DATA beyond the last sequence", 3, 8, 8, UINT64_MAX, true},
+	{"ACK of epoch 0", 4, 0, 4, 0, true},
+	{"ACK of 17 ranges", 4, 4, 1, 17, true},
+	{"ACK of 9 notices", 4, 5, 1, 9, true},
+	{"ACK with reserved bytes", 4, 6, 2, 1, true},
+	{"ACK with other reserved bytes", 4, 20, 4, 1, true},
+};
+
+static void values_just_outside_are_refused(void)
+{
+	struct prng prng = {check_seed() + 6};
+
+	for (size_t i = 0; i < sizeof(spoiled) / sizeof(spoiled[0]); i++) {
+		const struct body *body = &bodies[spoiled[i].body];
+		uint8_t bytes[FEED_BODY_SIZE_MAX];
+		union decoded decoded;
+		size_t size = body->random(&prng, bytes);
+
+		for (size_t j = 0; j < spoiled[i].size; j++)
+			bytes[spoiled[i].at + j] = (uint8_t)(spoiled[i].value >> (8 * j));
+		if ((body->decode(bytes, size, &decoded) != 0) != spoiled[i].refused)
+			check_note("%s", spoiled[i].what);
+		CHECK_INT(spoiled[i].refused, body->decode(bytes, size, &decoded) != 0);
+	}
+}
+
+/* A lane that the appliance does not know cannot have a cumulative sequence. */
+static void an_unknown_lane_has_no_history(void)
+{
+	struct feed_welcome welcome = {.session = 1,
+				       .lanes = {{.cumulative = 9, .records_max = 1}, {.records_max = 1}}};
+	uint8_t bytes[FEED_WELCOME_PAYLOAD_SIZE];
+	struct feed_welcome got;
+
+	feed_welcome_encode(&welcome, bytes);
+	CHECK_INT(FEED_DROP_MALFORMED, feed_welcome_decode(bytes, &got));
+	welcome.lanes[0].known = true;
+	feed_welcome_encode(&welcome, bytes);
+	CHECK_INT(0, feed_welcome_decode(bytes, &got));
+}
+
 static size_t size_least(unsigned type)
 {
 	static const size_t sizes[] = {0, 136, 136, 96, 80, 136};
@@ -455,6 +541,8 @@ int main(int argc, char **argv)
 		{"mutated bodies are refused or exact", mutated_bodies_are_refused_or_exact},
 		{"the longest ACK and DATA fit", the_longest_ack_and_data_fit},
 		{"ACKs that contradict themselves are refused", acks_that_contradict_themselves_are_refused},
+		{"values just outside are refused", values_just_outside_are_refused},
+		{"an unknown lane has no history", an_unknown_lane_has_no_history},
 		{"every header ends in the right outcome", every_header_ends_in_the_right_outcome},
 		{"headers survive the round trip", headers_survive_the_round_trip},
 		{"notices keep the newest and join", notices_keep_the_newest_and_join},
