@@ -216,6 +216,32 @@ static void a_restarted_appliance_is_found(void)
 	works(&e);
 }
 
+/* Its facts hold whenever it comes; its credit does not. */
+static void an_overtaken_ack_is_not_the_newest(void)
+{
+	struct datagram acks[3];
+	struct feed_event event;
+	struct feed_opened opened;
+
+	feed_connect(&e);
+	for (size_t i = 0; i < 3; i++)
+		acks[i] = ack_send(&e);
+	CHECK_INT(FEED_OPENED_ACK, link_take(&e, acks[1], &event));
+	CHECK(event.newest);
+	CHECK_INT(FEED_OPENED_ACK, link_take(&e, acks[0], &event));
+	CHECK(!event.newest);
+	CHECK_INT(41, event.ack.durable.cumulative);
+	/* After a rekey the WELCOME was newer than any ACK of the old session; the new one counts from 0 again. */
+	e.link.sessions[e.link.current].next = FEED_PACKETS_REKEY;
+	CHECK_INT(FEED_LINK_DUE_HELLO, feed_link_timer(&e.link, e.now));
+	handshake(&e);
+	CHECK_INT(FEED_OPENED_ACK, link_take(&e, acks[2], &event));
+	CHECK(!event.newest);
+	CHECK_INT(FEED_OPENED_DATA, peer_take(&e, data_send(&e), &opened));
+	CHECK_INT(FEED_OPENED_ACK, link_take(&e, ack_send(&e), &event));
+	CHECK(event.newest);
+}
+
 /* An answer within a second, even to every third heartbeat only, is no silence. */
 static void answered_heartbeats_keep_the_session(void)
 {
@@ -395,6 +421,7 @@ int main(int argc, char **argv)
 		{"the other direction is reflected", the_other_direction_is_reflected},
 		{"replayed packets are counted as such", replayed_packets_are_counted_as_such},
 		{"a restarted appliance is found", a_restarted_appliance_is_found},
+		{"an overtaken ACK is not the newest", an_overtaken_ack_is_not_the_newest},
 		{"answered heartbeats keep the session", answered_heartbeats_keep_the_session},
 		{"rekeying loses nothing on its way", rekeying_loses_nothing_on_its_way},
 		{"packet limit holds on both sides", packet_limit_holds_on_both_sides},
