@@ -70,8 +70,8 @@ int64_t feed_link_next_ns(const struct feed_link *link);
 
 /*
  * Builds the HELLO to send now, FEED_HELLO_SIZE bytes: the one under way again, or after FEED_HELLO_REPEATS_MAX times
- * (or when none is) a fresh one that carries `hello`. Doubles the wait for the next. FEED_SEALED; FEED_DROP_UNEXPECTED
- * when idle.
+ * (or at first) a fresh one that carries `hello`. Doubles the wait for the next. FEED_SEALED; FEED_DROP_UNEXPECTED
+ * when no HELLO is under way.
  */
 enum feed_outcome feed_link_hello(struct feed_link *link, const struct feed_hello *hello, int64_t now_ns,
 				  uint8_t ret_datagram[FEED_HELLO_SIZE]);
