@@ -19,12 +19,11 @@ struct eal_settings {
 	const char *name;      /* of this instance, [A-Za-z0-9._-]: EAL's file prefix, telemetry socket's directory */
 	unsigned memory_mib;   /* all that pools and rings may take: it never grows */
 	bool hugepages;        /* take them when enough are free; otherwise go on without (eal_hugepages says which) */
-	bool pci;              /* let EAL look at the PCI bus; only devices in pci_devices are touched */
 	bool verbose;          /* EAL's own log at info instead of warnings */
 	int control_core;      /* CPU of the control thread, or EAL_CORE_ANY */
 	unsigned worker_count; /* 0..EAL_WORKERS_MAX */
 	int worker_cores[EAL_WORKERS_MAX];        /* CPU each worker is pinned to, or EAL_CORE_ANY */
-	const char *pci_devices[EAL_DEVICES_MAX]; /* PCI addresses bound to vfio-pci, NULL-terminated when fewer */
+	const char *pci_devices[EAL_DEVICES_MAX]; /* addresses bound to vfio-pci; none named: PCI is left alone */
 	const char *extra;                        /* further EAL arguments, split at blanks; NULL none */
 };
 

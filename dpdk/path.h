@@ -29,7 +29,7 @@ struct path {
 	uint16_t vlan_tpid[PATH_VLANS_MAX];     /* 0x8100 or 0x88a8 */
 	uint8_t own_address[PATH_ADDRESS_SIZE]; /* IPv4 in the first 4 bytes, the rest zero; network order */
 	uint8_t peer_address[PATH_ADDRESS_SIZE];
-	uint16_t zero;
+	uint16_t zero[3];
 	uint64_t hash; /* of version, addresses and ports: equal for one flow. Unkeyed: no defence against a liar */
 };
 static_assert(sizeof(struct path) == 72, "a path has no hidden padding: it is compared and stored as bytes");
