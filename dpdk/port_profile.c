@@ -241,13 +241,18 @@ static int other_text(const struct port_settings *settings, char *name, char *ar
 
 static int kind_text(const struct port_settings *s, enum port_kind kind, char *out)
 {
+	char mac_argument[32] = "";
+
+	if (memcmp(s->mac, (const uint8_t[PORT_MAC_SIZE]){0}, PORT_MAC_SIZE) != 0)
+		(void)snprintf(mac_argument, sizeof(mac_argument), ",mac=%02x:%02x:%02x:%02x:%02x:%02x", s->mac[0],
+			       s->mac[1], s->mac[2], s->mac[3], s->mac[4], s->mac[5]);
 	switch (kind) {
 	case PORT_VHOST:
 		return snprintf(out, PORT_DEVICE_TEXT_SIZE, "iface=%s,queues=%u", s->where, s->queue_count);
 	case PORT_VIRTIO:
 		/* More than one queue pair is switched on through the control queue. */
-		return snprintf(out, PORT_DEVICE_TEXT_SIZE, "path=%s,queues=%u,queue_size=%u%s", s->where,
-				s->queue_count, s->descriptor_count, s->queue_count > 1 ? ",cq=1" : "");
+		return snprintf(out, PORT_DEVICE_TEXT_SIZE, "path=%s,queues=%u,queue_size=%u%s%s", s->where,
+				s->queue_count, s->descriptor_count, s->queue_count > 1 ? ",cq=1" : "", mac_argument);
 	case PORT_AF_PACKET:
 		/* 16 MiB of ring, because this device loses without a word; frames of 2 KiB, because the mbuf's
 		 * data room must not be below the kernel's frame. */
