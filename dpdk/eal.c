@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -233,6 +234,8 @@ static void add_all(struct arguments *arguments, const struct eal_settings *sett
 	for (unsigned i = 0; i < EAL_DEVICES_MAX && settings->pci_devices[i] != NULL; i++)
 		add(arguments, "--allow=%s", settings->pci_devices[i]);
 	add(arguments, "--log-level=%s", settings->verbose ? "info" : "warning");
+	/* Otherwise each start says that an older telemetry protocol is not spoken. */
+	add(arguments, "--log-level=lib.telemetry:error");
 	if (settings->extra != NULL)
 		add_extra(arguments, settings->extra);
 }
@@ -274,6 +277,8 @@ int eal_start(const struct eal_settings *settings, struct err *err)
 		return err_set(err, -E2BIG, "too many EAL arguments: at most %d", ARGUMENTS_MAX);
 	}
 	tried = true;
+	/* DPDK's virtio-user writes to its peer's socket without MSG_NOSIGNAL: a peer that died would end us. */
+	(void)signal(SIGPIPE, SIG_IGN);
 	/* EAL permutes the array it is given; ours must still free what it made. It keeps pointers into argv[0] only
 	 * for its usage text, which ends the process. */
 	memcpy(values, arguments.values, sizeof(values));

@@ -33,7 +33,8 @@ void eal_settings_init(struct eal_settings *settings, const char *name);
 /*
  * 0; -EALREADY when EAL was started (or tried) before in this process; -EINVAL for settings that contradict themselves
  * (nothing was started); else what EAL said. EAL can not be tried twice: after any other failure end the process.
- * The caller's own CPU affinity is as control_core says afterwards; threads made later inherit it.
+ * From then on SIGPIPE is ignored in this process. The caller's own CPU affinity is as control_core says afterwards;
+ * threads made later inherit it.
  */
 int eal_start(const struct eal_settings *settings, struct err *err);
 

@@ -49,7 +49,8 @@ struct port;
 /*
  * Makes the device, its pools and queues, and starts it. 0, or what failed, with err saying what to do; then nothing is
  * left behind. A stale vhost socket is removed; one that another process serves is refused with -EADDRINUSE.
- * -ENOENT from `virtio`: the appliance's socket is not there (yet).
+ * -ENOENT or -ECONNREFUSED from `virtio`: the appliance does not serve its socket (yet), or not any more. A virtio port
+ * whose link went down does not come back: close it and open it anew.
  */
 int port_open(const struct port_settings *settings, struct port **ret_port, struct err *err);
 

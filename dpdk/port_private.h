@@ -20,7 +20,8 @@ struct port_profile {
 	bool wants_where;
 	bool udp_checksum_partial; /* senders may leave it unfinished: a wrong one proves nothing */
 	bool loses_silently;
-	bool offloads; /* ask the device for checksum checks */
+	bool holds_buffers; /* as many as it has descriptors, until it is asked to send again */
+	bool offloads;      /* ask the device for checksum checks */
 };
 
 struct ring_link;

@@ -13,6 +13,7 @@
 #include "dpdk/port_private.h"
 
 #define BUFFERS_MIN 255
+#define BUFFERS_SPARE 512 /* a worker's cache and its batches */
 #define BUFFERS_DEFAULT 16383
 #define TX_BUFFERS_DEFAULT 4095
 #define DESCRIPTORS_DEFAULT 1024
@@ -26,6 +27,7 @@ static const struct port_profile profiles[] = {
 	 .driver = "net_virtio_user",
 	 .kind = PORT_VIRTIO,
 	 .wants_where = true,
+	 .holds_buffers = true,
 	 .udp_checksum_partial = true},
 	{.name = "af_packet",
 	 .driver = "net_af_packet",
@@ -33,16 +35,21 @@ static const struct port_profile profiles[] = {
 	 .wants_where = true,
 	 .udp_checksum_partial = true,
 	 .loses_silently = true},
-	{.name = "pci", .driver = "", .kind = PORT_PCI, .wants_where = true, .offloads = true},
+	{.name = "pci", .driver = "", .kind = PORT_PCI, .wants_where = true, .holds_buffers = true, .offloads = true},
 	{.name = "ring", .driver = "net_ring", .kind = PORT_RING, .wants_where = true},
 	{.name = "pcap", .driver = "net_pcap", .kind = PORT_PCAP, .wants_where = true},
 	{.name = "null", .driver = "net_null", .kind = PORT_NULL},
 };
 
-static const struct port_profile other = {.name = "device", .driver = "", .kind = PORT_OTHER, .offloads = true};
+static const struct port_profile other = {
+	.name = "device", .driver = "", .kind = PORT_OTHER, .holds_buffers = true, .offloads = true};
 /* The same kernel sits behind these when they are named by hand. */
-static const struct port_profile other_kernel = {
-	.name = "device", .driver = "", .kind = PORT_OTHER, .udp_checksum_partial = true, .loses_silently = true};
+static const struct port_profile other_kernel = {.name = "device",
+						 .driver = "",
+						 .kind = PORT_OTHER,
+						 .udp_checksum_partial = true,
+						 .loses_silently = true,
+						 .holds_buffers = true};
 
 const struct port_profile *port_profile_find(const char *name)
 {
@@ -101,6 +108,13 @@ int port_settings_check(const struct port_settings *settings, struct err *err)
 	    (settings->descriptor_count & (settings->descriptor_count - 1)) != 0)
 		return err_set(err, -EINVAL, "port %s: %u descriptors: a power of two from 64 to 32768",
 			       settings->profile, settings->descriptor_count);
+	/* A device that keeps every buffer of a pool for itself would leave none to send with, for ever. */
+	if (profile->holds_buffers && (settings->buffer_count < settings->descriptor_count + BUFFERS_SPARE ||
+				       settings->tx_buffer_count < settings->descriptor_count + BUFFERS_SPARE))
+		return err_set(err, -EINVAL,
+			       "port %s: %u and %u buffers for %u descriptors: at least %d more than those",
+			       settings->profile, settings->buffer_count, settings->tx_buffer_count,
+			       settings->descriptor_count, BUFFERS_SPARE);
 	if (settings->mtu < MTU_MIN || settings->mtu > MTU_MAX)
 		return err_set(err, -EINVAL, "port %s: MTU %u: %d to %d", settings->profile, settings->mtu, MTU_MIN,
 			       MTU_MAX);
@@ -173,6 +187,10 @@ static int virtio_check(const struct port_settings *settings, struct err *err)
 			       settings->where, strerror(errno));
 	if (!S_ISSOCK(found.st_mode) && !S_ISCHR(found.st_mode))
 		return err_set(err, -EINVAL, "port virtio: %s is no socket", settings->where);
+	/* DPDK would say so in six lines. The appliance bears a peer that connects and goes. */
+	if (S_ISSOCK(found.st_mode) && !socket_served(settings->where))
+		return err_set(err, -ECONNREFUSED, "port virtio: nobody listens on %s; start the appliance on it first",
+			       settings->where);
 	return 0;
 }
 

@@ -45,7 +45,7 @@ static int link_new(struct ring_link *link, const struct port_settings *settings
 	link->queue_count = settings->queue_count;
 	for (unsigned end = 0; end < 2; end++)
 		for (unsigned i = 0; i < settings->queue_count; i++) {
-			(void)snprintf(name, sizeof(name), "gl%s_%u_%u", link->name, end, i);
+			(void)snprintf(name, sizeof(name), "gl%u_%u_%u", (unsigned)(link - links), end, i);
 			link->rings[end][i] = rte_ring_create(name, settings->descriptor_count, SOCKET_ID_ANY,
 							      RING_F_SP_ENQ | RING_F_SC_DEQ);
 			if (link->rings[end][i] == NULL) {

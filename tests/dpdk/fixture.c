@@ -15,6 +15,7 @@
 
 static bool started;
 static char instance[32];
+static char runtime[300];
 
 void fixture_eal(void)
 {
@@ -23,7 +24,10 @@ void fixture_eal(void)
 
 	if (started)
 		return;
-	(void)setenv("RUNTIME_DIRECTORY", check_directory(), 1);
+	/* A child process takes its parent's directory: who is killed can not clear up. */
+	if (getenv("GANTRY_TEST_RUNTIME") == NULL)
+		(void)setenv("GANTRY_TEST_RUNTIME", check_directory(), 1);
+	(void)setenv("RUNTIME_DIRECTORY", getenv("GANTRY_TEST_RUNTIME"), 1);
 	(void)snprintf(instance, sizeof(instance), "test-%d", (int)getpid());
 	eal_settings_init(&settings, instance);
 	settings.memory_mib = 128;
@@ -32,7 +36,13 @@ void fixture_eal(void)
 		(void)fprintf(stderr, "%s\n", err.text);
 		abort();
 	}
+	(void)snprintf(runtime, sizeof(runtime), "%s/dpdk/%s", getenv("RUNTIME_DIRECTORY"), instance);
 	started = true;
+}
+
+const char *fixture_runtime(void)
+{
+	return runtime;
 }
 
 void fixture_eal_stop(void)
@@ -45,7 +55,7 @@ void fixture_settings(struct port_settings *settings, const char *profile, const
 {
 	port_settings_init(settings, profile, where);
 	settings->buffer_count = FIXTURE_BUFFERS;
-	settings->tx_buffer_count = 1023;
+	settings->tx_buffer_count = FIXTURE_BUFFERS;
 	memcpy(settings->mac, wire_us_mac, sizeof(wire_us_mac));
 }
 

@@ -12,6 +12,8 @@
 /* Starts EAL with 128 MiB at the first call; every later one does nothing. Ends the program when it can not. */
 void fixture_eal(void);
 void fixture_eal_stop(void);
+/* Where EAL's telemetry socket lies. */
+const char *fixture_runtime(void);
 
 /* Small pools, and our MAC of tests/dpdk/wire.h. */
 void fixture_settings(struct port_settings *settings, const char *profile, const char *where);

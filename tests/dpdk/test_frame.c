@@ -255,15 +255,15 @@ static void a_full_device_gives_frames_up(void)
 
 static void an_empty_pool_is_counted(void)
 {
-	struct bench bench = bench_open(2048);
+	struct bench bench = bench_open(4096);
 	struct path path;
 	unsigned built = 0;
 
 	CHECK_INT(0, path_make(wire_us_mac, WIRE_US4_TEXT, WIRE_US_PORT, wire_peer_mac, WIRE_PEER4_TEXT, WIRE_PEER_PORT,
 			       &path, NULL));
-	while (built < 2000 && reply_send(bench.us.queue, &path, "pool", 4) == 0)
+	while (built < 4000 && reply_send(bench.us.queue, &path, "pool", 4) == 0)
 		built++;
-	CHECK_INT(1023, built);
+	CHECK_INT(FIXTURE_BUFFERS, built);
 	CHECK_INT(1, fixture_counters(bench.us.queue).tx_no_buffer);
 	answer_announce(bench.us.queue);
 	CHECK_INT(3, fixture_counters(bench.us.queue).tx_no_buffer);
