@@ -320,7 +320,7 @@ static void a_killed_server_is_found_again(void)
 	socket_choose();
 	child = child_start("--server", socket_path, "");
 	CHECK_INT(0, client_connect(&client));
-	for (unsigned turn = 1; turn <= 3; turn++) {
+	for (unsigned turn = 1; turn <= 2; turn++) {
 		for (until = clock_mono_ns() + PATIENCE_NS; client.first < 2000 * turn && clock_mono_ns() < until;) {
 			client_send(&client, UINT32_MAX - WINDOW);
 			CHECK(client_take(&client));
