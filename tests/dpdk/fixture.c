@@ -1,5 +1,6 @@
 #include "tests/dpdk/fixture.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,17 @@ static bool started;
 static char instance[32];
 static char runtime[300];
 
+int fixture_core(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		abort();
+	for (int core = 0;; core++)
+		if (CPU_ISSET(core, &set))
+			return core;
+}
+
 void fixture_eal(void)
 {
 	struct eal_settings settings;
@@ -32,6 +44,7 @@ void fixture_eal(void)
 	eal_settings_init(&settings, instance);
 	settings.memory_mib = 128;
 	settings.worker_count = 2;
+	settings.worker_cores[1] = fixture_core();
 	if (eal_start(&settings, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.text);
 		abort();
