@@ -103,6 +103,8 @@ void fixture_put(const struct port *port, const void *bytes, size_t size)
 
 	CHECK(frame != NULL);
 	memcpy(rte_pktmbuf_append(frame, (uint16_t)size), bytes, size);
+	frame->ol_flags |=
+		RTE_MBUF_F_RX_RSS_HASH; /* what a device may say of a frame must not go out with its answer */
 	CHECK_INT(1, rte_eth_tx_burst(port->id, 0, &frame, 1));
 }
 
@@ -116,6 +118,7 @@ size_t fixture_take(const struct port *port, void *bytes, size_t room)
 	size = frame->pkt_len;
 	CHECK(size <= room);
 	CHECK_INT(frame->data_len, size);
+	CHECK_INT(0, frame->ol_flags);
 	memcpy(bytes, rte_pktmbuf_mtod(frame, void *), size);
 	rte_pktmbuf_free(frame);
 	return size;
