@@ -9,8 +9,10 @@
 
 static void make_key(uint8_t key[READ_TEXT_SIZE], uint32_t number)
 {
-	memset(key, 0, READ_TEXT_SIZE);
-	(void)snprintf((char *)key, READ_TEXT_SIZE, "K%u", number);
+	char text[READ_TEXT_SIZE] = {0};
+
+	(void)snprintf(text, sizeof(text), "K%u", number);
+	memcpy(key, text, sizeof(text));
 }
 
 static void find_all(const struct keytable *table, uint32_t count)
