@@ -27,8 +27,8 @@ struct read;
 
 /* Zero in any field is its default. */
 struct matchset_options {
-	uint32_t mass_entries_min; /* exact entries from which on a list goes to the mass table; 50,000 */
-	uint32_t literals_max;     /* when all ordinary lists together exceed it, they go there too; 200,000 */
+	uint32_t mass_entries_min; /* exact entries from which on a list goes to the mass table; 10,000 */
+	uint32_t literals_max;     /* when all ordinary lists together exceed it, they go there too; 50,000 */
 	uint32_t patterns_max;     /* distinct patterns of all lists; 30,000. More is refused */
 };
 
