@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <hs.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,14 +64,22 @@ static int expressions_init(struct expressions *expressions, const struct hsdb_p
 	return 0;
 }
 
+/* Out of memory, Hyperscan 5.4 says so only in words, and blames expression 0. */
+static bool is_nomem(const hs_compile_error_t *error, hs_error_t code)
+{
+	return code == HS_NOMEM || (error != NULL && strstr(error->message, "allocate memory") != NULL);
+}
+
 /* Hyperscan's text tells of expressions, not of VRMs: ours have no names, classes or escapes that it could quote. */
 static int compile_error(const hs_compile_error_t *error, hs_error_t code, uint32_t count, struct err *err,
 			 uint32_t *ret_bad)
 {
-	int status = code == HS_NOMEM ? -ENOMEM : code == HS_ARCH_ERROR ? -ENOTSUP : -EINVAL;
-
-	*ret_bad = error != NULL && error->expression >= 0 ? (uint32_t)error->expression : count;
-	return err_set(err, status, "Hyperscan: %s", error != NULL ? error->message : "no reason given");
+	if (is_nomem(error, code))
+		return err_set(err, -ENOMEM, "no memory to compile %u patterns", count);
+	if (error != NULL && error->expression >= 0)
+		*ret_bad = (uint32_t)error->expression;
+	return err_set(err, code == HS_ARCH_ERROR ? -ENOTSUP : -EINVAL, "Hyperscan: %s",
+		       error != NULL ? error->message : "no reason given");
 }
 
 int hsdb_compile(const struct hsdb_pattern *patterns, uint32_t count, struct err *err, uint32_t *ret_bad,
