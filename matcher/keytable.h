@@ -1,5 +1,5 @@
 /*
- * An immutable set of 16-byte keys, each known by its index: open addressing over XXH3, half full at most. Made and
+ * An immutable set of 16-byte keys, each known by its index: buckets by XXH3, half full at most. Made and
  * freed on a control thread, searched by any number of threads.
  */
 #ifndef GANTRY_MATCHER_KEYTABLE_H
@@ -20,7 +20,7 @@ int keytable_new(const uint8_t (*keys)[READ_TEXT_SIZE], uint32_t count, struct k
 struct keytable *keytable_free(struct keytable *table);
 
 /*
- * The index of each of up to KEYTABLE_BURST keys, KEYTABLE_NONE where it is not in the table. All slots are asked for
+ * The index of each of up to KEYTABLE_BURST keys, KEYTABLE_NONE where it is not in the table. All buckets are fetched
  * before the first is looked at, so that a burst waits for memory about once.
  */
 void keytable_find(const struct keytable *table, const uint8_t (*keys)[READ_TEXT_SIZE], size_t count,

@@ -12,8 +12,8 @@
 #include "matcher/match_tier.h"
 #include "matcher/matchset_inside.h"
 
-#define MASS_ENTRIES_MIN_DEFAULT 10000u
-#define LITERALS_MAX_DEFAULT 50000u
+#define MASS_ENTRIES_MIN_DEFAULT 1000u
+#define LITERALS_MAX_DEFAULT 10000u
 #define PATTERNS_MAX_DEFAULT 30000u
 
 static uint32_t or_default(uint32_t value, uint32_t otherwise)

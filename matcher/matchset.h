@@ -6,7 +6,7 @@
  * has passed a quiescent point. Workers only call match_burst, each with its own scratch.
  *
  *	list entries ─▶ exact, from ordinary lists ─▶ Hyperscan literals  \nKEY\n
- *			exact, from large lists	   ─▶ mass table	  XXH3, open addressing
+ *			exact, from large lists	   ─▶ mass table	  XXH3
  *			with ? or *		   ─▶ Hyperscan patterns  \nAB[A-Z0-9]C[A-Z0-9]*\n
  *			tolerant		   ─▶ tolerant table	  as mass, over folded keys
  *
@@ -27,8 +27,8 @@ struct read;
 
 /* Zero in any field is its default. */
 struct matchset_options {
-	uint32_t mass_entries_min; /* exact entries from which on a list goes to the mass table; 10,000 */
-	uint32_t literals_max;     /* when all ordinary lists together exceed it, they go there too; 50,000 */
+	uint32_t mass_entries_min; /* exact entries from which on a list goes to the mass table; 1,000 */
+	uint32_t literals_max;     /* when all ordinary lists together exceed it, they go there too; 10,000 */
 	uint32_t patterns_max;     /* distinct patterns of all lists; 30,000. More is refused */
 };
 

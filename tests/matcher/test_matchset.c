@@ -347,7 +347,7 @@ static void agrees_with_the_plain_model(void)
 	struct prng prng = {check_seed()};
 	size_t kinds[4] = {0};
 
-	for (int turn = 0; turn < 60; turn++) {
+	for (int turn = 0; turn < 40; turn++) {
 		struct matchset_options options = {.mass_entries_min = prng_chance(&prng, 500) ? 8 : 0,
 						   .literals_max = prng_chance(&prng, 200) ? 10 : 0};
 		struct model model = {.count = 1 + prng_below(&prng, 4)};
@@ -486,7 +486,7 @@ static void any_burst_size_works(void)
 static void a_large_list_hits_alike_in_either_tier(void)
 {
 	enum { ENTRIES = 5000 };
-	struct matchset_options options[2] = {{0}, {.mass_entries_min = 1}};
+	struct matchset_options options[2] = {{.mass_entries_min = ENTRIES + 1}, {.mass_entries_min = ENTRIES}};
 	char *text = malloc(ENTRIES * 16), *at = stpcpy(text, "vrm\n");
 	struct list_info info = {.id = 5, .version = 1, .name = "large"};
 	struct list *list;

@@ -18,9 +18,11 @@
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
 
 static int allowed = -1; /* allocations until the one that fails; -1: none does */
 static bool failed;
@@ -46,6 +48,11 @@ void *__wrap_calloc(size_t count, size_t size)
 void *__wrap_realloc(void *old, size_t size)
 {
 	return fails_now() ? NULL : __real_realloc(old, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+	return fails_now() ? NULL : __real_aligned_alloc(alignment, size);
 }
 
 static const char list_text[] = "vrm,tolerant,as-received\nAB12CDE,,\nAB1?CDE,,\nAB34CDE,1,\nXY-1,,1\n";
