@@ -1,0 +1,49 @@
+/*
+ * VRM keys (R3): what is matched and searched in place of the text a camera sent.
+ *
+ * A key is 1 to 16 ASCII characters, zero padded, out of A–Z without I and O, and 0–9:
+ *	- letters upper case; Latin letters with diacritics become their base letter (Ä→A, Ø→O, ß→SS, Æ→AE);
+ *	- Greek and Cyrillic look-alikes become the Latin letter they look like (В→B, Ρ→P); what looks like no Latin
+ *	  letter is transliterated (Д→D, Ж→ZH, Θ→TH). vrm_table.c holds every row, docs/ prints them;
+ *	- letter O becomes digit 0 and letter I digit 1, for UK plates draw them alike;
+ *	- everything else (spaces, dashes, dots, marks, other scripts) is left out.
+ * A key never outgrows its text (no row is longer than its character's UTF-8), and the key of a key is that key.
+ * The key's version stands in every header that keeps keys: change a row and you must raise it.
+ *
+ * All functions are pure: any thread, no allocation.
+ */
+#ifndef GANTRY_MATCHER_VRM_H
+#define GANTRY_MATCHER_VRM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/base/read.h"
+
+struct err;
+struct glob;
+
+#define VRM_KEY_VERSION 1
+
+enum vrm_outcome {
+	VRM_NOT_UTF8 = 1,  /* not UTF-8, or bytes behind the first zero */
+	VRM_NO_LETTER = 2, /* nothing is left of it: no letter or digit that we know */
+};
+
+/* The hot path. 0, or an enum vrm_outcome with ret_key untouched. text and ret_key may be the same 16 bytes. */
+int vrm_key(const uint8_t text[READ_TEXT_SIZE], uint8_t ret_key[READ_TEXT_SIZE]);
+
+/*
+ * Folds the classes that cameras misread, {0 O D Q} {1 I} {2 Z} {5 S} {8 B} {6 G}, each to its digit. They partition
+ * the alphabet, so a misread-tolerant comparison is plain equality of folded keys.
+ */
+void vrm_fold(const uint8_t key[READ_TEXT_SIZE], uint8_t ret_folded[READ_TEXT_SIZE]);
+
+/*
+ * A partial VRM as a person writes it ("ab1? cde") as a glob over keys: `?` and `*` stay, all else becomes key
+ * characters as above. -EINVAL with the reason in err and ret untouched: empty, over 64 bytes, not UTF-8, or longer
+ * than any key. Whether so few fixed characters are allowed is the caller's rule.
+ */
+int vrm_pattern_key(const char *pattern, size_t size, struct err *err, struct glob *ret_glob);
+
+#endif

@@ -1,0 +1,545 @@
+#include "matcher/matchset.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/err.h"
+#include "appliance/base/glob.h"
+#include "appliance/base/prng.h"
+#include "appliance/base/read.h"
+#include "matcher/list.h"
+#include "matcher/vrm.h"
+#include "tests/check.h"
+
+#define HITS_MAX 4096
+
+static struct hit hits[HITS_MAX];
+static size_t hit_count;
+static struct err err;
+
+/* Writes at `at`, whose room the caller has seen to; returns the end. */
+static __attribute__((noinline, format(printf, 2, 3))) char *text_add(char *at, const char *format, ...)
+{
+	va_list args;
+	int size;
+
+	va_start(args, format);
+	size = vsprintf(at, format, args);
+	va_end(args);
+	CHECK(size >= 0);
+	return at + size;
+}
+
+static struct list *list_make(uint32_t id, uint8_t priority, const char *text)
+{
+	struct list_info info = {.id = id, .version = 10 * id, .priority = priority};
+	struct list_result result;
+	struct list *list;
+
+	(void)snprintf(info.name, sizeof(info.name), "list %u", id);
+	CHECK_INT(0, list_load_csv(&info, text, strlen(text), NULL, &result, &err, &list));
+	CHECK_INT(0, result.bad);
+	return list;
+}
+
+static struct matchset *set_make(struct list *const *lists, size_t count, const struct matchset_options *options)
+{
+	struct matchset *set;
+
+	CHECK_INT(0, matchset_new((const struct list *const *)lists, count, options, &err, &set));
+	return set;
+}
+
+static struct read read_of(const char *text)
+{
+	struct read read = {.receipt_us = 1000000};
+
+	CHECK(strlen(text) <= READ_TEXT_SIZE);
+	memcpy(read.text, text, strlen(text));
+	CHECK_INT(0, vrm_key(read.text, read.key));
+	return read;
+}
+
+/* All hits, fetched `room` at a time. */
+static void match_all(const struct matchset *set, struct match_scratch *scratch, const struct read *reads, size_t count,
+		      size_t room)
+{
+	struct match_cursor cursor = {0};
+	int status;
+
+	hit_count = 0;
+	do {
+		struct hit *part = calloc(room, sizeof(*part)); /* of its size, for ASan */
+		size_t got = SIZE_MAX;
+
+		status = match_burst(set, scratch, reads, count, &cursor, part, room, &got);
+		CHECK(status == 0 || status == MATCH_MORE);
+		CHECK(got <= room);
+		CHECK(status == 0 || got == room);
+		CHECK(hit_count + got <= HITS_MAX);
+		memcpy(hits + hit_count, part, got * sizeof(*part));
+		hit_count += got;
+		free(part);
+	} while (status == MATCH_MORE);
+}
+
+static void hit_is(size_t index, uint32_t row, uint32_t list, uint32_t entry, enum hit_kind kind)
+{
+	CHECK(index < hit_count);
+	CHECK_INT(row, hits[index].row);
+	CHECK_INT(list, hits[index].list);
+	CHECK_INT(10 * list, hits[index].version);
+	CHECK_INT(entry, hits[index].entry);
+	CHECK_INT(kind, hits[index].kind);
+	CHECK_INT(0, hits[index].zero);
+}
+
+static void every_kind_of_entry(void)
+{
+	struct list *lists[] = {
+		list_make(1, 50,
+			  "vrm,tolerant,as-received,expires\n"
+			  "AB12CDE,,,\n"                       /* 0 */
+			  "AB1?CDE,,,\n"                       /* 1 */
+			  "*CDE,,,\n"                          /* 2 */
+			  "B8 Z0D,yes,,\n"                     /* 3: folds to 88200 */
+			  "AB-12-CDE,,yes,\n"                  /* 4 */
+			  "XY99XYZ,,,1970-01-01T00:00:01Z\n"), /* 5: from 1,000,000 µs on no more */
+		list_make(2, 90, "vrm\nab12 cde\n"),
+	};
+	struct read reads[] = {
+		read_of("AB12CDE"), read_of("AB-12-CDE"), read_of("AB1CDE"),   read_of("B8ZOD"),    read_of("8B20Q"),
+		read_of("88200X"),  read_of("XY99XYZ"),   read_of("AB12CDEF"), read_of("XAB12CDE"),
+	};
+	struct matchset *set = set_make(lists, 2, NULL);
+	struct match_scratch *scratch;
+	struct matchset_stats stats;
+
+	matchset_stats(set, &stats);
+	CHECK_INT(2, stats.lists);
+	CHECK_INT(7, stats.entries);
+	CHECK_INT(2, stats.literals);
+	CHECK_INT(2, stats.patterns);
+	CHECK_INT(1, stats.tolerant);
+	CHECK_INT(0, stats.mass);
+	CHECK(stats.database_size > 0);
+	list_free(lists[0]);
+	list_free(lists[1]);
+	CHECK_INT(0, match_scratch_new(set, &scratch));
+	match_all(set, scratch, reads, 9, HITS_MAX);
+	CHECK_INT(13, hit_count);
+	hit_is(0, 0, 1, 0, HIT_EXACT);
+	hit_is(1, 0, 2, 0, HIT_EXACT);
+	CHECK_INT(50, hits[0].priority);
+	CHECK_INT(90, hits[1].priority);
+	hit_is(2, 0, 1, 2, HIT_PATTERN);
+	hit_is(3, 0, 1, 1, HIT_PATTERN);
+	hit_is(4, 1, 1, 0, HIT_EXACT);
+	hit_is(5, 1, 1, 4, HIT_EXACT);
+	hit_is(6, 1, 2, 0, HIT_EXACT);
+	hit_is(7, 1, 1, 2, HIT_PATTERN);
+	hit_is(8, 1, 1, 1, HIT_PATTERN);
+	hit_is(9, 2, 1, 2, HIT_PATTERN);
+	hit_is(10, 3, 1, 3, HIT_EXACT);
+	hit_is(11, 4, 1, 3, HIT_TOLERANT);
+	hit_is(12, 8, 1, 2, HIT_PATTERN);
+	reads[6].receipt_us--;
+	match_all(set, scratch, reads + 6, 1, HITS_MAX);
+	CHECK_INT(1, hit_count);
+	hit_is(0, 0, 1, 5, HIT_EXACT);
+	match_scratch_free(scratch);
+	matchset_free(set);
+}
+
+static void not_read_and_test_reads_never_hit(void)
+{
+	struct list *list = list_make(1, 0, "vrm,tolerant\nAB12CDE,\nAB12CDE,yes\nAB1*,\n");
+	struct read reads[4] = {
+		read_of("AB12CDE"), read_of("AB12CDE"), {.kind = READ_KIND_NOT_READ}, {.kind = READ_KIND_VRM}};
+	struct matchset *set = set_make(&list, 1, NULL);
+	struct match_scratch *scratch;
+
+	reads[0].flags = READ_FLAG_TEST;
+	reads[1].kind = READ_KIND_NOT_READ;
+	CHECK_INT(0, match_scratch_new(set, &scratch));
+	match_all(set, scratch, reads, 4, 1);
+	CHECK_INT(0, hit_count);
+	reads[0].flags = READ_FLAG_BACKLOG | READ_FLAG_CLOCK_UNSURE;
+	match_all(set, scratch, reads, 4, 1);
+	CHECK_INT(3, hit_count);
+	match_scratch_free(scratch);
+	matchset_free(set);
+	list_free(list);
+}
+
+static void a_set_without_lists(void)
+{
+	struct list *empty = list_make(1, 0, "vrm\n");
+	struct read reads[2] = {read_of("AB12CDE"), read_of("A")};
+	struct match_scratch *scratch;
+	struct matchset *set;
+
+	for (size_t count = 0; count < 2; count++) {
+		set = set_make(&empty, count, NULL);
+		CHECK_INT(0, match_scratch_new(set, &scratch));
+		match_all(set, scratch, reads, 2, 1);
+		CHECK_INT(0, hit_count);
+		match_all(set, scratch, reads, 0, 1);
+		CHECK_INT(0, hit_count);
+		match_scratch_free(scratch);
+		matchset_free(set);
+	}
+	CHECK(matchset_free(NULL) == NULL);
+	CHECK(match_scratch_free(NULL) == NULL);
+	list_free(empty);
+}
+
+static void what_cannot_be_built_is_refused(void)
+{
+	struct list *lists[] = {list_make(1, 0, "vrm\nAB1?CDE\nAB2?CDE\nAB3*\n"), list_make(1, 0, "vrm\nA1\n")};
+	struct matchset_options options = {.patterns_max = 2};
+	struct matchset *set = NULL;
+
+	CHECK_INT(-EINVAL, matchset_new((const struct list *const *)lists, 2, NULL, &err, &set));
+	CHECK(strstr(err.text, "id 1") != NULL);
+	CHECK_INT(-E2BIG, matchset_new((const struct list *const *)lists, 1, &options, &err, &set));
+	CHECK(strstr(err.text, "3 patterns") != NULL);
+	CHECK(set == NULL);
+	list_free(lists[0]);
+	list_free(lists[1]);
+}
+
+/* The plain model: every read against every entry, by the words of list.h. */
+struct model {
+	struct list *lists[4];
+	size_t count;
+};
+
+static bool entry_matches(const struct list_entry *entry, const struct read *read, enum hit_kind *ret_kind)
+{
+	uint8_t key[READ_TEXT_SIZE] = {0}, folded[READ_TEXT_SIZE], read_folded[READ_TEXT_SIZE];
+	struct glob glob;
+
+	if (read->receipt_us >= entry->expires_us)
+		return false;
+	*ret_kind = entry->flags & LIST_FLAG_WILDCARD ? HIT_PATTERN : HIT_EXACT;
+	if (entry->flags & LIST_FLAG_WILDCARD) {
+		CHECK_INT(0, glob_compile(entry->pattern, strlen(entry->pattern), &glob));
+		return glob_match(&glob, read->key);
+	}
+	memcpy(key, entry->pattern, strlen(entry->pattern));
+	if (memcmp(key, read->key, sizeof(key)) == 0)
+		return !(entry->flags & LIST_FLAG_AS_RECEIVED) ||
+		       (strlen(entry->text) == strnlen((const char *)read->text, READ_TEXT_SIZE) &&
+			memcmp(entry->text, read->text, strlen(entry->text)) == 0);
+	vrm_fold(key, folded);
+	vrm_fold(read->key, read_folded);
+	*ret_kind = HIT_TOLERANT;
+	return (entry->flags & LIST_FLAG_TOLERANT) != 0 && memcmp(folded, read_folded, sizeof(folded)) == 0;
+}
+
+static size_t model_match(const struct model *model, const struct read *reads, size_t count, struct hit *expected)
+{
+	size_t total = 0;
+
+	for (uint32_t row = 0; row < count; row++) {
+		for (size_t l = 0; l < model->count; l++) {
+			for (uint32_t e = 0; e < list_count(model->lists[l]); e++) {
+				const struct list_info *info = list_info(model->lists[l]);
+				struct list_entry entry;
+				enum hit_kind kind;
+
+				list_entry(model->lists[l], e, &entry);
+				if (reads[row].kind != READ_KIND_VRM || (reads[row].flags & READ_FLAG_TEST) ||
+				    !entry_matches(&entry, &reads[row], &kind))
+					continue;
+				CHECK(total < HITS_MAX);
+				expected[total++] = (struct hit){.row = row,
+								 .list = info->id,
+								 .version = info->version,
+								 .entry = e,
+								 .kind = (uint8_t)kind,
+								 .priority = info->priority};
+			}
+		}
+	}
+	return total;
+}
+
+static int hit_order(const void *left, const void *right)
+{
+	const struct hit *a = left, *b = right;
+
+	if (a->row != b->row)
+		return a->row < b->row ? -1 : 1;
+	if (a->list != b->list)
+		return a->list < b->list ? -1 : 1;
+	return a->entry < b->entry ? -1 : a->entry > b->entry;
+}
+
+/* Few letters, most of them of misread classes, so that reads and entries meet in every way. */
+static void random_vrm(struct prng *prng, char *text, bool wild)
+{
+	static const char *const characters[] = {"A", "B", "8", "0", "O", "D", "I", "1", " ", "\xc3\x84", "b", "-"};
+	size_t length = 2 + prng_below(prng, 4);
+
+	text[0] = '\0';
+	for (size_t i = 0; i < length; i++) {
+		if (wild && prng_chance(prng, 300))
+			strcat(text, prng_chance(prng, 500) ? "?" : "*");
+		else
+			strcat(text, characters[prng_below(prng, 12)]);
+	}
+	if (wild)
+		strcat(text, "AB"); /* the fixed ones that a pattern needs */
+}
+
+static struct list *random_list(struct prng *prng, uint32_t id)
+{
+	struct list_info info = {.id = id, .version = 1 + (uint32_t)prng_below(prng, 9), .name = "random"};
+	size_t entries = 1 + prng_below(prng, 60);
+	char text[64 * 64], *at = stpcpy(text, "vrm,tolerant,as-received,expires\n");
+	struct list_result result;
+	struct list *list;
+
+	info.priority = (uint8_t)prng_below(prng, 101);
+	for (size_t i = 0; i < entries; i++) {
+		uint64_t kind = prng_below(prng, 4);
+		char vrm[32];
+
+		random_vrm(prng, vrm, kind == 0);
+		at = text_add(at, "%s,%s,%s,%s\n", vrm, kind == 1 ? "1" : "", kind == 2 ? "1" : "",
+			      prng_chance(prng, 200) ? "1970-01-01T00:00:02Z" : "");
+	}
+	/* Some random VRMs are none (only dashes): left out, which the model sees as well. */
+	CHECK_INT(0, list_load_csv(&info, text, (size_t)(at - text), NULL, &result, &err, &list));
+	return list;
+}
+
+static void random_reads(struct prng *prng, struct read *reads, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char text[64];
+
+		memset(&reads[i], 0, sizeof(reads[i]));
+		reads[i].receipt_us = (int64_t)prng_below(prng, 4000000);
+		if (prng_chance(prng, 50)) {
+			reads[i].kind = READ_KIND_NOT_READ;
+			continue;
+		}
+		do {
+			random_vrm(prng, text, false);
+			if (prng_chance(prng, 300))
+				strcat(text, "AB");
+			memset(reads[i].text, 0, READ_TEXT_SIZE);
+			memcpy(reads[i].text, text, strnlen(text, READ_TEXT_SIZE));
+		} while (vrm_key(reads[i].text, reads[i].key) != 0);
+		reads[i].flags = prng_chance(prng, 50) ? READ_FLAG_TEST : 0;
+	}
+}
+
+static void agrees_with_the_plain_model(void)
+{
+	static struct hit expected[HITS_MAX];
+	struct prng prng = {check_seed()};
+	size_t kinds[4] = {0};
+
+	for (int turn = 0; turn < 40; turn++) {
+		struct matchset_options options = {.mass_entries_min = prng_chance(&prng, 500) ? 8 : 0,
+						   .literals_max = prng_chance(&prng, 200) ? 10 : 0};
+		struct model model = {.count = 1 + prng_below(&prng, 4)};
+		struct match_scratch *scratch;
+		struct matchset_stats stats;
+		struct matchset *set;
+
+		for (size_t i = 0; i < model.count; i++)
+			model.lists[i] = random_list(&prng, (uint32_t)i + 1);
+		set = set_make(model.lists, model.count, &options);
+		matchset_stats(set, &stats);
+		CHECK(options.literals_max == 0 || stats.literals <= 10);
+		CHECK_INT(0, match_scratch_new(set, &scratch));
+		for (int burst = 0; burst < 12; burst++) {
+			struct read reads[64];
+			size_t count = 1 + prng_below(&prng, 64);
+			size_t room = prng_chance(&prng, 500) ? HITS_MAX : 1 + prng_below(&prng, 7);
+			size_t total;
+
+			random_reads(&prng, reads, count);
+			total = model_match(&model, reads, count, expected);
+			match_all(set, scratch, reads, count, room);
+			for (size_t i = 1; i < hit_count; i++)
+				CHECK(hits[i - 1].row <= hits[i].row);
+			qsort(hits, hit_count, sizeof(hits[0]), hit_order);
+			CHECK_INT(total, hit_count);
+			CHECK_MEM(expected, hits, total * sizeof(hits[0]));
+			for (size_t i = 0; i < total; i++)
+				kinds[hits[i].kind]++;
+		}
+		match_scratch_free(scratch);
+		matchset_free(set);
+		for (size_t i = 0; i < model.count; i++)
+			list_free(model.lists[i]);
+	}
+	CHECK(kinds[HIT_EXACT] > 100 && kinds[HIT_PATTERN] > 100 && kinds[HIT_TOLERANT] > 100);
+}
+
+/*
+ * Patterns that all match every read: a burst finds more than the scratch has room for, so that it is halved down to
+ * single reads, and each read has more hits than the caller's room.
+ */
+static void more_hits_than_room_are_all_told(void)
+{
+	enum { PATTERNS = 300, READS = 100 };
+	char *text = malloc(PATTERNS * 32), *at = text;
+	uint8_t *seen = calloc(PATTERNS, READS);
+	struct read reads[READS];
+	struct match_cursor cursor = {0};
+	struct match_scratch *scratch;
+	struct matchset *set;
+	struct list *list;
+	size_t total = 0;
+	int status;
+
+	/* Every place of two wildcards among "ABCDEFGHJKLMNPQR", and stars at the ends. */
+	at = text_add(at, "vrm\n");
+	for (int i = 0, made = 0; i < 16 && made < PATTERNS; i++) {
+		for (int j = 0; j < 16 && made < PATTERNS; j++) {
+			char vrm[] = "ABCDEFGHJKLMNPQR";
+
+			vrm[i] = '?';
+			vrm[j] = j > i ? '*' : '?';
+			at = text_add(at, "%s\n", vrm);
+			made++;
+		}
+	}
+	list = list_make(1, 0, "vrm\nA1\n");
+	list_free(list);
+	{
+		struct list_info info = {.id = 1, .version = 10, .name = "many"};
+
+		CHECK_INT(0, list_load_csv(&info, text, (size_t)(at - text), NULL, NULL, &err, &list));
+	}
+	set = set_make(&list, 1, NULL);
+	CHECK(list_count(list) > 200);
+	CHECK_INT(0, match_scratch_new(set, &scratch));
+	for (int i = 0; i < READS; i++)
+		reads[i] = read_of("ABCDEFGHJKLMNPQR");
+	do {
+		struct hit part[37];
+		size_t got;
+
+		status = match_burst(set, scratch, reads, READS, &cursor, part, 37, &got);
+		CHECK(status == 0 || (status == MATCH_MORE && got == 37));
+		for (size_t i = 0; i < got; i++) {
+			CHECK(part[i].entry < list_count(list) && part[i].row < READS);
+			CHECK_INT(0, seen[part[i].row * PATTERNS + part[i].entry]);
+			seen[part[i].row * PATTERNS + part[i].entry] = 1;
+		}
+		total += got;
+	} while (status == MATCH_MORE);
+	CHECK_INT(READS * list_count(list), total);
+	CHECK_INT(0, cursor.read);
+	CHECK_INT(0, cursor.hit);
+	match_scratch_free(scratch);
+	matchset_free(set);
+	list_free(list);
+	free(seen);
+	free(text);
+}
+
+/* Bursts beyond what is scanned at once, of every size about that bound. */
+static void any_burst_size_works(void)
+{
+	static const size_t counts[] = {1, 63, 64, 65, 1023, 1024, 1025, 2048, 3000};
+	struct list *list = list_make(1, 0, "vrm\nAB12CDE\nXY*99\n");
+	struct matchset *set = set_make(&list, 1, NULL);
+	struct read *reads = malloc(3000 * sizeof(*reads));
+	struct match_scratch *scratch;
+
+	CHECK_INT(0, match_scratch_new(set, &scratch));
+	for (size_t i = 0; i < 3000; i++)
+		reads[i] = read_of(i % 7 == 0 ? "AB12CDE" : i % 7 == 3 ? "XYABCDEFGHJKLM99" : "QQ11QQQ");
+	for (size_t c = 0; c < sizeof(counts) / sizeof(counts[0]); c++) {
+		size_t expected = 0;
+
+		match_all(set, scratch, reads, counts[c], 100);
+		for (uint32_t i = 0; i < counts[c]; i++) {
+			if (i % 7 != 0 && i % 7 != 3)
+				continue;
+			CHECK(expected < hit_count);
+			CHECK_INT(i, hits[expected].row);
+			CHECK_INT(i % 7 == 0 ? HIT_EXACT : HIT_PATTERN, hits[expected].kind);
+			expected++;
+		}
+		CHECK_INT(expected, hit_count);
+	}
+	match_scratch_free(scratch);
+	matchset_free(set);
+	list_free(list);
+	free(reads);
+}
+
+/* The tiers have to agree: one list as literals, and the same one as mass. */
+static void a_large_list_hits_alike_in_either_tier(void)
+{
+	enum { ENTRIES = 5000 };
+	struct matchset_options options[2] = {{.mass_entries_min = ENTRIES + 1}, {.mass_entries_min = ENTRIES}};
+	char *text = malloc(ENTRIES * 16), *at = stpcpy(text, "vrm\n");
+	struct list_info info = {.id = 5, .version = 1, .name = "large"};
+	struct list *list;
+
+	for (int i = 0; i < ENTRIES; i++)
+		at = text_add(at, "AB%04dX\n", 2 * i);
+	CHECK_INT(0, list_load_csv(&info, text, (size_t)(at - text), NULL, NULL, &err, &list));
+	CHECK_INT(ENTRIES, list_count(list));
+	for (int tier = 0; tier < 2; tier++) {
+		struct matchset *set = set_make(&list, 1, &options[tier]);
+		struct match_scratch *scratch;
+		struct matchset_stats stats;
+
+		matchset_stats(set, &stats);
+		CHECK_INT(tier == 0 ? ENTRIES : 0, stats.literals);
+		CHECK_INT(tier == 0 ? 0 : ENTRIES, stats.mass);
+		CHECK_INT(0, match_scratch_new(set, &scratch));
+		for (int i = 0; i < 2 * ENTRIES; i += 50) {
+			struct read reads[50];
+
+			for (int j = 0; j < 50; j++) {
+				char vrm[16];
+
+				(void)snprintf(vrm, sizeof(vrm), "AB%04dX", i + j);
+				reads[j] = read_of(vrm);
+			}
+			match_all(set, scratch, reads, 50, HITS_MAX);
+			CHECK_INT(25, hit_count);
+			for (size_t j = 0; j < 25; j++) {
+				CHECK_INT(2 * j, hits[j].row);
+				CHECK_INT((size_t)i / 2 + j, hits[j].entry);
+			}
+		}
+		match_scratch_free(scratch);
+		matchset_free(set);
+	}
+	list_free(list);
+	free(text);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct check_test tests[] = {
+		{"every kind of entry", every_kind_of_entry},
+		{"not-read and test reads never hit", not_read_and_test_reads_never_hit},
+		{"a set without lists", a_set_without_lists},
+		{"what cannot be built is refused", what_cannot_be_built_is_refused},
+		{"agrees with the plain model", agrees_with_the_plain_model},
+		{"more hits than room are all told", more_hits_than_room_are_all_told},
+		{"any burst size works", any_burst_size_works},
+		{"a large list hits alike in either tier", a_large_list_hits_alike_in_either_tier},
+		{NULL, NULL},
+	};
+
+	return check_main(argc, argv, "matchset", tests);
+}

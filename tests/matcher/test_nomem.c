@@ -1,0 +1,188 @@
+/*
+ * Memory that runs out: every allocation of the matcher, and of Hyperscan's where it lets us, fails once. Nothing may
+ * leak (the sanitizer's build sees that), be left half made, or be answered with anything but -ENOMEM.
+ */
+#include <errno.h>
+#include <hs.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/err.h"
+#include "appliance/base/read.h"
+#include "matcher/list.h"
+#include "matcher/matchset.h"
+#include "matcher/vrm.h"
+#include "tests/check.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+
+static int allowed = -1; /* allocations until the one that fails; -1: none does */
+static bool failed;
+
+static bool fails_now(void)
+{
+	if (allowed < 0)
+		return false;
+	failed = failed || allowed == 0;
+	return allowed-- == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return fails_now() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return fails_now() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	return fails_now() ? NULL : __real_realloc(old, size);
+}
+
+void *__wrap_aligned_alloc(size_t alignment, size_t size)
+{
+	return fails_now() ? NULL : __real_aligned_alloc(alignment, size);
+}
+
+static const char list_text[] = "vrm,tolerant,as-received\nAB12CDE,,\nAB1?CDE,,\nAB34CDE,1,\nXY-1,,1\n";
+static const struct list_info info = {.id = 1, .version = 1, .name = "short of memory"};
+static struct err err;
+
+static int load(struct list **ret_list)
+{
+	return list_load_csv(&info, list_text, strlen(list_text), NULL, NULL, &err, ret_list);
+}
+
+/* Runs `step` with the 1st, 2nd, … allocation failing until it needs no more of them. Gives back how many there were.
+ */
+static int sweep(int (*step)(void))
+{
+	for (int turn = 0; turn < 1000; turn++) {
+		int status;
+
+		allowed = turn;
+		failed = false;
+		status = step();
+		allowed = -1;
+		if (!failed) {
+			CHECK_INT(0, status);
+			return turn;
+		}
+		/* Giving spare memory back may fail without harm: then the step succeeds. */
+		CHECK(status == 0 || status == -ENOMEM);
+	}
+	CHECK(false);
+	return 0;
+}
+
+static int step_load(void)
+{
+	struct list *list = NULL;
+	int status = load(&list);
+
+	CHECK((status == 0) == (list != NULL));
+	list_free(list);
+	return status;
+}
+
+static struct list *whole;
+
+static int step_image(void)
+{
+	struct list *again = NULL;
+	void *bytes = NULL;
+	size_t size;
+	int status = list_image(whole, &bytes, &size);
+
+	CHECK((status == 0) == (bytes != NULL));
+	if (status == 0)
+		status = list_parse(bytes, size, &err, &again);
+	CHECK((status == 0) == (again != NULL));
+	free(bytes);
+	list_free(again);
+	return status;
+}
+
+/* What survives has to work. */
+static void match_one(const struct matchset *set, struct match_scratch *scratch)
+{
+	struct read read = {.text = "AB12CDE"};
+	struct match_cursor cursor = {0};
+	struct hit hits[8];
+	size_t count;
+
+	CHECK_INT(0, vrm_key(read.text, read.key));
+	CHECK_INT(0, match_burst(set, scratch, &read, 1, &cursor, hits, 8, &count));
+	CHECK_INT(2, count);
+}
+
+static int step_match_in(const struct matchset_options *options)
+{
+	const struct list *lists[] = {whole};
+	struct match_scratch *scratch = NULL;
+	struct matchset *set = NULL;
+	int status = matchset_new(lists, 1, options, &err, &set);
+
+	CHECK((status == 0) == (set != NULL));
+	if (status == 0) {
+		status = match_scratch_new(set, &scratch);
+		CHECK((status == 0) == (scratch != NULL));
+	}
+	if (status == 0)
+		match_one(set, scratch);
+	match_scratch_free(scratch);
+	matchset_free(set);
+	return status;
+}
+
+static int step_match(void)
+{
+	return step_match_in(NULL);
+}
+
+static int step_match_mass(void)
+{
+	static const struct matchset_options options = {.mass_entries_min = 1};
+
+	return step_match_in(&options);
+}
+
+static void lists_without_memory(void)
+{
+	CHECK(sweep(step_load) >= 3);
+	CHECK_INT(0, load(&whole));
+	CHECK(sweep(step_image) >= 3);
+	whole = list_free(whole);
+}
+
+static void sets_without_memory(void)
+{
+	CHECK_INT(HS_SUCCESS, hs_set_allocator(__wrap_malloc, free));
+	CHECK_INT(0, load(&whole));
+	CHECK(sweep(step_match) >= 20);
+	CHECK(sweep(step_match_mass) >= 20);
+	whole = list_free(whole);
+	CHECK_INT(HS_SUCCESS, hs_set_allocator(NULL, NULL));
+}
+
+int main(int argc, char **argv)
+{
+	static const struct check_test tests[] = {
+		{"lists, without memory at any point", lists_without_memory},
+		{"match sets, without memory at any point", sets_without_memory},
+		{NULL, NULL},
+	};
+
+	return check_main(argc, argv, "nomem", tests);
+}
