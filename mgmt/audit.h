@@ -141,6 +141,10 @@ int audit_prove_inclusion(struct audit *audit, uint64_t index, struct audit_head
 int audit_prove_consistency(struct audit *audit, uint64_t old_size, struct audit_head *ret_head,
 			    uint8_t (*ret_path)[MERKLE_HASH_SIZE], unsigned *ret_count, struct err *err);
 
+/* Proves [first, first + count) against a head taken before (merkle_range). */
+int audit_prove_range(struct audit *audit, const struct audit_head *head, uint64_t first, uint64_t count,
+		      uint8_t (*ret_path)[MERKLE_HASH_SIZE], unsigned *ret_count, struct err *err);
+
 struct server;
 /* Binds audit.show, audit.verify and audit.export to the log. `audit` outlives the server. */
 int audit_bind(struct server *server, struct audit *audit);
