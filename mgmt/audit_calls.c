@@ -2,13 +2,13 @@
 #include "mgmt/audit.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/err.h"
+#include "mgmt/base64.h"
 #include "mgmt/call.h"
 #include "mgmt/leaf.h"
 #include "mgmt/server.h"
@@ -92,8 +92,7 @@ static int send_leaf(const struct audit_record *record, void *ctx)
 {
 	struct sender *sender = ctx;
 
-	(void)sodium_bin2base64(sender->text, sodium_base64_ENCODED_LEN(LEAF_SIZE_MAX, sodium_base64_VARIANT_ORIGINAL),
-				record->leaf, record->leaf_size, sodium_base64_VARIANT_ORIGINAL);
+	(void)base64_encode(record->leaf, record->leaf_size, sender->text);
 	sender->count++;
 	return call_row(sender->call, json_string(sender->text));
 }
@@ -128,7 +127,7 @@ static int handle_export(struct call *call, void *ctx)
 	}
 	if (count > head.size - first)
 		count = head.size - first;
-	sender.text = malloc(sodium_base64_ENCODED_LEN(LEAF_SIZE_MAX, sodium_base64_VARIANT_ORIGINAL));
+	sender.text = malloc(BASE64_SIZE(LEAF_SIZE_MAX));
 	r = sender.text != NULL ? audit_read(audit, first, count, false, send_leaf, &sender, &err) : -ENOMEM;
 	free(sender.text);
 	if (r == 0)

@@ -213,10 +213,13 @@ static void start_call(struct client *client, const struct api_method *method, c
 		refuse(client, request->id, CALL_INTERNAL, "out of memory");
 		return;
 	}
-	call->params = params;
+	/* A copy: values shared with the request would be released by two threads at once. */
+	call->params = json_deep_copy(params != NULL ? params : request->params);
+	json_decref(params);
+	if (refusal == NULL && call->params == NULL)
+		refusal = "out of memory";
 	if (refusal != NULL) {
 		call_set_failure(call, CALL_INVALID_PARAMS, refusal);
-		call->params = json_incref(request->params);
 		(void)pthread_mutex_lock(&client->server->lock);
 		client->server->counters.requests_refused++;
 		(void)pthread_mutex_unlock(&client->server->lock);

@@ -3,13 +3,13 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <sodium.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/bytes.h"
 #include "appliance/base/err.h"
+#include "mgmt/base64.h"
 #include "mgmt/leaf.h"
 #include "mgmt/note.h"
 
@@ -28,7 +28,6 @@ static int add_leaf(struct export *export, const char *text, size_t text_size, s
 {
 	uint8_t *bytes = malloc(LEAF_SIZE_MAX);
 	size_t size = 0;
-	const char *end = NULL;
 	struct leaf leaf;
 	int r = 0;
 
@@ -44,9 +43,7 @@ static int add_leaf(struct export *export, const char *text, size_t text_size, s
 		free(bytes);
 		return err_set(err, -ENOMEM, "out of memory");
 	}
-	if (sodium_base642bin(bytes, LEAF_SIZE_MAX, text, text_size, NULL, &size, &end,
-			      sodium_base64_VARIANT_ORIGINAL) != 0 ||
-	    end != text + text_size || leaf_decode(bytes, size, &leaf) < 0)
+	if (base64_decode(text, text_size, bytes, LEAF_SIZE_MAX, &size) < 0 || leaf_decode(bytes, size, &leaf) < 0)
 		r = err_set(err, -EBADMSG, "line %" PRIu64 ": is not a leaf", export->line);
 	else if (export->count > 0 && leaf.index != export->first + export->count)
 		r = err_set(err, -EBADMSG, "line %" PRIu64 ": entry %" PRIu64 " stands where %" PRIu64 " belongs",

@@ -12,6 +12,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/digest.h"
 #include "appliance/base/err.h"
+#include "mgmt/base64.h"
 
 #define ALGORITHM_ED25519 0x01
 #define SIGNATURE_SIZE 64
@@ -65,21 +66,12 @@ void note_signer_fini(struct note_signer *signer)
 	bytes_wipe(signer->secret_key, sizeof(signer->secret_key));
 }
 
-static void encode_base64(const void *bytes, size_t size, char *text, size_t text_size)
+/* Exactly `size` bytes. */
+static int decode(const char *text, size_t text_size, void *bytes, size_t size)
 {
-	(void)sodium_bin2base64(text, text_size, bytes, size, sodium_base64_VARIANT_ORIGINAL);
-}
+	size_t got;
 
-/* Exactly `size` bytes from exactly `text_size` characters. */
-static int decode_base64(const char *text, size_t text_size, void *bytes, size_t size)
-{
-	size_t got = 0;
-	const char *end = NULL;
-
-	if (sodium_base642bin(bytes, size, text, text_size, NULL, &got, &end, sodium_base64_VARIANT_ORIGINAL) != 0 ||
-	    got != size || end != text + text_size)
-		return -EBADMSG;
-	return 0;
+	return base64_decode(text, text_size, bytes, size, &got) < 0 || got != size ? -EBADMSG : 0;
 }
 
 void note_vkey(const struct note_verifier *verifier, char *ret_text)
@@ -89,7 +81,7 @@ void note_vkey(const struct note_verifier *verifier, char *ret_text)
 	char base64[64];
 
 	memcpy(key + 1, verifier->public_key, sizeof(verifier->public_key));
-	encode_base64(key, sizeof(key), base64, sizeof(base64));
+	(void)base64_encode(key, sizeof(key), base64);
 	(void)snprintf(ret_text, NOTE_VKEY_MAX, "%s+%s+%s", verifier->name,
 		       hex_encode(verifier->id, sizeof(verifier->id), id), base64);
 }
@@ -109,7 +101,7 @@ int note_vkey_parse(const char *text, struct note_verifier *ret_verifier, struct
 	memcpy(id_text, id_at + 1, 8);
 	id_text[8] = '\0';
 	if (check_name(verifier.name) < 0 || hex_decode(id_text, id, sizeof(id)) < 0 ||
-	    decode_base64(key_at + 1, strlen(key_at + 1), key, sizeof(key)) < 0 || key[0] != ALGORITHM_ED25519)
+	    decode(key_at + 1, strlen(key_at + 1), key, sizeof(key)) < 0 || key[0] != ALGORITHM_ED25519)
 		return err_set(err, -EINVAL, "not a verifier key for Ed25519: it reads name+8 hex digits+base64");
 	memcpy(verifier.public_key, key + 1, sizeof(verifier.public_key));
 	set_id(&verifier);
@@ -125,12 +117,12 @@ void checkpoint_sign(const struct note_signer *signer, uint64_t size, const merk
 	char base64[128];
 	int used;
 
-	encode_base64(root, MERKLE_HASH_SIZE, base64, sizeof(base64));
+	(void)base64_encode(root, MERKLE_HASH_SIZE, base64);
 	used = snprintf(ret_text, NOTE_TEXT_MAX, "%s\n%" PRIu64 "\n%s\n", signer->verifier.name, size, base64);
 	memcpy(signature, signer->verifier.id, 4);
 	(void)crypto_sign_detached(signature + 4, NULL, (const uint8_t *)ret_text, (unsigned long long)used,
 				   signer->secret_key);
-	encode_base64(signature, sizeof(signature), base64, sizeof(base64));
+	(void)base64_encode(signature, sizeof(signature), base64);
 	(void)snprintf(ret_text + used, NOTE_TEXT_MAX - (size_t)used, "\n" DASH "%s %s\n", signer->verifier.name,
 		       base64);
 }
@@ -145,7 +137,7 @@ static bool is_signed(const char *line, size_t line_size, const char *text, size
 
 	if (line_size <= head_size || memcmp(line, DASH, strlen(DASH)) != 0 ||
 	    memcmp(line + strlen(DASH), verifier->name, name_size) != 0 || line[head_size - 1] != ' ' ||
-	    decode_base64(line + head_size, line_size - head_size, signature, sizeof(signature)) < 0)
+	    decode(line + head_size, line_size - head_size, signature, sizeof(signature)) < 0)
 		return false;
 	return memcmp(signature, verifier->id, 4) == 0 &&
 	       crypto_sign_verify_detached(signature + 4, (const uint8_t *)text, signed_size, verifier->public_key) ==
@@ -193,34 +185,55 @@ static int parse_body(const char **at, const char *end, struct checkpoint *check
 	if (line == NULL || parse_size(line, size, &checkpoint->size) < 0)
 		return -EBADMSG;
 	line = next_line(at, end, &size);
-	return line != NULL ? decode_base64(line, size, checkpoint->root, sizeof(checkpoint->root)) : -EBADMSG;
+	return line != NULL ? decode(line, size, checkpoint->root, sizeof(checkpoint->root)) : -EBADMSG;
 }
 
-int checkpoint_open(const char *text, size_t text_size, const struct note_verifier *verifier,
-		    struct checkpoint *ret_checkpoint, struct err *err)
+/* Just behind the LF that ends the signed text: the last empty line parts it from the signatures. NULL: none. */
+static const char *find_signatures(const char *text, const char *end)
 {
-	struct checkpoint checkpoint = {0};
-	const char *at = text;
+	for (const char *at = end - 2; at >= text; at--)
+		if (at[0] == '\n' && at[1] == '\n')
+			return at + 1;
+	return NULL;
+}
+
+int note_open(const char *text, size_t text_size, const struct note_verifier *verifier, size_t *ret_signed_size,
+	      struct err *err)
+{
 	const char *end = text + text_size;
+	const char *at = text_size >= 2 ? find_signatures(text, end) : NULL;
 	const char *line;
-	size_t size = 0;
 	size_t signed_size;
+	size_t size = 0;
 	bool found = false;
 
-	if (parse_body(&at, end, &checkpoint) < 0)
-		return err_set(err, -EBADMSG, "checkpoint: is not origin, size and root");
-	/* Extension lines may follow; an empty line ends what is signed. */
-	while ((line = next_line(&at, end, &size)) != NULL && size > 0)
-		;
-	if (line == NULL)
+	if (at == NULL)
 		return err_set(err, -EBADMSG, "checkpoint: has no signature");
-	signed_size = (size_t)(line - text);
+	signed_size = (size_t)(at - text);
+	at++;
 	while ((line = next_line(&at, end, &size)) != NULL)
 		found = found || is_signed(line, size, text, signed_size, verifier);
 	if (at != end)
 		return err_set(err, -EBADMSG, "checkpoint: its last line is cut");
 	if (!found)
 		return err_set(err, -EBADMSG, "checkpoint: is not signed by the key of %s", verifier->name);
+	*ret_signed_size = signed_size;
+	return 0;
+}
+
+/* Extension lines may follow the root; they are signed and mean nothing to us. */
+int checkpoint_open(const char *text, size_t text_size, const struct note_verifier *verifier,
+		    struct checkpoint *ret_checkpoint, struct err *err)
+{
+	struct checkpoint checkpoint = {0};
+	const char *at = text;
+	size_t signed_size;
+	int r = note_open(text, text_size, verifier, &signed_size, err);
+
+	if (r < 0)
+		return r;
+	if (parse_body(&at, text + signed_size, &checkpoint) < 0)
+		return err_set(err, -EBADMSG, "checkpoint: is not origin, size and root");
 	if (strcmp(checkpoint.origin, verifier->name) != 0)
 		return err_set(err, -EBADMSG, "checkpoint: is of another log than %s", verifier->name);
 	*ret_checkpoint = checkpoint;

@@ -52,6 +52,10 @@ void note_signer_fini(struct note_signer *signer);
 void note_vkey(const struct note_verifier *verifier, char *ret_text);
 int note_vkey_parse(const char *text, struct note_verifier *ret_verifier, struct err *err);
 
+/* Is this a note with a signature of this key? ret_signed_size: how much of the text, from its start, it covers. */
+int note_open(const char *text, size_t text_size, const struct note_verifier *verifier, size_t *ret_signed_size,
+	      struct err *err);
+
 /* ret_text takes NOTE_TEXT_MAX bytes, NUL included. */
 void checkpoint_sign(const struct note_signer *signer, uint64_t size, const merkle_hash root, char *ret_text);
 

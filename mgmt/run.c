@@ -125,11 +125,8 @@ static void end(struct call *call)
 {
 	struct server *server = call->server;
 	struct client *client = call->client;
-	struct upload *upload = call->upload;
 
 	(void)pthread_mutex_lock(&server->lock);
-	call->upload = NULL;
-	upload_free(server, upload);
 	server->call_count--;
 	if (client->ended || server->stopping)
 		loop_wake(server);
@@ -141,6 +138,14 @@ static void end(struct call *call)
 	(void)call_free(call);
 }
 
+static void drop_upload(struct call *call)
+{
+	(void)pthread_mutex_lock(&call->server->lock);
+	upload_free(call->server, call->upload);
+	call->upload = NULL;
+	(void)pthread_mutex_unlock(&call->server->lock);
+}
+
 void call_answer(struct call *call)
 {
 	(void)pthread_mutex_lock(&call->server->lock);
@@ -149,6 +154,7 @@ void call_answer(struct call *call)
 	(void)pthread_mutex_unlock(&call->server->lock);
 	decide(call, 0);
 	policy_outcome(call);
+	drop_upload(call); /* its bytes are there for the next upload once the client has the answer */
 	send_answer(call);
 	end(call);
 }
