@@ -26,8 +26,10 @@ static int check_integer(const struct api_param *param, const json_t *value, int
 	return 0;
 }
 
-static bool has_control(const char *text)
+static bool has_control(const char *text, size_t size)
 {
+	if (strlen(text) != size)
+		return true;
 	for (; *text != '\0'; text++)
 		if ((unsigned char)*text < 0x20 || *text == 0x7f)
 			return true;
@@ -43,7 +45,7 @@ static int check_string(const struct api_param *param, const json_t *value, int6
 	if (size < min || size > max)
 		return err_set(err, -EINVAL, "parameter \"%s\": must have %" PRId64 "..%" PRId64 " bytes", param->name,
 			       min, max);
-	if (param->type != API_TEXT && has_control(json_string_value(value)))
+	if (param->type != API_TEXT && has_control(json_string_value(value), json_string_length(value)))
 		return err_set(err, -EINVAL, "parameter \"%s\": must not hold control characters", param->name);
 	return 0;
 }
@@ -157,7 +159,7 @@ static int check_one(const struct api_method *method, const char *name, json_t *
 
 	if (param == NULL)
 		return err_set(err, -EINVAL, "parameter \"%.64s\": unknown; rpc.discover lists those of %s",
-			       has_control(name) ? "?" : name, method->name);
+			       has_control(name, strlen(name)) ? "?" : name, method->name);
 	r = check_value(param, value, &seen, err);
 	if (r < 0)
 		return r;
