@@ -46,9 +46,10 @@ enum api_flags {
 	API_STREAM = 1 << 0,  /* answers with notifications before its result */
 	API_GROUNDS = 1 << 1, /* needs purpose, case and reason; audited */
 	API_CHANGES = 1 << 2, /* changes the appliance; audited */
-	API_READS = 1 << 3,   /* shows reads or hits; audited, and never takes the pool's last thread */
+	API_READS = 1 << 3,   /* shows reads or hits; audited */
 	API_INLINE = 1 << 4,  /* answered by the server itself; also allowed as a notification where it says so */
 	API_NOTIFY = 1 << 5,  /* may come as a notification */
+	API_LONG = 1 << 6,    /* may take long: never takes the pool's last thread */
 	API_AUDITED = API_GROUNDS | API_CHANGES | API_READS,
 };
 

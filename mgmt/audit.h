@@ -41,7 +41,8 @@ enum audit_outcome {
 };
 const char *audit_outcome_name(enum audit_outcome outcome);
 
-/* What the keyring gives. Called with the log's lock held: they may block on the keyring, never on the log. */
+/* What the keyring gives. Called with the log's lock held: they may wait for the keyring's lock, so nobody may append
+ * to the log while holding that one. */
 struct audit_keys {
 	void *ctx;
 	/*

@@ -1,4 +1,4 @@
-/* What audit.c and audit_read.c share. */
+/* What audit.c, audit_open.c, audit_files.c and audit_read.c share. */
 #ifndef GANTRY_MGMT_AUDIT_PRIVATE_H
 #define GANTRY_MGMT_AUDIT_PRIVATE_H
 
@@ -38,6 +38,18 @@ struct audit {
 	uint64_t *marks; /* offset of entry i * MARK_EVERY */
 	struct audit_head head;
 };
+
+extern const struct audit_files audit_real_files;
+
+/* Signs a tree and replaces the checkpoint file. ret_text takes NOTE_TEXT_MAX. On failure the old one stands, unless
+ * *ret_unknown: then nobody knows which of the two a power cut would leave. */
+int audit_sign(struct audit *audit, const struct merkle *tree, char *ret_text, bool *ret_unknown);
+
+/* Remembers where entry `index` stands, for every MARK_EVERYth. Lock held. */
+int audit_mark(struct audit *audit, uint64_t index, uint64_t offset);
+
+/* The committed state becomes this one. Lock held. */
+void audit_set_head(struct audit *audit, const struct merkle *tree, uint64_t file_size, const char *text);
 
 /* Makes audit->key the key of this month. Lock held, or nobody else there yet. */
 int audit_key(struct audit *audit, int32_t month, bool create);

@@ -308,19 +308,20 @@ static struct call *find_uncancelled(struct client *client)
 	return call;
 }
 
-/* Lists may change while a callback runs: begin anew after each. */
-void call_cancel_all(struct server *server, struct client *only)
+static struct call *find_any_uncancelled(struct server *server)
 {
 	struct call *call = NULL;
 
-	do {
-		if (only != NULL)
-			call = find_uncancelled(only);
-		else
-			for (struct client *client = server->clients; client != NULL; client = client->next)
-				if ((call = find_uncancelled(client)) != NULL)
-					break;
-		if (call != NULL)
-			call_cancel(call);
-	} while (call != NULL);
+	for (struct client *client = server->clients; client != NULL && call == NULL; client = client->next)
+		call = find_uncancelled(client);
+	return call;
+}
+
+/* Lists may change while a callback runs: begin anew after each. */
+void call_cancel_all(struct server *server, struct client *only)
+{
+	struct call *call;
+
+	while ((call = only != NULL ? find_uncancelled(only) : find_any_uncancelled(server)) != NULL)
+		call_cancel(call);
 }

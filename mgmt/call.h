@@ -96,16 +96,17 @@ void call_fail(struct call *call, enum call_code code, const char *format, ...) 
 void call_audit_fact(struct call *call, const char *name, json_t *value);
 
 /*
- * Keeps the call beyond the handler's return. `cancelled` is called once at most, on a thread of the server, with no
- * lock held; it must not block, and may call call_finish. -ECANCELED when the call is cancelled already: then nothing
- * is kept, the callback never comes, and the handler ends as usual. After call_keep the handler returns CALL_STREAMING
- * whatever happens.
+ * Keeps the call beyond the handler's return. `cancelled` is called once at most, on the server's own thread or the
+ * one that stops it, with no lock held; it must not block, and may call call_finish. -ECANCELED when the call is
+ * cancelled already: then nothing is kept, the callback never comes, and the handler ends as usual. After call_keep the
+ * handler returns CALL_STREAMING whatever happens.
  */
 int call_keep(struct call *call, void (*cancelled)(struct call *call, void *ctx), void *ctx);
 
 /*
  * Ends a kept call: its result or failure is sent by the pool (never blocks on I/O). Once only; the call is not
- * touched afterwards. When it returns, the callback is not running and will not, unless it is the caller itself.
+ * touched afterwards. When it returns, the callback is not running and will not, unless it is the caller itself: so
+ * hold no lock here that the callback takes.
  */
 void call_finish(struct call *call);
 

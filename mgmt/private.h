@@ -131,7 +131,7 @@ struct server {
 	struct call *queue_first;
 	struct call *queue_last;
 	unsigned call_count;
-	unsigned reading_count; /* pool threads in handlers that show reads */
+	unsigned long_count; /* pool threads in handlers that may take long */
 	size_t upload_total;
 	bool stopping; /* no new requests */
 	bool closing;  /* the loop is to end */

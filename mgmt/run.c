@@ -33,8 +33,10 @@ static bool handle(struct call *call)
 	call->in_handler = true;
 	(void)pthread_mutex_unlock(&call->server->lock);
 	r = binding->handler(call, binding->ctx);
-	if (r == 0 && !call->kept)
+	if (r == 0)
 		r = call_flush(call);
+	else if (r == CALL_STREAMING)
+		(void)call_flush(call); /* a client that is gone: its owner is being told */
 	(void)pthread_mutex_lock(&call->server->lock);
 	call->in_handler = false;
 	kept = call->kept && !call->finished;

@@ -224,9 +224,9 @@ void server_queue(struct server *server, struct call *call)
 
 static bool may_run(const struct server *server, const struct call *call)
 {
-	bool reads = (call->method->flags & API_READS) != 0 && !call->finished;
+	bool is_long = (call->method->flags & API_LONG) != 0 && !call->finished;
 
-	return !reads || server->pool_count == 1 || server->reading_count + 1 < server->pool_count;
+	return !is_long || server->pool_count == 1 || server->long_count + 1 < server->pool_count;
 }
 
 /* The oldest call that may run: long searches leave one thread to those who ask how the appliance is, or stop it. */
@@ -253,9 +253,9 @@ static struct call *take_call(struct server *server)
 static void run_one(struct server *server, struct call *call)
 {
 	bool finished = call->finished;
-	bool reads = (call->method->flags & API_READS) != 0 && !finished;
+	bool is_long = (call->method->flags & API_LONG) != 0 && !finished;
 
-	server->reading_count += reads;
+	server->long_count += is_long;
 	server->counters.calls_running++;
 	(void)pthread_mutex_unlock(&server->lock);
 	if (finished)
@@ -264,8 +264,8 @@ static void run_one(struct server *server, struct call *call)
 		call_run(call);
 	(void)pthread_mutex_lock(&server->lock);
 	server->counters.calls_running--;
-	server->reading_count -= reads;
-	if (reads)
+	server->long_count -= is_long;
+	if (is_long)
 		(void)pthread_cond_signal(&server->work);
 }
 

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +22,10 @@
 
 struct world {
 	struct test_server test;
-	bool complete;
-	size_t uploaded_size;
-	unsigned char uploaded_sum;
+	/* Written by one thread, read by another. */
+	atomic_bool complete;
+	atomic_size_t uploaded_size;
+	atomic_uchar uploaded_sum;
 };
 
 static int handle_status(struct call *call, void *ctx)
@@ -54,14 +56,16 @@ static int handle_add(struct call *call, void *ctx)
 static int handle_load(struct call *call, void *ctx)
 {
 	struct world *world = ctx;
-	const char *text = call_upload(call, "upload", &world->uploaded_size);
+	size_t size = 0;
+	const char *text = call_upload(call, "upload", &size);
+	unsigned char sum = 0;
 
-	world->uploaded_sum = 0;
-	for (size_t i = 0; i < world->uploaded_size; i++)
-		world->uploaded_sum = (unsigned char)(world->uploaded_sum * 31 + (unsigned char)text[i]);
-	call_result(call, json_pack("{s:I, s:I, s:[{s:I, s:s}]}", "list", (json_int_t)1, "entries",
-				    (json_int_t)world->uploaded_size, "rejected", "line", (json_int_t)3, "why",
-				    "not a plate"));
+	for (size_t i = 0; i < size; i++)
+		sum = (unsigned char)(sum * 31 + (unsigned char)text[i]);
+	world->uploaded_size = size;
+	world->uploaded_sum = sum;
+	call_result(call, json_pack("{s:I, s:I, s:[{s:I, s:s}]}", "list", (json_int_t)1, "entries", (json_int_t)size,
+				    "rejected", "line", (json_int_t)3, "why", "not a plate"));
 	return 0;
 }
 
