@@ -36,9 +36,42 @@ struct audit_keys test_keys(struct test_keys *keys)
 	return (struct audit_keys){keys, month_key, signing_seed};
 }
 
+static int plain_write(void *ctx, int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	(void)ctx;
+	return pwrite(fd, bytes, size, (off_t)offset) == (ssize_t)size ? 0 : -EIO;
+}
+
+static int no_sync(void *ctx, int fd)
+{
+	(void)ctx;
+	(void)fd;
+	return 0;
+}
+
+static int plain_rename(void *ctx, const char *from, const char *to)
+{
+	(void)ctx;
+	return rename(from, to) < 0 ? -errno : 0;
+}
+
+static int plain_truncate(void *ctx, int fd, uint64_t size)
+{
+	(void)ctx;
+	return ftruncate(fd, (off_t)size) < 0 ? -errno : 0;
+}
+
+const struct audit_files *test_files(void)
+{
+	static const struct audit_files files = {NULL, plain_write, no_sync, plain_rename, plain_truncate};
+
+	return &files;
+}
+
 struct audit *test_audit(const char *directory, struct test_keys *keys)
 {
-	struct audit_options options = {.directory = directory, .origin = "gantry.test/audit", .keys = test_keys(keys)};
+	struct audit_options options = {
+		.directory = directory, .origin = "gantry.test/audit", .keys = test_keys(keys), .files = test_files()};
 	struct audit *audit = NULL;
 	struct err err = {""};
 	int r = audit_open(&options, &audit, &err);

@@ -13,6 +13,8 @@ struct test_keys {
 	int32_t destroyed_before;
 };
 struct audit_keys test_keys(struct test_keys *keys);
+/* The real operations without waiting for the disk, which many tests at once would do for minutes. */
+const struct audit_files *test_files(void);
 struct audit *test_audit(const char *directory, struct test_keys *keys);
 /* Entries of the log with this outcome (AUDIT_OUTCOME_COUNT: any) and verb (NULL: any). */
 unsigned test_audit_count(struct audit *audit, const char *verb, enum audit_outcome outcome);

@@ -40,10 +40,6 @@ static void fill(const char *directory, unsigned count)
 	audit = audit_close(audit);
 }
 
-/* The real operations without the wait for the disk: a test that opens logs by the hundred takes seconds, not minutes.
- */
-static int open_quickly(const char *directory, struct audit **ret_audit, struct err *err);
-
 static int open_with(const char *directory, const struct audit_files *files, bool existing, struct audit **ret_audit,
 		     struct err *err)
 {
@@ -55,6 +51,11 @@ static int open_with(const char *directory, const struct audit_files *files, boo
 					.existing = existing};
 
 	return audit_open(&options, ret_audit, err);
+}
+
+static int open_quickly(const char *directory, struct audit **ret_audit, struct err *err)
+{
+	return open_with(directory, test_files(), false, ret_audit, err);
 }
 
 static const char *key_of(const char *directory)
@@ -406,14 +407,6 @@ static int faulty_truncate(void *ctx, int fd, uint64_t size)
 	int r = fault(ctx);
 
 	return r == 0 && ftruncate(fd, (off_t)size) < 0 ? -errno : r;
-}
-
-static int open_quickly(const char *directory, struct audit **ret_audit, struct err *err)
-{
-	static struct faults none = {.left = INT32_MAX};
-	static const struct audit_files files = {&none, faulty_write, faulty_sync, faulty_rename, faulty_truncate};
-
-	return open_with(directory, &files, false, ret_audit, err);
 }
 
 /* Some appends with the fault in their midst; then a new life, which must hold all that was acknowledged. */

@@ -781,6 +781,32 @@ static void *push_many(void *ctx)
 	return NULL;
 }
 
+/* Clients that leave and a server that stops at the same moment, as often as a test may take. */
+static void leaving_while_stopping(void)
+{
+	struct prng prng = {check_seed()};
+
+	for (unsigned i = 0; i < 25; i++) {
+		struct test_server test;
+		struct test_client clients[3];
+		struct world world;
+
+		test_server_init(&test);
+		begin(&test, &world);
+		for (unsigned n = 0; n < 3; n++) {
+			test_connect(&clients[n], &test);
+			test_send(&clients[n], n == 0 ? "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\"}"
+						      : "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"reads.count\","
+							"\"params\":{" GROUNDS "}}");
+		}
+		(void)usleep((useconds_t)prng_below(&prng, 4000));
+		for (unsigned n = 0; n < 3; n++)
+			test_close(&clients[n]);
+		(void)usleep((useconds_t)prng_below(&prng, 1000));
+		test_server_fini(&test);
+	}
+}
+
 static void streams_come_and_go(void)
 {
 	struct test_server test;
@@ -825,6 +851,94 @@ static void stop_with_everything_in_flight(void)
 	for (json_t *message; (message = test_receive(&client)) != NULL;)
 		json_decref(message);
 	CHECK(access(test.path, F_OK) < 0);
+	test_close(&client);
+	test_server_fini(&test);
+}
+
+static int handle_large(struct call *call, void *ctx)
+{
+	char *text = calloc(1, 20001);
+
+	(void)ctx;
+	memset(text, 'x', 20000);
+	call_result(call, json_pack("{s:s}", "text", text));
+	free(text);
+	return 0;
+}
+
+/* An answer that no buffer takes, and a row: told, and the connection lives on. */
+static void answers_too_large(void)
+{
+	struct test_server test;
+	struct test_client client;
+
+	test_server_init(&test);
+	test.options.output_size_max = 16384;
+	test_server_new(&test);
+	CHECK_INT(0, server_bind(test.server, "status", handle_large, NULL));
+	test_server_start(&test);
+	test_connect(&client, &test);
+	for (unsigned i = 0; i < 3; i++)
+		CHECK_INT(CALL_FAILED,
+			  test_error_code(test_call(&client, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"status\"}")));
+	test_close(&client);
+	test_server_fini(&test);
+}
+
+/* A disk that is full between a request's intent and its outcome. */
+static atomic_bool disk_full;
+
+static int full_write(void *ctx, int fd, const void *bytes, size_t size, uint64_t offset)
+{
+	(void)ctx;
+	if (atomic_load(&disk_full))
+		return -ENOSPC;
+	return pwrite(fd, bytes, size, (off_t)offset) == (ssize_t)size ? 0 : -EIO;
+}
+
+static int handle_filling(struct call *call, void *ctx)
+{
+	struct world *world = ctx;
+
+	atomic_fetch_add(&world->effects, 1);
+	atomic_store(&disk_full, true);
+	call_result(call, json_object());
+	return 0;
+}
+
+static void outcome_that_cannot_be_recorded(void)
+{
+	static const char request[] =
+		"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"lists.remove\",\"params\":{\"name\":\"n\"}}";
+	struct audit_files files = *test_files();
+	struct test_server test;
+	struct test_client client;
+	struct world world = {0};
+	struct audit_options options;
+
+	files.write = full_write;
+	test_server_init(&test);
+	test.options.audit = audit_close(test.options.audit);
+	options = (struct audit_options){.directory = check_directory(),
+					 .origin = "gantry.test",
+					 .keys = test_keys(&test.keys),
+					 .files = &files};
+	atomic_store(&disk_full, false);
+	CHECK_INT(0, audit_open(&options, &test.options.audit, NULL));
+	test_server_new(&test);
+	CHECK_INT(0, server_bind(test.server, "lists.remove", handle_filling, &world));
+	test_server_start(&test);
+	test_connect(&client, &test);
+	CHECK_INT(CALL_UNAUDITED, test_error_code(test_call(&client, request))); /* done, but not recorded: said so */
+	CHECK_INT(1, atomic_load(&world.effects));
+	CHECK_INT(CALL_UNAUDITED, test_error_code(test_call(&client, request))); /* full: not even begun */
+	CHECK_INT(1, atomic_load(&world.effects));
+	CHECK_INT(2, counters_of(&test).requests_unaudited);
+	atomic_store(&disk_full, false);
+	(void)test_error_code(test_call(&client, request));
+	CHECK_INT(2, atomic_load(&world.effects)); /* room again: it goes on by itself */
+	CHECK_INT(2, test_audit_count(test.options.audit, "lists.remove", AUDIT_INTENT));
+	CHECK_INT(0, test_audit_count(test.options.audit, "lists.remove", AUDIT_DONE));
 	test_close(&client);
 	test_server_fini(&test);
 }
@@ -966,6 +1080,9 @@ int main(int argc, char **argv)
 		{"a disconnect cancels", disconnect_cancels},
 		{"follow delivers until cancelled", follow_delivers_until_cancelled},
 		{"streams come and go", streams_come_and_go},
+		{"leaving while stopping", leaving_while_stopping},
+		{"answers too large", answers_too_large},
+		{"an outcome that cannot be recorded", outcome_that_cannot_be_recorded},
 		{"stop with everything in flight", stop_with_everything_in_flight},
 		{"uploads", uploads},
 		{"one server a socket", one_server_a_socket},
