@@ -86,7 +86,12 @@ int link_send(struct link *link, const char *method, json_t *params, int64_t id)
 /* Waits until timeout_ms (-1: for ever). 0 and a message, 1 when the time is over or a signal came, or -errno. */
 int link_receive(struct link *link, int timeout_ms, json_t **ret_message);
 
-/* show.c: values for people */
+/* value.c: malloc'd texts, never NULL, empty for nothing; `name` of a number tells its unit */
+char *value_text(const char *name, const json_t *value);
+char *text_format(const char *how, ...) __attribute__((format(printf, 1, 2)));
+int text_width(const char *text); /* places on a terminal: a character beyond ASCII counts once */
+
+/* show.c: results for people */
 void show_result(FILE *to, const json_t *result);
 void show_rows(FILE *to, const json_t *rows, const struct column *columns);
 void show_row_now(FILE *to, const json_t *row, const struct column *columns, bool head);
