@@ -12,7 +12,6 @@
 
 #include "appliance/base/clock.h"
 
-/* Columns that a terminal needs, not bytes: a character beyond ASCII counts once. */
 int text_width(const char *text)
 {
 	int width = 0;
@@ -22,11 +21,15 @@ int text_width(const char *text)
 	return width;
 }
 
+/* C0 controls, DEL, and the C1 controls as UTF-8 writes them (c2 80 to c2 9f): some terminals obey those too. */
 static char *clean(char *text)
 {
-	for (char *at = text; at != NULL && *at != '\0'; at++)
-		if ((unsigned char)*at < 0x20 || *at == 0x7f)
+	for (unsigned char *at = (unsigned char *)text; *at != '\0'; at++) {
+		if (*at == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
+			at[0] = at[1] = '?';
+		else if (*at < 0x20 || *at == 0x7f)
 			*at = '?';
+	}
 	return text;
 }
 

@@ -34,10 +34,12 @@ static int handle_status(struct call *call, void *ctx)
 	call_result(
 		call,
 		json_pack("{s:s, s:s, s:s, s:{s:I, s:b}, s:[{s:I, s:s, s:[{s:s, s:I}, {s:s, s:I}]}], s:[], s:{s:I}}",
-			  "state", "running", "since", "2026-07-01T12:00:00.250000Z", "evil", "a\x1b[2Jb", "totals",
-			  "received", (json_int_t)12, "balance_ok", 1, "feeds", "feed", (json_int_t)7, "name", "North",
-			  "lanes", "lane", "live", "gaps", (json_int_t)3, "lane", "backlog", "gaps", (json_int_t)4,
-			  "alarms", "storage", "disk_free_bytes", (json_int_t)5368709120));
+			  "state", "running", "since", "2026-07-01T12:00:00.250000Z", "evil",
+			  "a\x1b[2Jb\xc2\x9b"
+			  "2J",
+			  "totals", "received", (json_int_t)12, "balance_ok", 1, "feeds", "feed", (json_int_t)7, "name",
+			  "North", "lanes", "lane", "live", "gaps", (json_int_t)3, "lane", "backlog", "gaps",
+			  (json_int_t)4, "alarms", "storage", "disk_free_bytes", (json_int_t)5368709120));
 	return 0;
 }
 
@@ -277,7 +279,7 @@ static void status_for_people_and_scripts(void)
 	CHECK(says("2026-07-01 13:00:00.250 BST")); /* local, with its zone */
 	CHECK(says("backlog"));
 	CHECK(says("5.0 GiB"));
-	CHECK(says("a?[2Jb"));
+	CHECK(says("a?[2Jb??2J"));
 	CHECK(strchr(output, 0x1b) == NULL);
 	CHECK_INT(0, run(&world, "status --json"));
 	CHECK(says("\"disk_free_bytes\":5368709120"));
