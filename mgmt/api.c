@@ -1,0 +1,284 @@
+#include "mgmt/api.h"
+
+#include <string.h>
+
+#define U32 0, UINT32_MAX
+#define INDEX 0, INT64_MAX
+#define NAME 1, 64
+#define REASON 3, 500
+
+static const char *const orders[] = {"newest", "oldest", NULL};
+static const char *const list_purposes[] = {"monitor", "respond", NULL};
+static const char *const upload_kinds[] = {"cameras", "list", NULL};
+
+const char *const api_purposes[] = {"national-security",
+				    "counter-terrorism",
+				    "major",
+				    "serious",
+				    "priority-volume",
+				    "evidence",
+				    "court",
+				    "code-of-ethics",
+				    "audit",
+				    "subject-access",
+				    NULL};
+
+const struct api_param api_grounds[] = {
+	{"purpose", API_CHOICE, false, 0, 0, api_purposes, "why the law allows it (R31); needed"},
+	{"case", API_STRING, false, 0, 64, NULL, "reference of the case it is for; needed"},
+	{"reason", API_STRING, false, 0, 500, NULL, "the justification, in words; needed"},
+	{0},
+};
+
+#define SEARCH_PARAMS                                                                                                  \
+	{"vrm", API_VRM, false, NAME, NULL, "plate or pattern: ? is one character, * any run; anchored"},              \
+		{"from", API_TIME, false, 0, 0, NULL, "captured at or after; default: the oldest held"},               \
+		{"to", API_TIME, false, 0, 0, NULL, "captured before; default: now"},                                  \
+		{"cameras", API_INTEGERS, false, 1, 10000, NULL, "only these; default: all"},                          \
+		{"strict", API_BOOLEAN, false, 0, 0, NULL, "compare the text as received, not the VRM key"},           \
+	{                                                                                                              \
+		"not_read", API_BOOLEAN, false, 0, 0, NULL, "records of plates that were not read (R4)"                \
+	}
+
+const struct api_method api_methods[] = {
+	{"status",
+	 "State, totals, rates, feeds, lists and alarms of the appliance",
+	 0,
+	 NULL,
+	 "version, node, state, since, uptime_s, totals, rates, hits, workers[], storage, feeds[], lists[], clock, "
+	 "alarms[]",
+	 {{0}}},
+	{"counters", "Every counter by name", 0, NULL, "counters by name", {{0}}},
+
+	{"feeds.add",
+	 "Register a feed and make its key; the key is shown once",
+	 API_CHANGES,
+	 NULL,
+	 "feed, key",
+	 {{"feed", API_INTEGER, true, U32, NULL, "number of the new feed"},
+	  {"name", API_STRING, true, NAME, NULL, "for people"},
+	  {"organisation", API_STRING, true, NAME, NULL, "who owns it (R41)"},
+	  {0}}},
+	{"feeds.show",
+	 "Feeds with their state, lanes and gaps",
+	 0,
+	 NULL,
+	 "feeds[]",
+	 {{"feed", API_INTEGER, false, U32, NULL, "only this one"}, {0}}},
+	{"feeds.rotate",
+	 "Make a second key; both are valid until feeds.retire",
+	 API_CHANGES,
+	 NULL,
+	 "feed, key",
+	 {{"feed", API_INTEGER, true, U32, NULL, "which feed"}, {0}}},
+	{"feeds.retire",
+	 "Drop the old key after a rotation",
+	 API_CHANGES,
+	 NULL,
+	 "feed",
+	 {{"feed", API_INTEGER, true, U32, NULL, "which feed"}, {0}}},
+	{"feeds.remove",
+	 "Remove a feed: its datagrams are refused from now on",
+	 API_CHANGES,
+	 NULL,
+	 "feed",
+	 {{"feed", API_INTEGER, true, U32, NULL, "which feed"}, {0}}},
+
+	{"cameras.load",
+	 "Load or update cameras from an uploaded CSV",
+	 API_CHANGES,
+	 NULL,
+	 "loaded, changed, rejected[]",
+	 {{"upload", API_UPLOAD, true, U32, NULL, "the CSV text"},
+	  {"strict", API_BOOLEAN, false, 0, 0, NULL, "one rejected line refuses the whole file"},
+	  {0}}},
+	{"cameras.show",
+	 "Cameras of the register",
+	 0,
+	 NULL,
+	 "cameras[], truncated",
+	 {{"camera", API_INTEGER, false, U32, NULL, "only this one"},
+	  {"feed", API_INTEGER, false, U32, NULL, "only those bound to this feed"},
+	  {"limit", API_INTEGER, false, 1, 10000, NULL, "at most so many; default 100"},
+	  {0}}},
+	{"cameras.bind",
+	 "Let a feed speak for cameras",
+	 API_CHANGES,
+	 NULL,
+	 "feed, bound",
+	 {{"feed", API_INTEGER, true, U32, NULL, "which feed"},
+	  {"cameras", API_INTEGERS, false, 1, 100000, NULL, "these cameras"},
+	  {"all", API_BOOLEAN, false, 0, 0, NULL, "instead: every camera of the register"},
+	  {0}}},
+	{"cameras.suspend",
+	 "Refuse a camera's reads until it is resumed (R15)",
+	 API_CHANGES,
+	 NULL,
+	 "camera, since",
+	 {{"camera", API_INTEGER, true, U32, NULL, "which camera"},
+	  {"reason", API_STRING, true, REASON, NULL, "why"},
+	  {0}}},
+	{"cameras.resume",
+	 "Accept a suspended camera's reads again",
+	 API_CHANGES,
+	 NULL,
+	 "camera",
+	 {{"camera", API_INTEGER, true, U32, NULL, "which camera"},
+	  {"reason", API_STRING, true, REASON, NULL, "why"},
+	  {0}}},
+
+	{"lists.load",
+	 "Load a list of vehicles of interest, replacing its older version",
+	 API_CHANGES | API_LONG,
+	 NULL,
+	 "list, version, entries, rejected[]",
+	 {{"upload", API_UPLOAD, true, U32, NULL, "the CSV text"},
+	  {"name", API_STRING, true, NAME, NULL, "name of the list"},
+	  {"version", API_INTEGER, false, 1, UINT32_MAX, NULL,
+	   "default: one more than the last; an older one is refused"},
+	  {"priority", API_INTEGER, false, 0, 100, NULL, "of its hits; default 50"},
+	  {"class", API_STRING, false, NAME, NULL, "class of list (R21)"},
+	  {"list_purpose", API_CHOICE, false, 0, 0, list_purposes,
+	   "what a hit asks of its reader (R23); default respond"},
+	  {"tolerant", API_BOOLEAN, false, 0, 0, NULL, "also match likely misreads"},
+	  {"strict", API_BOOLEAN, false, 0, 0, NULL, "one rejected line refuses the whole file"},
+	  {0}}},
+	{"lists.show", "Lists with version and number of entries", 0, NULL, "lists[]", {{0}}},
+	{"lists.remove",
+	 "Remove a list; it matches nothing from now on",
+	 API_CHANGES,
+	 NULL,
+	 "list",
+	 {{"name", API_STRING, true, NAME, NULL, "name of the list"}, {0}}},
+	{"hits.follow",
+	 "Hits as they happen, until cancelled",
+	 API_STREAM | API_READS,
+	 "hits.hit",
+	 "delivered",
+	 {{"lists", API_STRINGS, false, 1, 64, NULL, "only of these lists, by name"},
+	  {"from_now", API_BOOLEAN, false, 0, 0, NULL, "leave out what waits undelivered"},
+	  {"window", API_INTEGER, false, 1, 1000000, NULL,
+	   "hits the client takes before it sends credit; default: no limit"},
+	  {0}}},
+
+	{"reads.search",
+	 "Sightings by plate or pattern, time and camera",
+	 API_STREAM | API_GROUNDS | API_READS | API_LONG,
+	 "reads.rows",
+	 "count, truncated, cursor, complete, unreadable[], elapsed_ms",
+	 {SEARCH_PARAMS,
+	  {"limit", API_INTEGER, false, 1, 10000, NULL, "at most so many rows; default 100"},
+	  {"order", API_CHOICE, false, 0, 0, orders, "by capture time; default newest"},
+	  {"cursor", API_STRING, false, 1, 256, NULL, "from the result that was truncated: go on after it"},
+	  {"window", API_INTEGER, false, 1, 1000000, NULL,
+	   "rows the client takes before it sends credit; default: no limit"},
+	  {0}}},
+	{"reads.count",
+	 "How many sightings a search would find",
+	 API_GROUNDS | API_READS | API_LONG,
+	 NULL,
+	 "count, complete, unreadable[], elapsed_ms",
+	 {SEARCH_PARAMS, {0}}},
+
+	{"purge.plan",
+	 "Days held, those due for purging marked",
+	 0,
+	 NULL,
+	 "days[]",
+	 {{"before", API_DATE, false, 0, 0, NULL, "only days before this one"}, {0}}},
+	{"purge.run",
+	 "Destroy one day: keys, files, catalog rows",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "the certificate",
+	 {{"day", API_DATE, true, 0, 0, NULL, "the day of capture, UTC"},
+	  {"authority", API_STRING, true, REASON, NULL, "on whose authority"},
+	  {0}}},
+
+	{"audit.show",
+	 "Entries of the audit log, bodies opened",
+	 API_STREAM | API_GROUNDS | API_LONG,
+	 "audit.entries",
+	 "count, size",
+	 {{"first", API_INTEGER, false, INDEX, NULL, "index of the first; default: the newest `count`"},
+	  {"count", API_INTEGER, false, 1, 10000, NULL, "at most so many; default 50"},
+	  {"window", API_INTEGER, false, 1, 1000000, NULL, "entries the client takes before it sends credit"},
+	  {0}}},
+	{"audit.verify",
+	 "Recompute the whole log and check its signature",
+	 API_LONG,
+	 NULL,
+	 "size, root, checkpoint, vkey",
+	 {{0}}},
+	{"audit.export",
+	 "Leaves with a proof that is checked offline (R53)",
+	 API_STREAM | API_GROUNDS | API_LONG,
+	 "audit.leaves",
+	 "first, count, size, proof[], checkpoint, vkey",
+	 {{"first", API_INTEGER, false, INDEX, NULL, "index of the first; default 0"},
+	  {"count", API_INTEGER, false, 1, INT64_MAX, NULL, "at most so many; default: all"},
+	  {"window", API_INTEGER, false, 1, 1000000, NULL, "leaves the client takes before it sends credit"},
+	  {0}}},
+
+	{"upload.open",
+	 "Begin a text that a later request on this connection uses",
+	 API_INLINE,
+	 NULL,
+	 "upload",
+	 {{"kind", API_CHOICE, true, 0, 0, upload_kinds, "what it is"}, {0}}},
+	{"upload.append",
+	 "Add to it",
+	 API_INLINE,
+	 NULL,
+	 "upload, size",
+	 {{"upload", API_INTEGER, true, U32, NULL, "from upload.open"},
+	  {"text", API_TEXT, true, 0, INT32_MAX, NULL, "the next piece, whole characters"},
+	  {0}}},
+	{"cancel",
+	 "End a request of this connection early",
+	 API_INLINE | API_NOTIFY,
+	 NULL,
+	 "found",
+	 {{"id", API_ID, true, 1, 128, NULL, "of the request"}, {0}}},
+	{"credit",
+	 "Let a stream of this connection send more rows",
+	 API_INLINE | API_NOTIFY,
+	 NULL,
+	 "found",
+	 {{"id", API_ID, true, 1, 128, NULL, "of the request"},
+	  {"rows", API_INTEGER, true, 1, 1000000, NULL, "so many more"},
+	  {0}}},
+	{"rpc.discover", "This table", API_INLINE, NULL, "an OpenRPC document", {{0}}},
+	{"appliance.stop",
+	 "Stop the appliance cleanly",
+	 API_CHANGES,
+	 NULL,
+	 "state",
+	 {{"reason", API_STRING, true, REASON, NULL, "why"}, {0}}},
+	{0},
+};
+
+const struct api_method *api_find(const char *name)
+{
+	for (const struct api_method *method = api_methods; method->name != NULL; method++)
+		if (strcmp(method->name, name) == 0)
+			return method;
+	return NULL;
+}
+
+static const struct api_param *find_in(const struct api_param *params, const char *name)
+{
+	for (; params->name != NULL; params++)
+		if (strcmp(params->name, name) == 0)
+			return params;
+	return NULL;
+}
+
+const struct api_param *api_param_find(const struct api_method *method, const char *name)
+{
+	const struct api_param *param = find_in(method->params, name);
+
+	if (param == NULL && (method->flags & API_GROUNDS) != 0)
+		param = find_in(api_grounds, name);
+	return param;
+}

@@ -1,0 +1,151 @@
+/* Every command, as data: which method it calls, what it adds to that method's parameters, how its rows are shown. */
+#include "mgmt/ctl/ctl.h"
+
+#include <stddef.h>
+
+static const struct column read_columns[] = {
+	{"CAPTURED", "capture"}, {"VRM", "vrm"},   {"CAMERA", "camera"}, {"NAME", "camera_name"},
+	{"FEED", "feed"},        {"LANE", "lane"}, {"DIR", "direction"}, {"CONF", "confidence"},
+	{"COUNTRY", "country"},  {"KIND", "kind"}, {"FLAGS", "flags"},   {"HITS", "hits"},
+	{"RECEIVED", "receipt"}, {NULL, NULL},
+};
+
+static const struct column hit_columns[] = {
+	{"CAPTURED", "read.capture|capture"},
+	{"VRM", "read.vrm|vrm"},
+	{"LIST", "list_name|list"},
+	{"PRIORITY", "priority"},
+	{"KIND", "kind"},
+	{"CAMERA", "read.camera|camera"},
+	{"NAME", "read.camera_name|camera_name"},
+	{NULL, NULL},
+};
+
+static const struct column audit_columns[] = {
+	{"INDEX", "index"},
+	{"TIME", "time"},
+	{"ACCOUNT", "account"},
+	{"VERB", "verb"},
+	{"OUTCOME", "outcome"},
+	{"OF", "intent"},
+	{"PURPOSE", "body.params.purpose|body.purpose"},
+	{"CASE", "body.params.case|body.case"},
+	{"REASON", "body.params.reason|body.text"},
+	{NULL, NULL},
+};
+
+#define GROUNDS "--purpose serious --case C-2026-17 --reason 'robbery, witness saw part of the plate'"
+
+const struct command commands[] = {
+	{.words = "status", .method = "status", .examples = "gantryctl status\ngantryctl status --json | jq .totals\n"},
+	{.words = "counters", .method = "counters", .examples = "gantryctl counters\n"},
+
+	{.words = "feeds add",
+	 .method = "feeds.add",
+	 .positional = "feed",
+	 .examples = "gantryctl feeds add 7 --name 'North ring' --organisation 'Northshire Police'\n"},
+	{.words = "feeds show",
+	 .method = "feeds.show",
+	 .positional = "feed",
+	 .examples = "gantryctl feeds show\ngantryctl feeds show 7\n"},
+	{.words = "feeds rotate",
+	 .method = "feeds.rotate",
+	 .positional = "feed",
+	 .examples = "gantryctl feeds rotate 7\n"},
+	{.words = "feeds retire",
+	 .method = "feeds.retire",
+	 .positional = "feed",
+	 .examples = "gantryctl feeds retire 7\n"},
+	{.words = "feeds remove",
+	 .method = "feeds.remove",
+	 .positional = "feed",
+	 .examples = "gantryctl feeds remove 7\n"},
+
+	{.words = "cameras load",
+	 .method = "cameras.load",
+	 .takes = TAKES_FILE,
+	 .upload_kind = "cameras",
+	 .examples = "gantryctl cameras load cameras.csv\ngantryctl cameras load --strict - < cameras.csv\n"},
+	{.words = "cameras show",
+	 .method = "cameras.show",
+	 .positional = "camera",
+	 .examples = "gantryctl cameras show --feed 7 --limit 1000\n"},
+	{.words = "cameras bind",
+	 .method = "cameras.bind",
+	 .positional = "feed",
+	 .examples = "gantryctl cameras bind 7 --camera 1001 --camera 1002\ngantryctl cameras bind 7 --all\n"},
+	{.words = "cameras suspend",
+	 .method = "cameras.suspend",
+	 .positional = "camera",
+	 .examples = "gantryctl cameras suspend 1001 --reason 'clock wrong, not mended for 30 days'\n"},
+	{.words = "cameras resume",
+	 .method = "cameras.resume",
+	 .positional = "camera",
+	 .examples = "gantryctl cameras resume 1001 --reason 'mended, report 4711'\n"},
+
+	{.words = "lists load",
+	 .method = "lists.load",
+	 .takes = TAKES_FILE,
+	 .upload_kind = "list",
+	 .examples = "gantryctl lists load stolen.csv --name stolen --priority 80 --list-purpose respond\n"},
+	{.words = "lists show", .method = "lists.show", .examples = "gantryctl lists show\n"},
+	{.words = "lists remove",
+	 .method = "lists.remove",
+	 .positional = "name",
+	 .examples = "gantryctl lists remove stolen\n"},
+
+	{.words = "hits follow",
+	 .method = "hits.follow",
+	 .takes = TAKES_FOLLOW,
+	 .columns = hit_columns,
+	 .run = run_follow,
+	 .examples = "gantryctl hits follow\ngantryctl hits follow --list stolen --count 10 --for 60 --json\n"},
+
+	{.words = "search",
+	 .method = "reads.search",
+	 .positional = "vrm",
+	 .takes = TAKES_COUNT,
+	 .columns = read_columns,
+	 .run = run_search,
+	 .examples = "gantryctl search 'AB1?CDE' --from 2026-11-01 --to 2026-11-08 " GROUNDS "\n"
+		     "gantryctl search 'AB*' --camera 1001 --camera 1002 --count " GROUNDS "\n"
+		     "gantryctl search --not-read --camera 1001 " GROUNDS "\n"},
+
+	{.words = "purge plan", .method = "purge.plan", .examples = "gantryctl purge plan\n"},
+	{.words = "purge run",
+	 .method = "purge.run",
+	 .positional = "day",
+	 .examples = "gantryctl purge run 2025-11-21 --authority 'retention rule, day 366' --purpose code-of-ethics"
+		     " --case RET-1 --reason 'day 366 after capture'\n"},
+
+	{.words = "audit show",
+	 .method = "audit.show",
+	 .columns = audit_columns,
+	 .examples = "gantryctl audit show --count 20 --purpose audit --case A-3 --reason 'monthly review'\n"},
+	{.words = "audit verify",
+	 .method = "audit.verify",
+	 .takes = TAKES_VERIFY,
+	 .run = run_audit_verify,
+	 .examples = "gantryctl audit verify\n"
+		     "gantryctl audit verify --file november.txt --key auditor.key     # no appliance needed\n"},
+	{.words = "audit export",
+	 .method = "audit.export",
+	 .takes = TAKES_OUT,
+	 .run = run_audit_export,
+	 .examples = "gantryctl audit export --out november.txt --first 0 --purpose audit --case A-3 --reason 'for the "
+		     "ICO'\n"},
+	{.words = "audit key",
+	 .method = "audit.verify",
+	 .run = run_audit_key,
+	 .examples = "gantryctl audit key > auditor.key     # once, to be kept away from the appliance\n"},
+
+	{.words = "api",
+	 .takes = TAKES_MARKDOWN,
+	 .run = run_api,
+	 .examples = "gantryctl api\ngantryctl api --json\ngantryctl api --markdown\n"},
+	{.words = "stop",
+	 .method = "appliance.stop",
+	 .positional = "reason",
+	 .examples = "gantryctl stop 'kernel update'\n"},
+	{0},
+};

@@ -1,0 +1,282 @@
+/* The command line, taken apart by the method's row in the API table. */
+#include "mgmt/ctl/ctl.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/base/err.h"
+#include "mgmt/api.h"
+
+/* Arrays are given item by item. */
+static const char *const singular[][2] = {{"cameras", "camera"}, {"lists", "list"}};
+
+const char *option_name(const char *param, char *buffer, size_t size)
+{
+	for (size_t i = 0; i < sizeof(singular) / sizeof(singular[0]); i++)
+		if (strcmp(param, singular[i][0]) == 0)
+			param = singular[i][1];
+	(void)snprintf(buffer, size, "%s", param);
+	for (char *at = buffer; *at != '\0'; at++)
+		if (*at == '_')
+			*at = '-';
+	return buffer;
+}
+
+bool option_hidden(const struct api_param *param)
+{
+	return param->type == API_UPLOAD || strcmp(param->name, "window") == 0;
+}
+
+static const struct api_param *find_param(const struct api_method *method, const char *option, size_t size)
+{
+	const struct api_param *tables[] = {method->params, (method->flags & API_GROUNDS) != 0 ? api_grounds : NULL};
+	char name[64];
+
+	for (size_t i = 0; i < 2; i++)
+		for (const struct api_param *param = tables[i]; param != NULL && param->name != NULL; param++)
+			if (!option_hidden(param) && strlen(option_name(param->name, name, sizeof(name))) == size &&
+			    memcmp(name, option, size) == 0)
+				return param;
+	return NULL;
+}
+
+static int parse_integer(const char *text, int64_t *ret_value)
+{
+	char *end;
+	long long value;
+
+	errno = 0;
+	value = strtoll(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0')
+		return -EINVAL;
+	*ret_value = value;
+	return 0;
+}
+
+/* People mean their own clock when they name no zone; the socket would take it for UTC. */
+static json_t *encode_time(const char *text)
+{
+	const char *clock = strpbrk(text, "T ");
+	char utc[CLOCK_TEXT_SIZE];
+	int64_t us;
+	time_t seconds;
+	struct tm tm;
+
+	if (clock_parse(text, &us) < 0 || (clock != NULL && strpbrk(clock, "Z+-") != NULL))
+		return json_string(text);
+	seconds = (time_t)(us / 1000000);
+	(void)gmtime_r(&seconds, &tm);
+	tm.tm_isdst = -1;
+	return json_string(clock_text_utc((int64_t)mktime(&tm) * 1000000 + us % 1000000, utc));
+}
+
+static int append_item(json_t *params, const char *name, json_t *item)
+{
+	json_t *array = json_object_get(params, name);
+
+	if (item == NULL)
+		return -EINVAL;
+	if (array == NULL) {
+		array = json_array();
+		(void)json_object_set_new(params, name, array);
+	}
+	return json_array_append_new(array, item) < 0 ? -ENOMEM : 0;
+}
+
+static int set_param(json_t *params, const struct api_param *param, const char *text)
+{
+	int64_t number;
+
+	switch (param->type) {
+	case API_INTEGER:
+		if (parse_integer(text, &number) < 0)
+			return -EINVAL;
+		return json_object_set_new(params, param->name, json_integer(number));
+	case API_INTEGERS:
+		if (parse_integer(text, &number) < 0)
+			return -EINVAL;
+		return append_item(params, param->name, json_integer(number));
+	case API_STRINGS:
+		return append_item(params, param->name, json_string(text));
+	case API_TIME:
+		return json_object_set_new(params, param->name, encode_time(text));
+	default:
+		return json_object_set_new(params, param->name, json_string(text)) < 0 ? -EINVAL : 0;
+	}
+}
+
+struct parser {
+	const struct command *command;
+	const struct api_method *method;
+	char **args;
+	int count;
+	int at;
+	bool placed; /* the positional one is taken */
+	struct options *options;
+	struct err *err;
+};
+
+static int take_number(const char *text, int64_t *ret_value)
+{
+	return parse_integer(text, ret_value) < 0 || *ret_value < 1 ? -EINVAL : 0;
+}
+
+/* Options that are no parameters: those of every command, then those that the command takes. 1: not one of them. */
+static int take_flag(struct parser *parser, const char *name)
+{
+	struct options *options = parser->options;
+	unsigned takes = parser->command->takes;
+	bool *flag = NULL;
+
+	if (strcmp(name, "--json") == 0)
+		flag = &options->json;
+	else if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		flag = &options->help;
+	else if ((takes & TAKES_COUNT) != 0 && strcmp(name, "--count") == 0)
+		flag = &options->count_only;
+	else if ((takes & TAKES_MARKDOWN) != 0 && strcmp(name, "--markdown") == 0)
+		flag = &options->markdown;
+	if (flag == NULL)
+		return 1;
+	*flag = true;
+	return 0;
+}
+
+static int take_extra(struct parser *parser, const char *name, size_t size, const char *value)
+{
+	struct options *options = parser->options;
+	unsigned takes = parser->command->takes;
+	const struct {
+		const char *name;
+		bool taken;
+		const char **text;
+		int64_t *number;
+	} extras[] = {
+		{"--socket", true, &options->socket, NULL},
+		{"--file", (takes & (TAKES_VERIFY | TAKES_FILE)) != 0, &options->file, NULL},
+		{"--key", (takes & TAKES_VERIFY) != 0, &options->key, NULL},
+		{"--out", (takes & TAKES_OUT) != 0, &options->out, NULL},
+		{"--count", (takes & TAKES_FOLLOW) != 0, NULL, &options->row_max},
+		{"--for", (takes & TAKES_FOLLOW) != 0, NULL, &options->for_s},
+	};
+
+	for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
+		if (!extras[i].taken || strlen(extras[i].name) != size || memcmp(extras[i].name, name, size) != 0)
+			continue;
+		if (value == NULL)
+			return err_set(parser->err, -EINVAL, "%s needs a value", extras[i].name);
+		if (extras[i].text != NULL)
+			*extras[i].text = value;
+		else if (take_number(value, extras[i].number) < 0)
+			return err_set(parser->err, -EINVAL, "%s must be a number of 1 or more", extras[i].name);
+		return 0;
+	}
+	return 1;
+}
+
+static int take_param(struct parser *parser, const char *arg, size_t size, const char *value, bool *ret_used)
+{
+	const struct api_param *param =
+		parser->method != NULL && size > 2 ? find_param(parser->method, arg + 2, size - 2) : NULL;
+
+	if (param == NULL)
+		return err_set(parser->err, -EINVAL, "%.*s: no such option", (int)size, arg);
+	if (param->type == API_BOOLEAN) {
+		*ret_used = false;
+		return json_object_set_new(parser->options->params, param->name, json_true());
+	}
+	*ret_used = true;
+	if (value == NULL)
+		return err_set(parser->err, -EINVAL, "%.*s needs a value", (int)size, arg);
+	if (set_param(parser->options->params, param, value) < 0)
+		return err_set(parser->err, -EINVAL, "%.*s: must be %s", (int)size, arg,
+			       param->type == API_INTEGERS ? "an integer" : api_type_name(param->type));
+	return 0;
+}
+
+/* "--name value", "--name=value" or "--flag". */
+static int take_option(struct parser *parser)
+{
+	const char *arg = parser->args[parser->at++];
+	const char *equals = strchr(arg, '=');
+	size_t size = equals != NULL ? (size_t)(equals - arg) : strlen(arg);
+	const char *value = equals != NULL ? equals + 1 : parser->at < parser->count ? parser->args[parser->at] : NULL;
+	bool used = true;
+	int r = equals == NULL ? take_flag(parser, arg) : 1;
+
+	if (r <= 0)
+		return r;
+	r = take_extra(parser, arg, size, value);
+	if (r > 0)
+		r = take_param(parser, arg, size, value, &used);
+	if (r == 0 && equals != NULL && !used)
+		return err_set(parser->err, -EINVAL, "%.*s takes no value", (int)size, arg);
+	if (r == 0 && equals == NULL && used)
+		parser->at++;
+	return r;
+}
+
+static int take_positional(struct parser *parser)
+{
+	const char *arg = parser->args[parser->at++];
+	const struct command *command = parser->command;
+	const struct api_param *param;
+
+	if (parser->placed || (command->positional == NULL && (command->takes & TAKES_FILE) == 0))
+		return err_set(parser->err, -EINVAL, "\"%.64s\": one word too many", arg);
+	parser->placed = true;
+	if (command->positional == NULL) {
+		parser->options->file = arg;
+		return 0;
+	}
+	param = api_param_find(parser->method, command->positional);
+	if (set_param(parser->options->params, param, arg) < 0)
+		return err_set(parser->err, -EINVAL, "%s: must be %s", param->name, api_type_name(param->type));
+	return 0;
+}
+
+/* Grounds are left for the appliance to judge, so that a request without them leaves its trace there. */
+static int check_params(const struct parser *parser)
+{
+	json_t *params = json_copy(parser->options->params);
+	json_t *checked = NULL;
+	int r;
+
+	if ((parser->command->takes & TAKES_FILE) != 0)
+		(void)json_object_set_new(params, "upload", json_integer(0));
+	r = api_check(parser->method, params, &checked, parser->err);
+	json_decref(params);
+	json_decref(checked);
+	return r;
+}
+
+int options_parse(const struct command *command, char **args, int count, struct options *ret_options, struct err *err)
+{
+	struct parser parser = {.command = command, .args = args, .count = count, .options = ret_options, .err = err};
+	int r = 0;
+
+	memset(ret_options, 0, sizeof(*ret_options));
+	ret_options->params = json_object();
+	parser.method = command->method != NULL ? api_find(command->method) : NULL;
+	while (r == 0 && parser.at < count) {
+		const char *arg = args[parser.at];
+
+		/* A lone word beginning with a dash is an option; "-" and a pattern are not. */
+		r = arg[0] == '-' && arg[1] != '\0' ? take_option(&parser) : take_positional(&parser);
+	}
+	if (r < 0 || ret_options->help)
+		return r;
+	if ((command->takes & TAKES_FILE) != 0 && ret_options->file == NULL)
+		return err_set(err, -EINVAL, "FILE is missing");
+	return parser.method != NULL ? check_params(&parser) : 0;
+}
+
+void options_fini(struct options *options)
+{
+	json_decref(options->params);
+	memset(options, 0, sizeof(*options));
+}

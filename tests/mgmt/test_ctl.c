@@ -1,0 +1,468 @@
+/* gantryctl as its user meets it: a process, against a server with handlers that answer as the appliance would. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "appliance/base/err.h"
+#include "appliance/base/prng.h"
+#include "mgmt/call.h"
+#include "mgmt/export.h"
+#include "tests/check.h"
+#include "tests/mgmt/fixture.h"
+
+#define GROUNDS "--purpose serious --case C-17 --reason 'robbery at the station'"
+
+struct world {
+	struct test_server test;
+	/* Written by one thread, read by another. */
+	atomic_bool complete;
+	atomic_size_t uploaded_size;
+	atomic_uchar uploaded_sum;
+};
+
+static int handle_status(struct call *call, void *ctx)
+{
+	(void)ctx;
+	call_result(
+		call,
+		json_pack("{s:s, s:s, s:s, s:{s:I, s:b}, s:[{s:I, s:s, s:[{s:s, s:I}, {s:s, s:I}]}], s:[], s:{s:I}}",
+			  "state", "running", "since", "2026-07-01T12:00:00.250000Z", "evil",
+			  "a\x1b[2Jb\xc2\x9b"
+			  "2J",
+			  "totals", "received", (json_int_t)12, "balance_ok", 1, "feeds", "feed", (json_int_t)7, "name",
+			  "North", "lanes", "lane", "live", "gaps", (json_int_t)3, "lane", "backlog", "gaps",
+			  (json_int_t)4, "alarms", "storage", "disk_free_bytes", (json_int_t)5368709120));
+	return 0;
+}
+
+static int handle_add(struct call *call, void *ctx)
+{
+	(void)ctx;
+	if (call_integer(call, "feed", -1) == 9) {
+		call_fail(call, CALL_REFUSED, "feed 9 exists");
+		return 0;
+	}
+	call_audit_fact(call, "feed", json_integer(call_integer(call, "feed", -1)));
+	call_result(call, json_pack("{s:I, s:s}", "feed", (json_int_t)call_integer(call, "feed", -1), "key", "c0ffee"));
+	return 0;
+}
+
+static int handle_load(struct call *call, void *ctx)
+{
+	struct world *world = ctx;
+	size_t size = 0;
+	const char *text = call_upload(call, "upload", &size);
+	unsigned char sum = 0;
+
+	for (size_t i = 0; i < size; i++)
+		sum = (unsigned char)(sum * 31 + (unsigned char)text[i]);
+	world->uploaded_size = size;
+	world->uploaded_sum = sum;
+	call_result(call, json_pack("{s:I, s:I, s:[{s:I, s:s}]}", "list", (json_int_t)1, "entries", (json_int_t)size,
+				    "rejected", "line", (json_int_t)3, "why", "not a plate"));
+	return 0;
+}
+
+static int handle_search(struct call *call, void *ctx)
+{
+	struct world *world = ctx;
+	int r = 0;
+
+	if (call_text(call, "vrm") == NULL || strcmp(call_text(call, "vrm"), "AB1?CDE") != 0)
+		return -EINVAL;
+	for (int i = 0; i < 3 && r == 0; i++)
+		r = call_row(call, json_pack("{s:s, s:s, s:i, s:s, s:[]}", "vrm",
+					     i == 1 ? "\xc3\x84"
+						      "B12CDE"
+						    : "AB12CDE",
+					     "capture", "2026-07-01T12:00:00.250000Z", "camera", 1000 + i,
+					     "camera_name", "Ring \x1b[31m North", "flags"));
+	call_result(call, json_pack("{s:i, s:b, s:s, s:b, s:[s], s:i}", "count", 3, "truncated", 1, "cursor", "c-3",
+				    "complete", (int)world->complete, "unreadable", "day 2026-07-01, segment 4",
+				    "elapsed_ms", 2));
+	return r;
+}
+
+static int handle_count(struct call *call, void *ctx)
+{
+	(void)ctx;
+	call_result(call, json_pack("{s:i, s:b}", "count", json_array_size(call_array(call, "cameras")) == 2 ? 1234 : 0,
+				    "complete", 1));
+	return 0;
+}
+
+static void follow_cancelled(struct call *call, void *ctx)
+{
+	(void)ctx;
+	call_finish(call);
+}
+
+static int handle_follow(struct call *call, void *ctx)
+{
+	int r = 0;
+
+	(void)ctx;
+	for (int i = 0; i < 5 && r == 0; i++)
+		r = call_notify_try(call, "hits.hit",
+				    json_pack("{s:s, s:i, s:{s:s, s:s}}", "list_name", "stolen", "priority", 80, "read",
+					      "vrm", "AB12CDE", "capture", "2026-07-01T12:00:00.250000Z"));
+	return call_keep(call, follow_cancelled, NULL) < 0 ? -ECANCELED : CALL_STREAMING;
+}
+
+static void begin(struct world *world)
+{
+	static const struct {
+		const char *method;
+		call_handler *handler;
+	} handlers[] = {{"status", handle_status},       {"feeds.add", handle_add},     {"lists.load", handle_load},
+			{"reads.search", handle_search}, {"reads.count", handle_count}, {"hits.follow", handle_follow}};
+
+	memset(world, 0, sizeof(*world));
+	world->complete = true;
+	test_server_init(&world->test);
+	test_server_new(&world->test);
+	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++)
+		CHECK_INT(0, server_bind(world->test.server, handlers[i].method, handlers[i].handler, world));
+	test_server_start(&world->test);
+}
+
+static char output[256 * 1024];
+static char errors[256 * 1024];
+
+static void slurp(const char *path, char *to, size_t size)
+{
+	FILE *file = fopen(path, "r");
+	size_t got = file != NULL ? fread(to, 1, size - 1, file) : 0;
+
+	to[got] = '\0';
+	if (file != NULL)
+		(void)fclose(file);
+}
+
+/* Runs a shell line "gantryctl …" and takes what it says; its exit status. */
+static int run(const struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static int run(const struct world *world, const char *format, ...)
+{
+	const char *directory = check_directory();
+	char args[2048];
+	char line[4096];
+	char path[300];
+	va_list list;
+	int status;
+
+	va_start(list, format);
+	(void)vsnprintf(args, sizeof(args), format, list);
+	va_end(list);
+	(void)snprintf(line, sizeof(line),
+		       "TZ=Europe/London GANTRY_SOCKET='%s' '%s' %s >'%s/out' 2>'%s/err' </dev/null", world->test.path,
+		       GANTRYCTL, args, directory, directory);
+	status = system(line);
+	(void)snprintf(path, sizeof(path), "%s/out", directory);
+	slurp(path, output, sizeof(output));
+	(void)snprintf(path, sizeof(path), "%s/err", directory);
+	slurp(path, errors, sizeof(errors));
+	CHECK(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static bool says(const char *text)
+{
+	bool found = strstr(output, text) != NULL;
+
+	if (!found)
+		check_note("\"%s\" is not in: %s%s", text, output, errors);
+	return found;
+}
+
+static bool complains(const char *text)
+{
+	bool found = strstr(errors, text) != NULL;
+
+	if (!found)
+		check_note("\"%s\" is not in: %s", text, errors);
+	return found;
+}
+
+static void help_at_every_level(void)
+{
+	struct world world = {0};
+
+	CHECK_INT(0, run(&world, "--help"));
+	CHECK(says("search"));
+	CHECK(says("Exit status"));
+	CHECK_INT(2, run(&world, " "));
+	CHECK_INT(0, run(&world, "feeds --help"));
+	CHECK(says("feeds rotate"));
+	CHECK_INT(2, run(&world, "feeds"));
+	CHECK_INT(0, run(&world, "search --help"));
+	CHECK(says("--not-read"));
+	CHECK(says("--purpose"));
+	CHECK(says("Examples:"));
+	CHECK_INT(0, run(&world, "lists load --help"));
+	CHECK(says("--list-purpose"));
+	CHECK_INT(0, run(&world, "api --markdown"));
+	CHECK(says("### `reads.search`"));
+	CHECK_INT(0, run(&world, "api --json"));
+	CHECK(says("\"openrpc\""));
+	CHECK_INT(0, run(&world, "--version"));
+}
+
+static void wrong_command_lines(void)
+{
+	static const struct {
+		const char *args;
+		const char *text;
+	} cases[] = {
+		{"dance", "no command"},
+		{"feeds dance", "no command"},
+		{"status --colour", "no such option"},
+		{"status now", "one word too many"},
+		{"feeds add", "\"feed\""},
+		{"feeds add seven --name n --organisation o", "feed"},
+		{"feeds add 7 --name", "needs a value"},
+		{"feeds add 4294967296 --name n --organisation o", "\"feed\""},
+		{"feeds rotate", "\"feed\""},
+		{"search AB1 --limit many", "--limit"},
+		{"search AB1 --limit 0", "\"limit\""},
+		{"search AB1 --window 5", "no such option"},
+		{"search AB1 --from yesterday " GROUNDS, "\"from\""},
+		{"search AB1 --camera x " GROUNDS, "--camera"},
+		{"search AB1 --purpose curiosity", "\"purpose\""},
+		{"search AB1 --strict=1", "takes no value"},
+		{"search AB1 --count --limit 5 " GROUNDS, "do not go together"},
+		{"hits follow --count 0", "--count"},
+		{"hits follow --for x", "--for"},
+		{"lists load --name n", "FILE"},
+		{"lists load f", "\"name\""},
+		{"purge run 2026-11", "\"day\""},
+		{"audit export " GROUNDS, "--out"},
+		{"audit verify --file f", "--key"},
+		{"stop", "\"reason\""},
+	};
+	struct world world = {0};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		int code = run(&world, "%s", cases[i].args);
+
+		if (code != 2)
+			check_note("%s", cases[i].args);
+		CHECK(complains(cases[i].text));
+		CHECK_INT(2, code);
+	}
+}
+
+static void unreachable(void)
+{
+	struct world world = {0};
+
+	(void)snprintf(world.test.path, sizeof(world.test.path), "%s/none", check_directory());
+	CHECK_INT(3, run(&world, "status"));
+	CHECK(complains("is the appliance running?"));
+	CHECK_INT(3, run(&world, "status --socket /"));
+}
+
+static void status_for_people_and_scripts(void)
+{
+	struct world world;
+
+	begin(&world);
+	CHECK_INT(0, run(&world, "status"));
+	CHECK(says("running"));
+	CHECK(says("2026-07-01 13:00:00.250 BST")); /* local, with its zone */
+	CHECK(says("backlog"));
+	CHECK(says("5.0 GiB"));
+	CHECK(says("a?[2Jb??2J"));
+	CHECK(strchr(output, 0x1b) == NULL);
+	CHECK_INT(0, run(&world, "status --json"));
+	CHECK(says("\"disk_free_bytes\":5368709120"));
+	CHECK_INT(1, run(&world, "counters"));
+	CHECK(complains("not available"));
+	test_server_fini(&world.test);
+}
+
+static void changes(void)
+{
+	struct world world;
+
+	begin(&world);
+	CHECK_INT(0, run(&world, "feeds add 7 --name North --organisation 'Northshire Police'"));
+	CHECK(says("c0ffee"));
+	CHECK_INT(1, run(&world, "feeds add --feed=9 --name=North --organisation=N"));
+	CHECK(complains("feed 9 exists"));
+	CHECK_INT(1, run(&world, "feeds add 9 --name North --organisation N --json"));
+	CHECK(says("\"code\":-32001"));
+	CHECK_INT(1, test_audit_count(world.test.options.audit, "feeds.add", AUDIT_DONE));
+	CHECK_INT(2, test_audit_count(world.test.options.audit, "feeds.add", AUDIT_FAILED));
+	CHECK_INT(3, test_audit_count(world.test.options.audit, "feeds.add", AUDIT_INTENT));
+	test_server_fini(&world.test);
+}
+
+/* Characters of every length at every place of the pieces in which a file travels. */
+static void files_are_uploaded(void)
+{
+	static const char *const letters[] = {"a", "\xc3\x84", "\xe2\x82\xac", "\xf0\x9f\x9a\x97", "\n", "\""};
+	struct prng prng = {check_seed()};
+	struct world world;
+	char path[300];
+	unsigned char sum = 0;
+	size_t size = 0;
+	FILE *file;
+
+	begin(&world);
+	(void)snprintf(path, sizeof(path), "%s/list.csv", check_directory());
+	file = fopen(path, "w");
+	CHECK(file != NULL);
+	while (size < 700000) {
+		const char *letter = letters[prng_below(&prng, 6)];
+
+		(void)fputs(letter, file);
+		for (const char *at = letter; *at != '\0'; at++, size++)
+			sum = (unsigned char)(sum * 31 + (unsigned char)*at);
+	}
+	CHECK_INT(0, fclose(file));
+	CHECK_INT(0, run(&world, "lists load %s --name stolen", path));
+	CHECK(says("not a plate"));
+	CHECK_INT(size, world.uploaded_size);
+	CHECK_INT(sum, world.uploaded_sum);
+	file = fopen(path, "a");
+	(void)fputs("\xff", file);
+	CHECK_INT(0, fclose(file));
+	CHECK_INT(1, run(&world, "lists load %s --name stolen", path));
+	CHECK(complains("UTF-8"));
+	CHECK_INT(1, run(&world, "lists load %s.none --name stolen", path));
+	CHECK_INT(0, run(&world, "lists load /dev/null --name empty"));
+	CHECK_INT(0, world.uploaded_size);
+	test_server_fini(&world.test);
+}
+
+static void searches(void)
+{
+	struct world world;
+
+	begin(&world);
+	CHECK_INT(0, run(&world, "search 'AB1?CDE' --from 2026-07-01 --to '2026-07-02 12:00' " GROUNDS));
+	CHECK(says("CAPTURED"));
+	CHECK(says("2026-07-01 13:00:00.250 BST"));
+	CHECK(says("1002"));
+	CHECK(strstr(output, "FLAGS") == NULL); /* empty in every row */
+	CHECK(strchr(output, 0x1b) == NULL);
+	CHECK(complains("--cursor c-3"));
+	CHECK_INT(0, run(&world, "search 'AB1?CDE' --json " GROUNDS));
+	CHECK(says("{\"vrm\":\"AB12CDE\""));
+	CHECK(strstr(output, "\"cursor\":\"c-3\"") > strstr(output, "\"camera\":1002")); /* the result is last */
+	CHECK_INT(0, run(&world, "search 'AB1?CDE' --count --camera 1 --camera 2 " GROUNDS));
+	CHECK_STR("1234\n", output);
+	CHECK_INT(1, run(&world, "search 'AB1?CDE' --purpose serious --case C-17"));
+	CHECK(complains("reason is missing"));
+	CHECK_INT(1, test_audit_count(world.test.options.audit, "reads.search", AUDIT_REFUSED));
+	world.complete = false;
+	CHECK_INT(4, run(&world, "search 'AB1?CDE' " GROUNDS));
+	CHECK(complains("INCOMPLETE"));
+	CHECK_INT(4, run(&world, "search 'AB1?CDE' --json " GROUNDS));
+	test_server_fini(&world.test);
+}
+
+static unsigned line_count(void)
+{
+	unsigned count = 0;
+
+	for (const char *at = output; *at != '\0'; at++)
+		count += *at == '\n';
+	return count;
+}
+
+static void hits(void)
+{
+	struct world world;
+
+	begin(&world);
+	CHECK_INT(0, run(&world, "hits follow --count 3"));
+	CHECK(says("stolen"));
+	CHECK_INT(4, line_count());
+	CHECK_INT(0, run(&world, "hits follow --count 3 --json"));
+	CHECK_INT(3, line_count());
+	CHECK_INT(0, run(&world, "hits follow --for 1 --json"));
+	CHECK_INT(5, line_count());
+	test_server_fini(&world.test);
+}
+
+/* The export is checked by the file and the key alone, and by nothing that was changed. */
+static void audit_for_the_auditor(void)
+{
+	const char *directory = check_directory();
+	struct world world;
+	struct export_report report;
+	char path[300];
+	char key[AUDIT_VKEY_MAX];
+	char *bytes = malloc(65536);
+	size_t size;
+	FILE *file;
+
+	begin(&world);
+	for (int i = 0; i < 3; i++)
+		CHECK_INT(0, run(&world, "feeds add %d --name n --organisation o", i));
+	CHECK_INT(0, run(&world, "audit verify"));
+	CHECK(says("size"));
+	CHECK_INT(0, run(&world, "audit show --purpose audit --case A-1 --reason 'monthly review'"));
+	CHECK(says("feeds.add"));
+	CHECK(says("monthly review"));
+	CHECK_INT(1, run(&world, "audit show"));
+	CHECK_INT(0, run(&world, "audit key > %s/key; true", directory));
+	(void)snprintf(path, sizeof(path), "%s/key", directory);
+	slurp(path, key, sizeof(key));
+	key[strcspn(key, "\n")] = '\0';
+	CHECK_INT(0, run(&world,
+			 "audit export --out %s/export --first 2 --count 3 --purpose audit --case A-1 --reason review",
+			 directory));
+	CHECK(says("verified"));
+	CHECK_INT(1, run(&world, "audit export --out %s/export --purpose audit --case A-1 --reason review", directory));
+	test_server_fini(&world.test);
+
+	CHECK_INT(0, run(&world, "audit verify --file %s/export --key %s/key --json", directory, directory));
+	CHECK(says("\"first\":2,\"count\":3"));
+	CHECK_INT(0, run(&world, "audit verify --file %s/export --key '%s'", directory, key));
+	(void)snprintf(path, sizeof(path), "%s/export", directory);
+	slurp(path, bytes, 65536);
+	size = strlen(bytes);
+	for (size_t i = 0; i < size; i++) {
+		bytes[i] ^= 1;
+		file = fmemopen(bytes, size, "r");
+		if (export_verify(file, key, &report, NULL) == 0)
+			check_note("byte %zu of %zu may be changed", i, size);
+		CHECK(export_verify(file, key, &report, NULL) < 0 && ftell(file) >= 0);
+		(void)fclose(file);
+		bytes[i] ^= 1;
+	}
+	for (size_t i = 1; i < size; i++) {
+		file = fmemopen(bytes, i, "r");
+		CHECK_INT(-EBADMSG, export_verify(file, key, &report, NULL));
+		(void)fclose(file);
+	}
+	free(bytes);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct check_test tests[] = {
+		{"help at every level", help_at_every_level},
+		{"wrong command lines", wrong_command_lines},
+		{"unreachable", unreachable},
+		{"status for people and scripts", status_for_people_and_scripts},
+		{"changes", changes},
+		{"files are uploaded", files_are_uploaded},
+		{"searches", searches},
+		{"hits", hits},
+		{"audit for the auditor", audit_for_the_auditor},
+		{NULL, NULL},
+	};
+
+	return check_main(argc, argv, "gantryctl", tests);
+}
