@@ -1,8 +1,9 @@
 /*
  * The records of the register and their bytes: feeds, cameras, bindings, lists.
  *
- * Encoding is little-endian and versioned: a version byte first, fields in the order of the structs, texts as a length
- * byte and UTF-8 bytes (docs/disk-format.md). Pure functions, any thread. Texts in the structs are zero-terminated.
+ * Encoding is little-endian and versioned: a version byte first, fields in the order of the structs, texts as a
+ * 16-bit length and UTF-8 bytes (docs/disk-format.md). Pure functions, any thread. Texts in the structs are
+ * zero-terminated.
  */
 #ifndef GANTRY_STORAGE_REGISTER_RECORDS_H
 #define GANTRY_STORAGE_REGISTER_RECORDS_H
