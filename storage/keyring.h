@@ -45,7 +45,8 @@ struct keyring_options {
 	const char *master_path; /* 32 bytes as 64 hex digits and a newline */
 	const char *copy_a_path; /* created together with its directory's entry when `create` */
 	const char *copy_b_path;
-	bool create; /* neither copy exists and the data directory is empty: make a ring (and the master key if absent) */
+	bool create; /* neither copy exists and the data directory is empty: make a ring (and the master key if absent)
+		      */
 };
 
 /*
@@ -82,7 +83,8 @@ struct keyring_info {
 void keyring_info(struct keyring *keyring, struct keyring_info *ret_info);
 
 /* Calls each for every key of a kind; the callback may not call the keyring. */
-int keyring_each(struct keyring *keyring, enum key_kind kind, int (*each)(void *context, struct key_id id), void *context);
+int keyring_each(struct keyring *keyring, enum key_kind kind, int (*each)(void *context, struct key_id id),
+		 void *context);
 
 /* Escrow, master rotation: the next issue; the file format has room (see docs/disk-format.md). */
 
