@@ -36,6 +36,7 @@ struct lane_window;
 struct memtable;
 struct reg;
 struct store;
+struct views;
 
 enum store_outcome {
 	STORE_EPOCH_OLD = 1, /* store_lane: eight newer epochs of the feed are known */
@@ -94,6 +95,7 @@ struct journal *store_journal(struct store *store, unsigned worker);
 struct memtable *store_memtable(struct store *store);
 struct catalog *store_catalog(struct store *store);
 struct keyring *store_keyring(struct store *store);
+struct views *store_views(struct store *store); /* for searches: storage/view.h */
 /* NULL when the register is incomplete: journal on, but neither search, match nor purge. *ret_why then says so. */
 struct reg *store_register(struct store *store, const char **ret_why);
 /* "<directory>/audit" and the like: base name from layout.h. Owned by the store. */
