@@ -30,6 +30,8 @@
 #define JOURNAL_HIT_SIZE 20
 #define JOURNAL_FRAME_SIZE_MAX (4u << 20) /* header and padding included */
 #define JOURNAL_PATH_MAX 512
+#define JOURNAL_CHAIN_SIZE 16
+#define JOURNAL_FRAME_BLOCK 4096 /* frames begin at multiples of it */
 
 struct aead_key;
 struct io;
@@ -65,16 +67,16 @@ struct journal_file_header {
 	int64_t created_us;
 	uint32_t worker;
 };
+/* ret_chain: what the first frame carries. */
 void journal_file_header_encode(const struct journal_file_header *header, const struct aead_key *key,
-				uint8_t ret_block[JOURNAL_HEADER_SIZE]);
+				uint8_t ret_block[JOURNAL_HEADER_SIZE], uint8_t ret_chain[JOURNAL_CHAIN_SIZE]);
 /*
  * The header as it stands, its checksum checked; -EBADMSG. With `key` its tag too. Without, the caller learns only
  * which key to fetch.
  */
 int journal_file_header_decode(const uint8_t block[JOURNAL_HEADER_SIZE], const struct aead_key *key,
-			       struct journal_file_header *ret_header);
+			       struct journal_file_header *ret_header, uint8_t ret_chain[JOURNAL_CHAIN_SIZE]);
 
-#define JOURNAL_CHAIN_SIZE 16
 struct journal_frame_header {
 	uint64_t file_id;
 	uint64_t frame;
@@ -99,6 +101,12 @@ size_t journal_frame_size(size_t body_size);
 void journal_frame_encode(const struct journal_frame_header *header, const struct aead_key *key, const void *body,
 			  void *ret_frame, uint8_t ret_chain[JOURNAL_CHAIN_SIZE]);
 
+/* The header of a frame that begins here, its checksum and bounds checked; -EBADMSG. */
+int journal_frame_header_decode(const void *frame, struct journal_frame_header *ret_header);
+/* Opens the frame whose header this is into `body` (header->body_size bytes); -EBADMSG. */
+int journal_frame_open(const struct journal_frame_header *header, const struct aead_key *key, const void *frame,
+		       void *body, uint8_t ret_chain[JOURNAL_CHAIN_SIZE]);
+
 /* One run and its rows as body bytes, at most JOURNAL_RUN_SIZE + 32 * JOURNAL_ROW_SIZE; returns how many. */
 size_t journal_run_encode(const struct run *run, uint64_t watermark, const struct read *reads, void *ret_bytes);
 
@@ -113,6 +121,13 @@ struct journal_frame {
 	uint32_t runs_left;
 	uint32_t row;
 };
+
+/*
+ * Lays a cursor over an opened body, all of it checked first (counts, lanes, hits' rows); -EBADMSG. `body` is aligned
+ * to 8 bytes and stays the caller's.
+ */
+int journal_frame_init(struct journal_frame *frame, const struct journal_frame_header *header, const void *body,
+		       uint64_t offset);
 
 /* A run of a frame, its rows decoded; feed and epoch filled from the run, receipt from its arrival. */
 struct journal_run {

@@ -64,9 +64,10 @@ struct key_change {
 	bool destroy; /* else make, from random bytes; making one that exists is -EEXIST */
 };
 /*
- * All changes at once or none, durable in both copies on return. When a change destroys, the KEK is replaced and the
- * former file content overwritten and discarded. -EIO when a copy could not be written: the ring in memory and (at
- * least) one copy are unchanged, the call may be repeated.
+ * All changes at once or none, durable in both copies on return. Every change is under a fresh KEK; the former files
+ * are overwritten and discarded. Destroying a key that is not there changes nothing. -EIO, -ENOSPC when a copy could
+ * not be written: the ring in memory is unchanged and the call may be repeated; a restart before that finds the ring as
+ * it was or as it was to be.
  */
 int keyring_change(struct keyring *keyring, const struct key_change *changes, size_t count);
 

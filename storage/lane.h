@@ -11,6 +11,7 @@
 #ifndef GANTRY_STORAGE_LANE_H
 #define GANTRY_STORAGE_LANE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "appliance/base/read.h"

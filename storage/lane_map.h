@@ -16,8 +16,7 @@
 
 #include "storage/lane.h"
 
-#define LANE_EPOCHS_MAX                                                                                                \
-	8 /* live epochs of one feed: the newest ones; older ones are forgotten by lane_map_epochs_trim */
+#define LANE_EPOCHS_MAX 8 /* live epochs of one feed: the newest ones; older ones are not told by lane_map_epochs */
 #define LANE_WINDOW_SIZE_MAX (1u << 24)
 
 struct lane_map;
