@@ -158,7 +158,7 @@ static bool roll_due(const struct journal *journal)
 
 	if (current == NULL || (current->frame == 0 && current->slabs == 0))
 		return false;
-	return atomic_load_explicit(&journal->roll_wanted, memory_order_relaxed) ||
+	return atomic_load_explicit(&journal->roll_wanted, memory_order_acquire) ||
 	       journal->now_ns - current->taken_ns >= journal->options.roll_age_ns;
 }
 
@@ -167,7 +167,7 @@ static void journal_roll_step(struct journal *journal)
 {
 	if (!roll_due(journal)) {
 		if (journal->current == NULL || journal->current->frame == 0)
-			atomic_store_explicit(&journal->roll_wanted, false, memory_order_relaxed);
+			atomic_store_explicit(&journal->roll_wanted, false, memory_order_release);
 		return;
 	}
 	if (journal->open != NULL && journal->open->run_count > 0) {
@@ -178,7 +178,7 @@ static void journal_roll_step(struct journal *journal)
 		journal->open = NULL;
 	}
 	if (journal->current != NULL && journal_leave(journal))
-		atomic_store_explicit(&journal->roll_wanted, false, memory_order_relaxed);
+		atomic_store_explicit(&journal->roll_wanted, false, memory_order_release);
 }
 
 /* When traffic stops, the last frame's durability stands nowhere: an empty frame says it, so that rot there is damage.
@@ -259,7 +259,12 @@ uint32_t journal_credit(const struct journal *journal)
 
 void journal_roll(struct journal *journal)
 {
-	atomic_store_explicit(&journal->roll_wanted, true, memory_order_relaxed);
+	atomic_store_explicit(&journal->roll_wanted, true, memory_order_release);
+}
+
+bool journal_roll_pending(const struct journal *journal)
+{
+	return atomic_load_explicit(&journal->roll_wanted, memory_order_acquire);
 }
 
 void journal_info(const struct journal *journal, struct journal_info *ret_info)

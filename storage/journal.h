@@ -89,6 +89,8 @@ uint32_t journal_credit(const struct journal *journal);
 
 /* Asks the worker (any thread) to close its current file at the next poll, e.g. before a purge; answered by seal. */
 void journal_roll(struct journal *journal);
+/* Any thread: the worker has not answered yet. Once it has, all it had appended before is in files it has left. */
+bool journal_roll_pending(const struct journal *journal);
 
 struct journal_info {
 	uint64_t frames;
