@@ -157,7 +157,9 @@ static void *sealer_main(void *argument)
 		bool failed = sealer_round(store) < 0;
 
 		sealer_sleep(store, failed ? backoff_ns : SEALER_INTERVAL_NS, failed);
-		backoff_ns = !failed ? BACKOFF_MIN_NS : backoff_ns < BACKOFF_MAX_NS / 2 ? backoff_ns * 2 : BACKOFF_MAX_NS;
+		backoff_ns = !failed                           ? BACKOFF_MIN_NS
+			     : backoff_ns < BACKOFF_MAX_NS / 2 ? backoff_ns * 2
+							       : BACKOFF_MAX_NS;
 	}
 	return NULL;
 }

@@ -162,8 +162,8 @@ static int marks_judge(struct store *store, const struct recovery_marks *marks)
 	struct loss loss = {.store = store};
 
 	for (size_t i = 0; loss.result == 0 && i < marks->count; i++) {
-		int result = lane_map_watermark(store->lanes, &marks->marks[i].id, marks->marks[i].watermark, range_lost,
-						&loss);
+		int result = lane_map_watermark(store->lanes, &marks->marks[i].id, marks->marks[i].watermark,
+						range_lost, &loss);
 
 		if (result < 0)
 			return result;

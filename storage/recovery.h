@@ -8,6 +8,7 @@
 
 #include "appliance/base/err.h"
 #include "storage/journal_file.h"
+#include "storage/lane_map.h"
 
 struct generation;
 struct store;

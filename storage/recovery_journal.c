@@ -1,6 +1,6 @@
 /*
- * A journal's frames, back into the memtable. Each identity is taken once: a slab whose first write failed stands in two
- * files, and only what the lane map does not hold yet is appended.
+ * A journal's frames, back into the memtable. Each identity is taken once: a slab whose first write failed stands in
+ * two files, and only what the lane map does not hold yet is appended.
  *
  * When the memtable is full, what was recovered completely is sealed first, which gives its chunks back.
  */
@@ -217,8 +217,8 @@ static void damage_tell(struct store *store, const char *path, const struct jour
 		store_damage(store, "%s: the header is damaged; its frames are recovered by themselves", path);
 	for (unsigned i = 0; i < told; i++)
 		if (result->holes[i].damage)
-			store_damage(store, "%s: frames %llu to %llu at byte %llu are damaged, later ones are kept", path,
-				     (unsigned long long)result->holes[i].first_frame,
+			store_damage(store, "%s: frames %llu to %llu at byte %llu are damaged, later ones are kept",
+				     path, (unsigned long long)result->holes[i].first_frame,
 				     (unsigned long long)result->holes[i].last_frame,
 				     (unsigned long long)result->holes[i].offset);
 	if (result->chain_breaks > 0)
@@ -249,8 +249,8 @@ static int scan_take(struct store *store, const struct journal_file_name *file, 
 		free(intake);
 		return err_set(err, result, "out of memory");
 	}
-	*intake = (struct intake){
-		.store = store, .generation = generation, .marks = marks, .err = err, .day = INT32_MIN};
+	*intake =
+		(struct intake){.store = store, .generation = generation, .marks = marks, .err = err, .day = INT32_MIN};
 	result = frames_take(intake, scan);
 	store->recovery_reads += intake->rows;
 	free(intake);

@@ -1,9 +1,9 @@
 /*
  * Segment files against the catalog, so that exactly one generation of every read remains.
  *
- * A file that the catalog does not know was never committed: its journal still holds its reads, the file goes. Only when
- * the catalog itself was lost do files count as witnesses: one whose journal still has its key goes all the same (the
- * journal is sealed anew), the others are adopted by their lineage, one for each (day, lineage).
+ * A file that the catalog does not know was never committed: its journal still holds its reads, the file goes. Only
+ * when the catalog itself was lost do files count as witnesses: one whose journal still has its key goes all the same
+ * (the journal is sealed anew), the others are adopted by their lineage, one for each (day, lineage).
  */
 #include "storage/recovery.h"
 
@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #define LOG_MODULE "recovery"
+#include "appliance/base/bytes.h"
 #include "appliance/base/log.h"
 #include "storage/segment_read.h"
 #include "storage/store_internal.h"
@@ -124,8 +125,8 @@ static int file_adopt(struct store *store, struct adopted *adopted, const struct
 {
 	struct segment *segment;
 	struct err err;
-	int result = segment_open(store->io, store->keyring, store->segments_directory, file->day, file->id, &err,
-				  &segment);
+	int result =
+		segment_open(store->io, store->keyring, store->segments_directory, file->day, file->id, &err, &segment);
 
 	if (result == -ENOKEY)
 		return file_remove(store, file);
@@ -168,8 +169,8 @@ static int reconcile(struct store *store, const struct segment_files *files, con
 
 		for (; at < known_count && order(known[at].day, known[at].id, file->day, file->id) < 0; at++)
 			if (store_day_open(store, known[at].day))
-				store_damage(store, "a segment of day %d is missing: %llu reads are lost", known[at].day,
-					     (unsigned long long)known[at].row_count);
+				store_damage(store, "a segment of day %d is missing: %llu reads are lost",
+					     known[at].day, (unsigned long long)known[at].row_count);
 		if (at < known_count && order(known[at].day, known[at].id, file->day, file->id) == 0 &&
 		    !file->unfinished) {
 			at++;

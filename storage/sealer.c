@@ -8,8 +8,8 @@
  *
  * Failure before the commit: the segments written so far are removed, their keys owed, and the whole is tried again.
  * A commit that failed may yet have happened: segments, lanes and all are kept as they are (struct seal_pending) and
- * only the commit is tried again; -EEXIST then means that it had happened. Nothing else is sealed meanwhile, because the
- * lanes have moved on by this journal: another commit would make them durable without its rows.
+ * only the commit is tried again; -EEXIST then means that it had happened. Nothing else is sealed meanwhile, because
+ * the lanes have moved on by this journal: another commit would make them durable without its rows.
  *
  * Generations of one worker are sealed in their order. Nothing of a failure is lost: rows stay in memtable and journal.
  */
@@ -19,8 +19,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define LOG_MODULE "sealer"
+#include "appliance/base/clock.h"
 #include "appliance/base/digest.h"
 #include "appliance/base/killpoint.h"
 #include "appliance/base/log.h"
@@ -166,7 +168,8 @@ static int batch_write(struct store *store, const struct generation *generation,
 	return segment_write(store->io, store->keyring, store->segments_directory, &input, err, ret_summary);
 }
 
-/* Rows of a purged day can only come from a journal whose sealing a lost catalog has forgotten: they are not revived. */
+/* Rows of a purged day can only come from a journal whose sealing a lost catalog has forgotten: they are not revived.
+ */
 static size_t batches_live(struct store *store, struct segment_batches *batches)
 {
 	size_t live = 0;
@@ -421,6 +424,121 @@ int sealer_round(struct store *store)
 	pthread_mutex_unlock(&store->seal_mutex);
 	failure_note(store, result, &err);
 	return result;
+}
+
+/* ---- all of it, now */
+
+struct wait_set {
+	uint64_t *ids;
+	size_t count;
+};
+
+/* Generations that may hold something now. */
+static int wait_set_take(struct store *store, struct wait_set *ret_set)
+{
+	struct memtable_view view;
+	int result = memtable_view_take(store->memtable, &view);
+
+	if (result < 0)
+		return result;
+	ret_set->count = 0;
+	ret_set->ids = calloc(view.count + 1, sizeof(*ret_set->ids));
+	for (size_t i = 0; ret_set->ids != NULL && i < view.count; i++)
+		ret_set->ids[ret_set->count++] = view.generations[i]->journal_id;
+	memtable_view_release(store->memtable, &view);
+	return ret_set->ids != NULL ? 0 : -ENOMEM;
+}
+
+static bool set_holds(const struct wait_set *set, uint64_t id)
+{
+	for (size_t i = 0; i < set->count; i++)
+		if (set->ids[i] == id)
+			return true;
+	return false;
+}
+
+/* Is one of them still alive and not empty? 1 yes, 0 no, -ENOMEM. */
+static int set_waits(struct store *store, const struct wait_set *set)
+{
+	struct memtable_view view;
+	int waits = memtable_view_take(store->memtable, &view);
+
+	if (waits < 0)
+		return waits;
+	for (size_t i = 0; i < view.count; i++)
+		if (set_holds(set, view.generations[i]->journal_id) &&
+		    atomic_load_explicit(&view.generations[i]->first, memory_order_acquire) != NULL)
+			waits = 1;
+	memtable_view_release(store->memtable, &view);
+	return waits;
+}
+
+static bool rolls_pending(struct store *store)
+{
+	for (unsigned i = 0; i < store->options.workers; i++)
+		if (journal_roll_pending(store->journals[i]))
+			return true;
+	return false;
+}
+
+static void rolls_ask(struct store *store)
+{
+	for (unsigned i = 0; i < store->options.workers; i++)
+		journal_roll(store->journals[i]);
+}
+
+/*
+ * Every worker has left the file that it had when this began, and all that was left is sealed. A worker that fills its
+ * new file meanwhile is asked to roll again: a file it had already at the beginning, but empty, is waited for too.
+ */
+static int seal_waiting(struct store *store, const struct wait_set *set, int64_t until_ns)
+{
+	static const struct timespec pause = {.tv_nsec = 1000000};
+	bool answered = false;
+	int result = 0;
+
+	rolls_ask(store);
+	while (result == 0) {
+		if (store->options.threads_off)
+			(void)store_keep(store);
+		result = sealer_round(store);
+		if (result < 0)
+			return result;
+		if (!rolls_pending(store)) {
+			if (answered && (result = set_waits(store, set)) <= 0)
+				return result;
+			result = 0;
+			if (answered)
+				rolls_ask(store);
+			answered = true;
+		}
+		if (clock_mono_ns() >= until_ns)
+			return STORE_BUSY;
+		(void)nanosleep(&pause, NULL);
+	}
+	return result;
+}
+
+int store_seal_all(struct store *store, int64_t wait_ns)
+{
+	struct wait_set set;
+	int result;
+
+	if (wait_ns == 0)
+		return sealer_round(store);
+	result = wait_set_take(store, &set);
+	if (result < 0)
+		return result;
+	result = seal_waiting(store, &set, clock_mono_ns() + wait_ns);
+	free(set.ids);
+	return result;
+}
+
+int sealer_finish(struct store *store)
+{
+	for (unsigned i = 0; i < store->options.workers; i++)
+		store->journals[i] = journal_free(store->journals[i]);
+	return sealer_round(store);
 }
 
 int sealer_debts_pay(struct store *store)

@@ -1,6 +1,6 @@
 /*
- * The sealer: closed generations of the memtable become day segments, and their journals go. See sealer.c for the steps.
- * Control threads; everything here takes seal_mutex.
+ * The sealer: closed generations of the memtable become day segments, and their journals go. See sealer.c for the
+ * steps. Control threads; everything here takes seal_mutex.
  */
 #ifndef GANTRY_STORAGE_SEALER_H
 #define GANTRY_STORAGE_SEALER_H
@@ -20,7 +20,8 @@ int sealer_round(struct store *store);
 int sealer_finish(struct store *store);
 void sealer_fini(struct store *store);
 
-/* Recovery: the file of a journal whose rows are in the memtable; the file of one that is sealed and must go. -ENOMEM. */
+/* Recovery: the file of a journal whose rows are in the memtable; the file of one that is sealed and must go. -ENOMEM.
+ */
 int sealer_journal_recovered(struct store *store, uint64_t journal_id, const struct journal_file_name *file);
 int sealer_journal_owed(struct store *store, uint64_t journal_id, const struct journal_file_name *file);
 /* Recovery: a key that nothing is sealed under any more. */

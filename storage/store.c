@@ -103,8 +103,8 @@ static int lock_take(struct store *store, struct err *err)
 	if (store->lock_fd < 0)
 		return err_set(err, -errno, "%s: %s", path, strerror(errno));
 	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(err, errno == EWOULDBLOCK ? -EBUSY : -errno,
-			       "%s: another process serves this directory", path);
+		return err_set(err, errno == EWOULDBLOCK ? -EBUSY : -errno, "%s: another process serves this directory",
+			       path);
 	return 0;
 }
 

@@ -20,8 +20,8 @@ static struct lane_window **window_slot(const struct window_table *table, uint32
 {
 	size_t at = lane_hash(feed, epoch, lane) & (table->capacity - 1);
 
-	while (table->slots[at] != NULL && (table->slots[at]->feed != feed || table->slots[at]->epoch != epoch ||
-					    table->slots[at]->lane != lane))
+	while (table->slots[at] != NULL &&
+	       (table->slots[at]->feed != feed || table->slots[at]->epoch != epoch || table->slots[at]->lane != lane))
 		at = (at + 1) & (table->capacity - 1);
 	return &table->slots[at];
 }
@@ -112,7 +112,8 @@ static int state_give(void *context, const struct lane_state *state)
 	return visit->each(visit->context, &entry);
 }
 
-int store_lane_each(struct store *store, int (*each)(void *context, const struct store_lane_entry *entry), void *context)
+int store_lane_each(struct store *store, int (*each)(void *context, const struct store_lane_entry *entry),
+		    void *context)
 {
 	struct lane_visit visit = {.store = store, .each = each, .context = context};
 	int result;
