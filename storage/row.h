@@ -30,7 +30,7 @@ static inline bool row_same_source(const struct read *a, const struct read *b)
 	return a->feed == b->feed && a->epoch == b->epoch;
 }
 
-/* Puts pointers into store order, in place. -ENOMEM: order undefined, nothing lost. Fast: radix on the key's prefix. */
+/* Puts pointers into store order, in place. -ENOMEM: unchanged. Fast: radix on the key's prefix. */
 int row_sort(const struct read **rows, size_t count);
 
 /* The same, giving the former index of each: order[i] is the index of the i-th row. Rows are borrowed, unmoved. */

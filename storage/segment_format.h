@@ -29,14 +29,15 @@
 #define SEGMENT_PAGE_KEYS 1024
 #define SEGMENT_PAGE_SCENES 2048
 #define SEGMENT_PAGE_HITS 256
-#define SEGMENT_PAGE_SIZE_MAX 65536 /* of data and leaf pages, sealed; larger ones are refused */
+#define SEGMENT_PAGE_SIZE_MAX 65536  /* of data pages, sealed; larger ones are refused */
+#define SEGMENT_LEAF_SIZE_MAX 262144 /* of leaf pages, sealed */
 
 /* Stable numbers: they are part of nonces. Leaf pages use section | SEGMENT_LEAF. */
 enum segment_section {
 	SEGMENT_HEADER = 0, /* only a tag over the header page, kept in it */
 	SEGMENT_ROWS = 1,   /* rows by (VRM key, capture time, …) */
 	SEGMENT_KEYS = 2,   /* dictionary: distinct VRM keys, first row and count of each */
-	SEGMENT_SCENES = 3, /* row numbers by (camera, capture second, row) */
+	SEGMENT_SCENES = 3, /* (camera, second of the day, row number), sorted */
 	SEGMENT_HITS = 4,   /* hits by row */
 	SEGMENT_TOP = 5,    /* the one top page */
 	SEGMENT_SECTIONS = 5,
@@ -76,14 +77,15 @@ struct segment_summary {
 
 /* One entry of a top or leaf page. */
 struct segment_fence {
-	uint8_t key[16]; /* of the page's first item: VRM key; big-endian (camera, second); big-endian row */
+	uint8_t key[16]; /* of the page's first item: VRM key; big-endian (camera, second of the day); big-endian row */
 	uint64_t offset;
 	uint32_t size; /* sealed */
 	uint32_t
 		first; /* rows, scenes, hits: number of the first item; keys: row number of the first key's first row */
 };
 #define SEGMENT_FENCE_SIZE 32
-#define SEGMENT_TOP_FENCES ((SEGMENT_TOP_SIZE_MAX - 16 - 16) / SEGMENT_FENCE_SIZE)
+#define SEGMENT_FENCES_AT 8 /* in a top or leaf page: behind the count and four zero bytes */
+#define SEGMENT_TOP_FENCES ((SEGMENT_TOP_SIZE_MAX - SEGMENT_FENCES_AT - AEAD_TAG_SIZE) / SEGMENT_FENCE_SIZE)
 
 /* "d<day>-<16 hex digits><suffix>"; suffix ".seg" or ".tmp". Returns name. */
 const char *segment_name(int32_t day, uint64_t id, const char *suffix, char name[SEGMENT_NAME_SIZE]);
@@ -99,6 +101,15 @@ void segment_header_encode(const struct segment_summary *summary, const struct a
  */
 int segment_header_decode(const uint8_t page[SEGMENT_HEADER_SIZE], const struct aead_key *key, struct err *err,
 			  struct segment_summary *ret_summary);
+
+/*
+ * The catalog's form of a summary: the header's fixed fields, lineage, sealed top page, checksum. Returns its size.
+ * Decode: -EBADMSG or -ENOTSUP, ret undefined.
+ */
+#define SEGMENT_SUMMARY_FIXED 192
+#define SEGMENT_SUMMARY_SIZE_MAX (SEGMENT_SUMMARY_FIXED + 8 * SEGMENT_LINEAGE_MAX + SEGMENT_TOP_SIZE_MAX + 8)
+size_t segment_summary_encode(const struct segment_summary *summary, uint8_t bytes[SEGMENT_SUMMARY_SIZE_MAX]);
+int segment_summary_decode(const uint8_t *bytes, size_t size, struct err *err, struct segment_summary *ret_summary);
 
 void segment_end_encode(const uint8_t header[SEGMENT_HEADER_SIZE], uint64_t file_size, uint8_t end[SEGMENT_END_SIZE]);
 int segment_end_check(const uint8_t header[SEGMENT_HEADER_SIZE], uint64_t file_size,

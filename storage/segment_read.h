@@ -38,7 +38,8 @@ struct segment_scratch {
 	const struct segment *leaf_of;
 	unsigned leaf_section;
 	uint32_t leaf_number;
-	uint32_t leaf_size; /* opened, without tag */
+	uint32_t leaf_pages;
+	uint64_t leaf_id;
 	uint64_t bytes_read;
 	uint64_t pages_read;
 };
@@ -63,7 +64,10 @@ struct segment_keys {
 int segment_read_keys(const struct segment *segment, struct segment_scratch *scratch, uint32_t page, struct err *err,
 		      struct segment_keys *ret_keys);
 
-/* The first page of SEGMENT_ROWS or SEGMENT_KEYS in which `key` or a greater one may stand. About one page read. */
+/*
+ * The first page of SEGMENT_ROWS or SEGMENT_KEYS in which `key` or a greater one may stand. One leaf page is read; then
+ * segment_page_key tells without another whether the next page is still of interest.
+ */
 int segment_find(const struct segment *segment, struct segment_scratch *scratch, unsigned section,
 		 const uint8_t key[16], struct err *err, uint32_t *ret_page);
 
@@ -82,6 +86,10 @@ int segment_find_scenes(const struct segment *segment, struct segment_scratch *s
 /* Calls `each` for every hit of the segment, by row; stops at the first non-zero, which it returns. */
 int segment_each_hit(const struct segment *segment, struct segment_scratch *scratch, struct err *err,
 		     int (*each)(void *context, const struct hit *hit), void *context);
+
+/* The first key of a page of that section: what is smaller is neither in the page nor behind it. */
+int segment_page_key(const struct segment *segment, struct segment_scratch *scratch, unsigned section, uint32_t page,
+		     struct err *err, uint8_t ret_key[16]);
 
 /*
  * Reads and checks all: header, end mark, top, every leaf and page, that they cover the file without a gap, that rows

@@ -35,6 +35,8 @@ struct views_options {
 int views_new(const struct views_options *options, struct views **ret_views);
 struct views *views_free(struct views *views); /* every view released before */
 
+struct keyring *views_keyring(struct views *views);
+
 struct view {
 	struct views *views;
 	struct memtable_view memory;
