@@ -487,6 +487,13 @@ static void rolls_ask(struct store *store)
 		journal_roll(store->journals[i]);
 }
 
+static void journals_drive(struct store *store)
+{
+	for (unsigned i = 0; i < store->options.workers; i++)
+		journal_poll(store->journals[i], clock_mono_ns());
+	(void)store_keep(store);
+}
+
 /*
  * Every worker has left the file that it had when this began, and all that was left is sealed. A worker that fills its
  * new file meanwhile is asked to roll again: a file it had already at the beginning, but empty, is waited for too.
@@ -500,7 +507,7 @@ static int seal_waiting(struct store *store, const struct wait_set *set, int64_t
 	rolls_ask(store);
 	while (result == 0) {
 		if (store->options.threads_off)
-			(void)store_keep(store);
+			journals_drive(store);
 		result = sealer_round(store);
 		if (result < 0)
 			return result;

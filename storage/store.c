@@ -64,10 +64,15 @@ void store_damage(struct store *store, const char *format, ...)
 
 static int path_join(char path[LAYOUT_PATH_SIZE], const char *directory, const char *name)
 {
-	int size = snprintf(path, LAYOUT_PATH_SIZE, "%s/%s", directory, name);
+	size_t directory_size = strlen(directory);
+	size_t name_size = strlen(name);
 
-	/* Room for the names below it. */
-	return size < 0 || size >= LAYOUT_PATH_SIZE - 128 ? -ENAMETOOLONG : 0;
+	if (directory_size + name_size + 1 >= LAYOUT_PATH_SIZE - 128) /* room for the names below it */
+		return -ENAMETOOLONG;
+	memcpy(path, directory, directory_size);
+	path[directory_size] = '/';
+	memcpy(path + directory_size + 1, name, name_size + 1);
+	return 0;
 }
 
 static int paths_make(struct store *store, struct err *err)

@@ -63,7 +63,8 @@ struct store_options {
 	uint32_t lane_size;      /* sequences in a window; power of two ≥ 4096 */
 	uint64_t reserve_bytes;  /* kept free beyond what sealing and a purge need */
 	size_t catalog_map_size; /* LMDB's; 0: its default */
-	bool threads_off;        /* tests: no threads; store_keep and store_seal_all do their work */
+	bool threads_off; /* tests: no threads; whoever calls drives store_keep, and the store polls the journals itself
+			   * while it waits for them */
 };
 
 /* What the store tells its owner. */

@@ -48,13 +48,36 @@ static int table_grow(struct window_table *table)
 	return 0;
 }
 
-/* Eight newer ones than this are known. */
+struct epochs {
+	uint32_t newest[LANE_EPOCHS_MAX]; /* descending, distinct */
+	unsigned count;
+};
+
+static void epoch_add(struct epochs *epochs, uint32_t epoch)
+{
+	unsigned at = 0;
+
+	while (at < epochs->count && epochs->newest[at] > epoch)
+		at++;
+	if (at == LANE_EPOCHS_MAX || (at < epochs->count && epochs->newest[at] == epoch))
+		return;
+	if (epochs->count < LANE_EPOCHS_MAX)
+		epochs->count++;
+	for (unsigned i = epochs->count - 1; i > at; i--)
+		epochs->newest[i] = epochs->newest[i - 1];
+	epochs->newest[at] = epoch;
+}
+
+/* Eight newer ones than this are known: recovered, or given a window since. */
 static bool epoch_old(const struct store *store, uint32_t feed, uint32_t epoch)
 {
-	uint32_t epochs[LANE_EPOCHS_MAX];
-	unsigned count = lane_map_epochs(store->lanes, feed, epochs);
+	struct epochs epochs = {.count = 0};
 
-	return count == LANE_EPOCHS_MAX && epoch < epochs[count - 1];
+	epochs.count = lane_map_epochs(store->lanes, feed, epochs.newest);
+	for (size_t i = 0; i < store->windows.capacity; i++)
+		if (store->windows.slots[i] != NULL && store->windows.slots[i]->feed == feed)
+			epoch_add(&epochs, store->windows.slots[i]->epoch);
+	return epochs.count == LANE_EPOCHS_MAX && epoch < epochs.newest[LANE_EPOCHS_MAX - 1];
 }
 
 static int lane_locked(struct store *store, const struct lane_id *id, struct lane_window **ret_window)
@@ -64,9 +87,9 @@ static int lane_locked(struct store *store, const struct lane_id *id, struct lan
 
 	if (result < 0)
 		return result;
+	slot = window_slot(&store->windows, id->feed, id->epoch, id->lane);
 	if (epoch_old(store, id->feed, id->epoch))
 		return STORE_EPOCH_OLD;
-	slot = window_slot(&store->windows, id->feed, id->epoch, id->lane);
 	if (*slot == NULL) {
 		result = lane_map_window_new(store->lanes, id, store->options.lane_size, slot);
 		if (result < 0)
@@ -112,6 +135,16 @@ static int state_give(void *context, const struct lane_state *state)
 	return visit->each(visit->context, &entry);
 }
 
+/* A lane that nothing was recovered of; the others have been given already. */
+static int window_give(const struct lane_visit *visit, const struct lane_window *window)
+{
+	struct lane_id id = {.feed = window->feed, .epoch = window->epoch, .lane = window->lane};
+	struct store_lane_entry entry = {.feed = id.feed, .epoch = id.epoch, .lane = id.lane, .window = window};
+	struct lane_state state;
+
+	return lane_map_get(visit->store->lanes, &id, &state) ? 0 : visit->each(visit->context, &entry);
+}
+
 int store_lane_each(struct store *store, int (*each)(void *context, const struct store_lane_entry *entry),
 		    void *context)
 {
@@ -120,6 +153,9 @@ int store_lane_each(struct store *store, int (*each)(void *context, const struct
 
 	pthread_mutex_lock(&store->lane_mutex);
 	result = lane_map_each(store->lanes, state_give, &visit);
+	for (size_t i = 0; result == 0 && i < store->windows.capacity; i++)
+		if (store->windows.slots[i] != NULL)
+			result = window_give(&visit, store->windows.slots[i]);
 	pthread_mutex_unlock(&store->lane_mutex);
 	return result;
 }
