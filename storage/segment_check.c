@@ -1,6 +1,7 @@
 /*
  * One pass over a segment for gantry-fsck and tests. It goes on after each fault, so that the report is whole and what
- * can be read is read; what compares one section with another (dictionary, scenes) is done only when both were readable.
+ * can be read is read; what compares one section with another (dictionary, scenes) is done only when both were
+ * readable.
  */
 #include "storage/segment_read.h"
 
@@ -54,8 +55,8 @@ static void report_logic(struct check *check, unsigned section, const char *what
 	char name[SEGMENT_NAME_SIZE];
 	struct err err;
 
-	(void)err_set(&err, 0, "%s: %s", segment_name(check->segment->summary.day, check->segment->summary.id, ".seg", name),
-		      what);
+	(void)err_set(&err, 0, "%s: %s",
+		      segment_name(check->segment->summary.day, check->segment->summary.id, ".seg", name), what);
 	report(check, section, err.text, 0);
 }
 

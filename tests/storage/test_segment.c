@@ -266,8 +266,7 @@ static void a_file_cannot_stand_for_another(void)
 	CHECK_INT(0, rename(from, to));
 	CHECK_INT(-EBADMSG,
 		  segment_open(fixture.io, fixture.keyring, fixture.segments, FIXTURE_DAY, 2, &err, &segment));
-	CHECK_INT(-ENOENT,
-		  segment_open(fixture.io, fixture.keyring, fixture.segments, FIXTURE_DAY, 1, &err, &segment));
+	CHECK_INT(-ENOENT, segment_open(fixture.io, fixture.keyring, fixture.segments, FIXTURE_DAY, 1, &err, &segment));
 	CHECK_INT(0, keyring_destroy_day(fixture.keyring, FIXTURE_DAY));
 	CHECK_INT(-ENOKEY, segment_open_summary(fixture.io, fixture.keyring, fixture.segments, &other, &err, &segment));
 	fixture_fini(&fixture);
@@ -326,7 +325,8 @@ static void names_are_exact(void)
 	CHECK_INT(-EINVAL, segment_name_parse("", ".seg", &day, &id));
 }
 
-/* Prints how fast a realistic journal's worth is sealed, and what a row costs on disk. Fails on a gross regression only. */
+/* Prints how fast a realistic journal's worth is sealed, and what a row costs on disk. Fails on a gross regression
+ * only. */
 static void sealing_is_fast(void)
 {
 	enum { COUNT = 300000 };
