@@ -239,7 +239,7 @@ int segment_load_leaf(const struct segment *segment, struct segment_scratch *scr
 		      struct err *err)
 {
 	const struct segment_section_info *info = &segment->summary.sections[section];
-	size_t pages, size;
+	size_t pages, size = 0;
 	int r;
 
 	if (scratch->leaf_of == segment && scratch->leaf_id == segment->summary.id &&
@@ -313,7 +313,7 @@ int segment_read_rows(const struct segment *segment, struct segment_scratch *scr
 {
 	struct segment_fence fence;
 	uint64_t left;
-	size_t size;
+	size_t size = 0;
 	int r = load_page(segment, scratch, SEGMENT_ROWS, page, err, &fence, &size);
 
 	if (r < 0)
@@ -331,7 +331,7 @@ int segment_read_keys(const struct segment *segment, struct segment_scratch *scr
 		      struct segment_keys *ret_keys)
 {
 	struct segment_fence fence;
-	size_t size;
+	size_t size = 0;
 	int r = load_page(segment, scratch, SEGMENT_KEYS, page, err, &fence, &size);
 
 	if (r < 0)
@@ -346,7 +346,7 @@ int segment_read_scenes(const struct segment *segment, struct segment_scratch *s
 			struct segment_scenes *ret_scenes)
 {
 	struct segment_fence fence;
-	size_t size;
+	size_t size = 0;
 	int r = load_page(segment, scratch, SEGMENT_SCENES, page, err, &fence, &size);
 
 	if (r < 0)
@@ -363,7 +363,7 @@ int segment_read_hits(const struct segment *segment, struct segment_scratch *scr
 		      struct segment_hits *ret_hits)
 {
 	struct segment_fence fence;
-	size_t size;
+	size_t size = 0;
 	int r = load_page(segment, scratch, SEGMENT_HITS, page, err, &fence, &size);
 
 	if (r < 0)
