@@ -166,7 +166,7 @@ static bool roll_due(const struct journal *journal)
 static void journal_roll_step(struct journal *journal)
 {
 	if (!roll_due(journal)) {
-		if (journal->current == NULL || journal->current->frame == 0)
+		if (journal->current == NULL || (journal->current->frame == 0 && journal->current->slabs == 0))
 			atomic_store_explicit(&journal->roll_wanted, false, memory_order_release);
 		return;
 	}

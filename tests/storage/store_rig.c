@@ -96,11 +96,21 @@ void rig_ledger_read(struct rig *rig, const char *path)
 	while (read(fd, &run, sizeof(run)) == sizeof(run))
 		fate_acked(rig, &run);
 	close(fd);
+	/* What else it sent is not known: up to as much again as fits its slabs, behind the last that was acknowledged.
+	 */
 	for (uint32_t feed = 0; feed < RIG_FEEDS; feed++)
-		for (unsigned lane = 0; lane < FEED_LANE_COUNT; lane++)
+		for (unsigned lane = 0; lane < FEED_LANE_COUNT; lane++) {
+			uint64_t last = 0;
+
 			for (uint64_t sequence = 1; sequence < RIG_SEQUENCES; sequence++)
 				if (rig->fates[feed][lane][sequence] != RIG_UNSENT)
-					rig->next[feed][lane] = sequence + 1;
+					last = sequence;
+			rig->next[feed][lane] = last + 1000 < RIG_SEQUENCES ? last + 1000 : RIG_SEQUENCES;
+			for (uint64_t sequence = 1; sequence < rig->next[feed][lane]; sequence++)
+				if (rig->fates[feed][lane][sequence] == RIG_UNSENT)
+					rig->fates[feed][lane][sequence] =
+						is_refused(sequence) ? RIG_REFUSED_SENT : RIG_SENT;
+		}
 }
 
 void rig_init(struct rig *rig, struct io *io, const char *directory, const char *db_directory, uint64_t seed)
@@ -245,12 +255,14 @@ bool rig_resend(struct rig *rig)
 	return any;
 }
 
-static bool all_acked(const struct rig *rig)
+static bool all_idle(struct rig *rig)
 {
-	const uint8_t *fates = &rig->fates[0][0][0];
+	int64_t due_ns;
 
-	return memchr(fates, RIG_SENT, sizeof(rig->fates)) == NULL &&
-	       memchr(fates, RIG_REFUSED_SENT, sizeof(rig->fates)) == NULL;
+	for (unsigned worker = 0; worker < rig->options.workers; worker++)
+		if (!journal_idle(store_journal(rig->store, worker), &due_ns))
+			return false;
+	return true;
 }
 
 void rig_settle(struct rig *rig, unsigned turns)
@@ -260,7 +272,7 @@ void rig_settle(struct rig *rig, unsigned turns)
 			journal_poll(store_journal(rig->store, worker), clock_mono_ns());
 		if (rig->options.threads_off)
 			(void)store_keep(rig->store);
-		if (all_acked(rig))
+		if (all_idle(rig))
 			return;
 		if (i > 20)
 			usleep(200);

@@ -51,7 +51,7 @@ unsigned rig_day_of(uint32_t feed, unsigned lane, uint64_t sequence);
 bool rig_send(struct rig *rig);
 /* Sends again what is not acknowledged of every lane, from the beginning; true when something was taken. */
 bool rig_resend(struct rig *rig);
-/* Polls all workers and keeps, until all that was sent is acknowledged or `turns` are over. */
+/* Polls all workers and keeps, until nothing waits for a commit or `turns` are over. */
 void rig_settle(struct rig *rig, unsigned turns);
 
 /* Purges the day with that index, noting how far it came. */
