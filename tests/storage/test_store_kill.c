@@ -60,10 +60,10 @@ static int child_day(struct child *child, bool purge)
 	struct purge_certificate certificate;
 	struct err err;
 
-	for (unsigned round = 0; round < 4; round++) {
-		usleep(10000);
+	for (unsigned round = 0; round < 2; round++) {
+		usleep(20000);
 		(void)store_seal_all(child->rig.store, INT64_C(3000000000));
-		if (round == 1 && purge)
+		if (round == 0 && purge)
 			(void)purge_run(child->rig.store, child->rig.first_day, "retention rule", 0, &hooks, &err,
 					&certificate);
 	}
@@ -195,6 +195,7 @@ static void test_every_point(void)
 {
 	struct prng prng = {check_seed()};
 	int32_t first_day = read_day(clock_wall_us()) - 10;
+	int64_t start_ns = clock_mono_ns();
 	unsigned kills = 0;
 
 	for (unsigned i = 0; killpoint_names[i] != NULL; i++) {
@@ -205,7 +206,9 @@ static void test_every_point(void)
 			uint64_t nth = round == 0 ? 1 : 2 + prng_below(&prng, 4);
 			bool killed;
 
-			if (strncmp(killpoint_names[i], "register.", 9) == 0)
+			/* Every point once; again, later in its life, as long as time allows. */
+			if (strncmp(killpoint_names[i], "register.", 9) == 0 ||
+			    (round > 0 && clock_mono_ns() - start_ns > INT64_C(6000000000)))
 				continue;
 			snprintf(directory, sizeof(directory), "%s/k%u-%u", check_directory(), i, round);
 			snprintf(ledger, sizeof(ledger), "%s.ledger", directory);
@@ -365,5 +368,8 @@ int main(int argc, char **argv)
 	if (argc == 4 && strcmp(argv[1], "--fill") == 0)
 		return fill_main(argv[2], argv[3]);
 	log_level_set(LOG_LEVEL_ERROR);
+	/* A killed process loses nothing that the kernel has: memory will do, and saves thousands of flushes. */
+	if (access("/dev/shm", W_OK) == 0)
+		(void)setenv("TMPDIR", "/dev/shm", 0);
 	return check_main(argc, argv, "storage store, killed", tests);
 }
