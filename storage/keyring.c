@@ -33,6 +33,7 @@ struct keyring {
 	uint8_t master[KEY_SIZE];
 	struct keyring_content content;
 	uint64_t generation_last; /* last one tried */
+	bool unsettled;           /* the last try failed: a copy may be ahead of us, even «no change» must be written */
 	size_t file_size;
 	bool copy_mended;
 };
@@ -246,8 +247,8 @@ static int ring_load(struct keyring *keyring, bool create, struct err *err)
 		search.rejected |= beside.rejected;
 	}
 	if (!search.found) {
-		r = ring_search_failed(keyring, &search, err);
-		return create && r == -ENOENT ? ring_create(keyring, err) : r;
+		r = ring_search_failed(keyring, &search, NULL);
+		return create && r == -ENOENT ? ring_create(keyring, err) : ring_search_failed(keyring, &search, err);
 	}
 	keyring->file_size = keyring_file_size(&keyring->content);
 	if (a != keyring->content.generation || b != keyring->content.generation) {
@@ -413,6 +414,7 @@ static int ring_commit(struct keyring *keyring, struct keyring_content *content)
 
 	content->generation = ++keyring->generation_last;
 	r = ring_write(keyring, content, true, true);
+	keyring->unsettled = r < 0;
 	if (r < 0) {
 		keyring_content_fini(content);
 		return r == -ENOMEM || r == -EFBIG || r == -ENOSPC ? r : -EIO;
@@ -452,7 +454,7 @@ int keyring_change(struct keyring *keyring, const struct key_change *changes, si
 	r = content_copy(&keyring->content, count, 0, &content);
 	if (r == 0) {
 		r = content_apply(&content, changes, count, &changed);
-		if (r == 0 && changed)
+		if (r == 0 && (changed || keyring->unsettled))
 			r = ring_commit(keyring, &content);
 		else
 			keyring_content_fini(&content);
@@ -511,7 +513,7 @@ int keyring_destroy_day(struct keyring *keyring, int32_t day)
 		dropped = day_drop_keys(&content, day);
 		if (!marked)
 			day_mark(&content, day);
-		if (dropped || !marked)
+		if (dropped || !marked || keyring->unsettled)
 			r = ring_commit(keyring, &content);
 		else
 			keyring_content_fini(&content);
