@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -274,6 +275,7 @@ static void damage_is_refused_not_trusted(void)
 	char parent[600], path[700];
 	struct catalog_options options = {parent, 1 << 20};
 	struct err err = {""};
+	static char rubbish[9000];
 	struct stat status;
 	int fd;
 
@@ -287,7 +289,8 @@ static void damage_is_refused_not_trusted(void)
 	CHECK(strstr(err.text, "move it away") != NULL);
 	fd = open(path, O_WRONLY | O_TRUNC);
 	CHECK(fd >= 0);
-	CHECK_INT(9000, write(fd, memset(calloc(1, 9000), 'x', 9000), 9000));
+	memset(rubbish, 'x', sizeof(rubbish));
+	CHECK_INT(sizeof(rubbish), write(fd, rubbish, sizeof(rubbish)));
 	close(fd);
 	CHECK_INT(-EBADMSG, catalog_open(&options, &err, &catalog));
 	free(summary);
