@@ -14,6 +14,7 @@
 #include "storage/segment_write.h"
 #include "tests/check.h"
 #include "tests/storage/segment_fixture.h"
+#include "tests/storage/sim_io.h"
 
 /* All rows of a segment, in its order. */
 static size_t read_all(const struct segment *segment, struct read *ret_rows)
@@ -308,6 +309,102 @@ static void page_decoders_survive_anything(void)
 	free(page);
 }
 
+/* Rows of a segment on the simulated disk, as the reader gives them; 0 when there is none under its name. */
+static size_t rows_on(struct io *sim, struct fixture *fixture, uint64_t id, struct read *ret_rows)
+{
+	struct segment *segment;
+	struct err err = {""};
+	size_t count;
+	int r = segment_open(sim, fixture->keyring, fixture->segments, FIXTURE_DAY, id, &err, &segment);
+
+	if (r == -ENOENT)
+		return 0;
+	CHECK_INT(0, r);
+	count = read_all(segment, ret_rows);
+	segment_free(segment);
+	return count;
+}
+
+enum sweep { SWEEP_FAIL, SWEEP_FULL, SWEEP_CUT };
+
+/*
+ * The Nth operation fails, or the power goes in it, for N = 1, 2, 3 … until the write succeeds. After each: nothing
+ * under the segment's name, or all of it; nothing at all when the call said no and the power stayed.
+ */
+static void sweep_write(enum sweep sweep)
+{
+	enum { COUNT = 60000 };
+	struct prng prng = {check_seed()};
+	struct read *rows = calloc(COUNT, sizeof(*rows));
+	struct read *sorted = calloc(COUNT, sizeof(*rows));
+	struct read *back = calloc(COUNT, sizeof(*rows));
+	struct segment_summary summary;
+	struct fixture fixture;
+	unsigned n = 0;
+	size_t kept;
+	int r = -1;
+
+	fixture_init(&fixture);
+	(void)snprintf(fixture.segments, sizeof(fixture.segments), "/d");
+	for (size_t i = 0; i < COUNT; i++)
+		sorted[i] = rows[i] = fixture_wild_read(&prng, FIXTURE_DAY);
+	kept = fixture_collapse(sorted, COUNT);
+	while (r != 0) {
+		struct io *sim = sim_new(check_seed() + ++n);
+		size_t found;
+
+		CHECK(n < 100);
+		CHECK_INT(0, sim->ops->mkdir(sim, "/d"));
+		CHECK_INT(0, sim->ops->dir_sync(sim, "/"));
+		if (sweep == SWEEP_CUT)
+			sim_cut_at(sim, sim_ops(sim) + n);
+		else
+			sim_fail(sim, SIM_ALL, n, 1, sweep == SWEEP_FULL ? ENOSPC : EIO);
+		r = fixture_write(&fixture, sim, FIXTURE_DAY, 6, rows, COUNT, NULL, 0, &summary);
+		CHECK(r <= 0);
+		sim_fail(sim, 0, 0, 0, 0);
+		if (sweep == SWEEP_CUT)
+			sim_crash(sim);
+		found = rows_on(sim, &fixture, 6, back);
+		CHECK(found == 0 || (found == kept && memcmp(back, sorted, kept * sizeof(*back)) == 0));
+		CHECK(r != 0 || found == kept);
+		CHECK(r == 0 || sweep == SWEEP_CUT || found == 0);
+		sim_free(sim);
+	}
+	CHECK(n > 8);
+	fixture_fini(&fixture);
+	free(back);
+	free(sorted);
+	free(rows);
+}
+
+static void a_failed_write_leaves_nothing(void)
+{
+	sweep_write(SWEEP_FAIL);
+	sweep_write(SWEEP_FULL);
+}
+
+static void a_power_cut_leaves_all_or_nothing(void)
+{
+	sweep_write(SWEEP_CUT);
+}
+
+static void bad_input_is_refused(void)
+{
+	struct prng prng = {4};
+	struct read rows[2] = {fixture_read(&prng, FIXTURE_DAY), fixture_read(&prng, FIXTURE_DAY + 1)};
+	struct hit hit = {.row = 1};
+	struct segment_summary summary;
+	struct fixture fixture;
+
+	fixture_init(&fixture);
+	CHECK_INT(-EINVAL, fixture_write(&fixture, fixture.io, FIXTURE_DAY, 1, rows, 0, NULL, 0, &summary));
+	CHECK_INT(-EINVAL, fixture_write(&fixture, fixture.io, FIXTURE_DAY, 1, rows, 2, NULL, 0, &summary));
+	CHECK_INT(-EINVAL, fixture_write(&fixture, fixture.io, FIXTURE_DAY, 1, rows, 1, &hit, 1, &summary));
+	CHECK_INT(0, fixture_write(&fixture, fixture.io, FIXTURE_DAY, 1, rows, 1, NULL, 0, &summary));
+	fixture_fini(&fixture);
+}
+
 static void names_are_exact(void)
 {
 	char name[SEGMENT_NAME_SIZE];
@@ -381,6 +478,9 @@ int main(int argc, char **argv)
 		{"any truncation is detected", any_truncation_is_detected},
 		{"a file cannot stand for another", a_file_cannot_stand_for_another},
 		{"page decoders survive anything", page_decoders_survive_anything},
+		{"a failed write leaves nothing", a_failed_write_leaves_nothing},
+		{"a power cut leaves all or nothing", a_power_cut_leaves_all_or_nothing},
+		{"bad input is refused", bad_input_is_refused},
 		{"names are exact", names_are_exact},
 		{"sealing is fast", sealing_is_fast},
 		{NULL, NULL},
