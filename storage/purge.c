@@ -26,6 +26,7 @@ struct purge {
 	const struct purge_hooks *hooks;
 	struct err *err;
 	struct purge_record record;
+	uint64_t damaged_number; /* of a damaged intent that this one replaces; 0 none */
 };
 
 struct intents {
@@ -253,6 +254,9 @@ static int step_certify(struct purge *purge)
 	if (result == 0)
 		result = purge_file_remove(store->io, store->purge_directory, PURGE_FILE_INTENT, certificate->day,
 					   certificate->number);
+	if (result == 0 && purge->damaged_number != 0)
+		result = purge_file_remove(store->io, store->purge_directory, PURGE_FILE_INTENT, certificate->day,
+					   purge->damaged_number);
 	if (result < 0)
 		return failed(purge, result, "writing the certificate");
 	progress(purge, PURGE_CERTIFIED);
@@ -324,11 +328,17 @@ static int purge_begin(struct purge *purge, int32_t day, const char *authority, 
 	struct intents intents;
 	int result = intents_look(store, day, &intents);
 
-	if (result == 0 && intents.found)
-		return purge_file_read(store->io, store->purge_directory, PURGE_FILE_INTENT, day, intents.found_number,
-				       purge->err, &purge->record);
-	if (result == 0)
+	if (result == 0 && intents.found) {
+		result = purge_file_read(store->io, store->purge_directory, PURGE_FILE_INTENT, day,
+					 intents.found_number, purge->err, &purge->record);
+		if (result != -EBADMSG)
+			return result;
+		/* That there was one is known by its name; the rest is begun anew. */
+		purge->damaged_number = intents.found_number;
+		result = 1;
+	} else if (result == 0) {
 		result = day_holds(store, day);
+	}
 	if (result < 0)
 		return err_set(purge->err, result, "purge of day %d: %s", day, strerror(-result));
 	if (result == 0)

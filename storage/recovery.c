@@ -141,8 +141,12 @@ static void range_lost(void *context, const struct lane_id *id, const struct lan
 	struct loss *loss = context;
 	uint64_t first = range->first;
 
-	store_damage(loss->store, "feed %u epoch %u lane %u: sequences %llu to %llu were acknowledged and are lost",
-		     id->feed, id->epoch, id->lane, (unsigned long long)range->first, (unsigned long long)range->last);
+	/* Without the catalog's lanes nobody can tell the lost from the sealed: then only the gap is closed. */
+	if (!loss->store->catalog_lost)
+		store_damage(loss->store,
+			     "feed %u epoch %u lane %u: sequences %llu to %llu were acknowledged and are lost",
+			     id->feed, id->epoch, id->lane, (unsigned long long)range->first,
+			     (unsigned long long)range->last);
 	while (loss->result == 0 && first <= range->last) {
 		uint64_t left = range->last - first + 1;
 		struct run run = {.first = first,

@@ -185,6 +185,7 @@ static int reconcile(struct store *store, const struct segment_files *files, con
 		if (store_day_open(store, known[at].day))
 			store_damage(store, "a segment of day %d is missing: %llu reads are lost", known[at].day,
 				     (unsigned long long)known[at].row_count);
+	store->catalog_lost = adopted.count > 0;
 	if (adopted.count > 0)
 		store_damage(store, "the catalog was lost: %zu segments adopted, lanes begin anew", adopted.count);
 	free(adopted.lineages);

@@ -72,6 +72,7 @@ struct store {
 	struct catalog *catalog;
 	struct reg *reg;
 	struct err reg_why;
+	bool catalog_lost; /* recovery: it knew nothing although there were segments */
 	struct memtable *memtable;
 	struct views *views;
 	struct journal *journals[STORE_WORKERS_MAX];

@@ -403,6 +403,24 @@ static bool identity_verify(struct rig *rig, uint32_t feed, unsigned lane, uint6
 	return true;
 }
 
+bool rig_verify_rows(struct rig *rig)
+{
+	if (!rows_collect(rig))
+		return false;
+	for (uint32_t feed = 1; feed <= RIG_FEEDS; feed++)
+		for (unsigned lane = 0; lane < FEED_LANE_COUNT; lane++)
+			for (uint64_t sequence = 1; sequence < rig->next[feed - 1][lane]; sequence++) {
+				bool found = rig->found[feed - 1][lane][sequence] > 0;
+				bool gone = rig->purged[rig_day_of(feed, lane, sequence)];
+
+				if (found && gone)
+					return problem(rig, "a purged read is there");
+				if (!found && !gone && rig->fates[feed - 1][lane][sequence] == RIG_ACKED)
+					return problem(rig, "an acknowledged read is lost");
+			}
+	return true;
+}
+
 bool rig_verify(struct rig *rig)
 {
 	if (!rows_collect(rig))

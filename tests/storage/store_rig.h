@@ -63,6 +63,9 @@ int rig_purge(struct rig *rig, unsigned day);
  */
 bool rig_verify(struct rig *rig);
 
+/* The same of the rows alone. */
+bool rig_verify_rows(struct rig *rig);
+
 /* Takes a ledger written by another process into the fates. */
 void rig_ledger_read(struct rig *rig, const char *path);
 

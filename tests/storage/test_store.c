@@ -15,6 +15,7 @@
 #include "storage/journal.h"
 #include "storage/lane.h"
 #include "storage/purge.h"
+#include "storage/register.h"
 #include "tests/check.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
@@ -378,16 +379,148 @@ static void test_disk_full(void)
 	free(status);
 }
 
+/* The first name in a directory that ends so. */
+struct name_search {
+	const char *ending;
+	char name[256];
+};
+
+static int name_see(void *context, const char *name)
+{
+	struct name_search *search = context;
+	size_t size = strlen(name);
+	size_t ending = strlen(search->ending);
+
+	if (search->name[0] == '\0' && size >= ending && strcmp(name + size - ending, search->ending) == 0)
+		snprintf(search->name, sizeof(search->name), "%s", name);
+	return 0;
+}
+
+/* A byte rots in an acknowledged frame: said, with what it cost; later frames are kept; the lanes go on. */
+static void test_rot(void)
+{
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct store_status *status = malloc(sizeof(*status));
+	struct name_search search = {.ending = "-0000000001.closed"};
+	char path[600];
+	uint64_t acked;
+	uint64_t before;
+
+	CHECK(status != NULL);
+	rig->options.workers = 1;
+	check_open(rig);
+	for (unsigned i = 0; i < 60; i++) {
+		(void)rig_send(rig);
+		rig_settle(rig, 1000);
+	}
+	acked = rig->acked;
+	CHECK_INT(0, rig_close(rig, false));
+	CHECK(io->ops->list(io, SIM_DIRECTORY "/journal", name_see, &search) == 0);
+	CHECK(search.name[0] != '\0');
+	snprintf(path, sizeof(path), SIM_DIRECTORY "/journal/%s", search.name);
+	CHECK_INT(0, sim_rot(io, path, 4096 * 10 + 140, 0x08));
+	check_open(rig);
+	CHECK_INT(0, store_status(rig->store, status));
+	CHECK(status->damage_count > 0);
+	CHECK(strstr(status->damage[0], search.name) != NULL);
+	CHECK(status->stored_total < acked);
+	CHECK(status->stored_total + 2 * LANE_RUN_MAX >= acked);
+	before = status->stored_total;
+	/* No sender sends it again, and no window waits for it: what is resent is taken for what it is. */
+	(void)rig_resend(rig);
+	rig_settle(rig, 1000);
+	CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+	CHECK_INT(0, store_status(rig->store, status));
+	CHECK(status->stored_total >= before);
+	CHECK_INT(0, rig_close(rig, true));
+	check_open(rig);
+	CHECK_INT(0, store_status(rig->store, status));
+	CHECK_INT(0, status->damage_count);
+	CHECK_INT(0, rig_close(rig, false));
+	sim_free(io);
+	free(rig);
+	free(status);
+}
+
+/* The catalog is lost: the segments are adopted, those whose journal is still there are sealed anew; each read once. */
+static void test_catalog_lost(void)
+{
+	for (unsigned round = 0; round < 4; round++) {
+		struct io *io = sim_new(check_seed() + round);
+		struct rig *rig = rig_new(io, check_seed() + round);
+		struct store_status *status = malloc(sizeof(*status));
+		char path[700];
+
+		CHECK(status != NULL);
+		check_open(rig);
+		send_some(rig, 50);
+		rig_settle(rig, 1000);
+		CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+		if (round % 2 == 1)
+			CHECK_INT(0, rig_purge(rig, 1));
+		send_some(rig, 50);
+		rig_settle(rig, 1000);
+		CHECK_INT(0, rig_close(rig, round < 2));
+		snprintf(path, sizeof(path), "%s/catalog/data.mdb", rig->db_directory);
+		CHECK_INT(0, unlink(path));
+		check_open(rig);
+		CHECK_INT(0, store_status(rig->store, status));
+		CHECK(status->damage_count > 0);
+		/* Rows only: windows of sealed lanes are lost with the catalog. */
+		CHECK(rig_verify_rows(rig));
+		CHECK_INT(0, rig_close(rig, true));
+		check_open(rig);
+		CHECK(rig_verify_rows(rig));
+		CHECK_INT(0, rig_close(rig, false));
+		sim_free(io);
+		free(rig);
+		free(status);
+	}
+}
+
+/* The change log is damaged: journalling goes on, search, match and purge are told why not. */
+static void test_register_incomplete(void)
+{
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct reg_feed feed = {.feed = 1, .name = "force"};
+	uint8_t buffer[REG_RECORD_SIZE_MAX];
+	struct reg_change change = reg_feed_put(&feed, buffer);
+	const char *why = NULL;
+
+	check_open(rig);
+	CHECK_INT(0, reg_change(store_register(rig->store, &why), &change, 1, 0, "first", &rig->err));
+	CHECK_INT(0, reg_change(store_register(rig->store, &why), &change, 1, 0, "second", &rig->err));
+	CHECK_INT(0, rig_close(rig, true));
+	CHECK_INT(0, sim_rot(io, SIM_DIRECTORY "/register/changes.log", 100, 1));
+	check_open(rig);
+	CHECK(store_register(rig->store, &why) == NULL);
+	CHECK(strstr(why, "changes.log") != NULL);
+	send_some(rig, 30);
+	rig_settle(rig, 1000);
+	CHECK(rig->acked > 100);
+	CHECK_INT(-ENOKEY, rig_purge(rig, 0));
+	check_rig(rig);
+	CHECK_INT(0, rig_close(rig, true));
+	sim_free(io);
+	free(rig);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct check_test tests[] = {{"reads survive restarts", test_restarts},
-						  {"what must not be opened is refused", test_refusals},
-						  {"old epochs are refused", test_epochs},
-						  {"a purged day stays purged", test_purge},
-						  {"failing writes delay sealing", test_seal_fails},
-						  {"a full disk pushes back until a purge", test_disk_full},
-						  {"power cuts lose nothing", test_power_cuts},
-						  {NULL, NULL}};
+	static const struct check_test tests[] = {
+		{"reads survive restarts", test_restarts},
+		{"what must not be opened is refused", test_refusals},
+		{"old epochs are refused", test_epochs},
+		{"a purged day stays purged", test_purge},
+		{"failing writes delay sealing", test_seal_fails},
+		{"a full disk pushes back until a purge", test_disk_full},
+		{"rot is told and closed over", test_rot},
+		{"a lost catalog is made anew", test_catalog_lost},
+		{"an incomplete register stops only what needs it", test_register_incomplete},
+		{"power cuts lose nothing", test_power_cuts},
+		{NULL, NULL}};
 
 	log_level_set(getenv("GANTRY_TEST_LOG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	return check_main(argc, argv, "storage store", tests);
