@@ -148,10 +148,17 @@ int rig_open(struct rig *rig)
 {
 	struct journal_hooks journals[STORE_WORKERS_MAX];
 	struct store_hooks hooks = {.journal = journals};
+	int result;
 
 	for (unsigned i = 0; i < rig->options.workers; i++)
 		journals[i] = (struct journal_hooks){.durable = commit_seen, .context = rig};
-	return store_open(&rig->options, &hooks, rig->io, &rig->err, &rig->store);
+	result = store_open(&rig->options, &hooks, rig->io, &rig->err, &rig->store);
+	if (result < 0)
+		return result;
+	for (unsigned i = 0; i < rig->options.workers; i++)
+		journal_poll(store_journal(rig->store, i),
+			     clock_mono_ns()); /* a worker's first turn: it knows the time */
+	return 0;
 }
 
 int rig_close(struct rig *rig, bool seal)
