@@ -101,8 +101,9 @@ static void debts_settle(struct store *store, size_t count)
 		if (result < 0)
 			log_warn("a sealed journal's file: %s, removing it at the next start", strerror(-result));
 	}
-	memmove(store->debts, store->debts + count, (store->debt_count - count) * sizeof(*store->debts));
 	store->debt_count -= count;
+	if (store->debt_count > 0)
+		memmove(store->debts, store->debts + count, store->debt_count * sizeof(*store->debts));
 }
 
 /* One durable change of the keyring: new keys, and the end of those owed. */

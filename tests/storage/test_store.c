@@ -419,13 +419,14 @@ static void test_rot(void)
 	CHECK(io->ops->list(io, SIM_DIRECTORY "/journal", name_see, &search) == 0);
 	CHECK(search.name[0] != '\0');
 	snprintf(path, sizeof(path), SIM_DIRECTORY "/journal/%s", search.name);
-	CHECK_INT(0, sim_rot(io, path, 4096 * 10 + 140, 0x08));
+	for (uint64_t frame = 10; frame < 15; frame++) /* one may hold refusals only */
+		CHECK_INT(0, sim_rot(io, path, 4096 * frame + 140, 0x08));
 	check_open(rig);
 	CHECK_INT(0, store_status(rig->store, status));
 	CHECK(status->damage_count > 0);
 	CHECK(strstr(status->damage[0], search.name) != NULL);
 	CHECK(status->stored_total < acked);
-	CHECK(status->stored_total + 2 * LANE_RUN_MAX >= acked);
+	CHECK(status->stored_total + 5 * LANE_RUN_MAX >= acked);
 	before = status->stored_total;
 	/* No sender sends it again, and no window waits for it: what is resent is taken for what it is. */
 	(void)rig_resend(rig);
