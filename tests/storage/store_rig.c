@@ -12,6 +12,7 @@
 #include "storage/catalog.h"
 #include "storage/io.h"
 #include "storage/journal.h"
+#include "storage/keyring.h"
 #include "storage/lane.h"
 #include "storage/memtable.h"
 #include "storage/purge.h"
@@ -407,6 +408,48 @@ static bool identity_verify(struct rig *rig, uint32_t feed, unsigned lane, uint6
 	if ((fate == RIG_SENT || fate == RIG_UNSENT) && !found && !gone && fates.durable != 0)
 		return problem(rig, "feed %u lane %u sequence %llu is not held, its window says so", feed, lane,
 			       (unsigned long long)sequence);
+	return true;
+}
+
+static int name_count(void *context, const char *name)
+{
+	(void)name;
+	++*(size_t *)context;
+	return 0;
+}
+
+static int key_count(void *context, struct key_id id)
+{
+	(void)id;
+	++*(size_t *)context;
+	return 0;
+}
+
+static size_t files_in(struct rig *rig, const char *name)
+{
+	char path[600];
+	size_t count = 0;
+
+	snprintf(path, sizeof(path), "%s/%s", rig->directory, name);
+	(void)rig->io->ops->list(rig->io, path, name_count, &count);
+	return count;
+}
+
+bool rig_verify_tidy(struct rig *rig)
+{
+	size_t segment_keys = 0;
+	size_t journal_keys = 0;
+	struct catalog_info info;
+
+	if (catalog_info(store_catalog(rig->store), &info) < 0)
+		return problem(rig, "no catalog");
+	(void)keyring_each(store_keyring(rig->store), KEY_SEGMENT, key_count, &segment_keys);
+	(void)keyring_each(store_keyring(rig->store), KEY_JOURNAL, key_count, &journal_keys);
+	if (files_in(rig, "segments") != info.segments || segment_keys != info.segments)
+		return problem(rig, "%zu segment files and %zu keys for %llu segments", files_in(rig, "segments"),
+			       segment_keys, (unsigned long long)info.segments);
+	if (files_in(rig, "journal") != journal_keys)
+		return problem(rig, "%zu journal files for %zu keys", files_in(rig, "journal"), journal_keys);
 	return true;
 }
 

@@ -66,6 +66,9 @@ bool rig_verify(struct rig *rig);
 /* The same of the rows alone. */
 bool rig_verify_rows(struct rig *rig);
 
+/* No file and no key is there that nothing needs; right after rig_open, with no purge half done. */
+bool rig_verify_tidy(struct rig *rig);
+
 /* Takes a ledger written by another process into the fates. */
 void rig_ledger_read(struct rig *rig, const char *path);
 

@@ -49,6 +49,15 @@ static void check_rig(struct rig *rig)
 	CHECK(well);
 }
 
+static void check_tidy(struct rig *rig)
+{
+	bool tidy = rig_verify_tidy(rig);
+
+	if (!tidy)
+		check_note("%s", rig->problem);
+	CHECK(tidy);
+}
+
 static void check_open(struct rig *rig)
 {
 	int result = rig_open(rig);
@@ -257,11 +266,14 @@ static void test_power_cuts(void)
 		check_rig(rig);
 		if (rig->purge_begun[0])
 			(void)rig_purge(rig, 0);
+		else
+			check_tidy(rig);
 		(void)rig_resend(rig);
 		rig_settle(rig, 1000);
 		check_rig(rig);
 		CHECK_INT(0, rig_close(rig, true));
 		check_open(rig);
+		check_tidy(rig);
 		check_rig(rig);
 		CHECK_INT(0, rig_close(rig, false));
 		sim_free(io);

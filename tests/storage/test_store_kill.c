@@ -175,6 +175,9 @@ static void killed_verify(const char *directory, const char *ledger, int32_t fir
 	check_rig(rig, what);
 	CHECK_INT(0, rig_close(rig, true));
 	check_open(rig, what);
+	if (!rig_verify_tidy(rig))
+		check_note("%s: %s", what, rig->problem);
+	CHECK(rig_verify_tidy(rig));
 	check_rig(rig, what);
 	{
 		struct store_status *status = malloc(sizeof(*status));
