@@ -33,7 +33,7 @@ struct keyring {
 	uint8_t master[KEY_SIZE];
 	struct keyring_content content;
 	uint64_t generation_last; /* last one tried */
-	bool unsettled;           /* the last try failed: a copy may be ahead of us, even «no change» must be written */
+	bool unsettled; /* the last try failed: a copy may be ahead of us, even «no change» must be written */
 	size_t file_size;
 	bool copy_mended;
 };
