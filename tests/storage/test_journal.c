@@ -743,21 +743,25 @@ static int key_count(void *context, struct key_id id)
 
 static void test_preparing_fails_at_every_step(void)
 {
-	for (uint64_t nth = 1; nth < 40; nth++) {
+	for (uint64_t nth = 1; nth < 80; nth++) {
 		struct rig *rig = rig_new(check_seed() + nth);
 		struct found found;
 		unsigned keys = 0;
 
 		CHECK_INT(0, rig_boot(rig, &found));
 		CHECK_INT(0, rig_append(rig, 0, 1));
-		sim_fail(rig->io, SIM_ALL & ~SIM_SUBMIT, nth, 1, EIO);
+		sim_fail(rig->io, SIM_ALL & ~SIM_SUBMIT, (nth + 1) / 2, 1, EIO);
 		for (unsigned i = 0; i < 4; i++)
 			(void)journal_keep(rig->journal, true);
 		CHECK(rig_settle(rig));
 		CHECK_INT(0, unacked(rig));
 		CHECK_INT(0, keyring_each(rig->keyring, KEY_JOURNAL, key_count, &keys));
 		CHECK_INT(2, keys);
+		if (nth % 2 == 0)
+			sim_cut_at(rig->io,
+				   sim_ops(rig->io) + 1); /* what was prepared by halves must not have been used */
 		rig_stop(rig);
+		sim_crash(rig->io);
 		CHECK_INT(0, rig_boot(rig, &found));
 		rig_check_disk(rig, &found);
 		rig_free(rig);
