@@ -302,6 +302,34 @@ static void test_header_lost(void)
 	free(built.bytes);
 }
 
+/* A file whose blocks cannot be read from one place on costs those blocks, not the file. */
+static void test_unreadable_blocks(void)
+{
+	struct built built = file_make(true);
+	struct journal_scan_options options = {.path = PATH, .key = key_give};
+
+	for (uint64_t bad = 0; bad < built.size / IO_ALIGN; bad++) {
+		struct io *io = sim_new(1);
+		struct journal_scan *journal;
+		struct journal_frame frame;
+		struct seen seen = {0};
+		uint64_t id;
+
+		CHECK_INT(0, io->ops->mkdir(io, "/j"));
+		CHECK_INT(0, sim_put(io, PATH, built.bytes, built.size));
+		sim_bad_block(io, PATH, bad * IO_ALIGN);
+		CHECK_INT(0, journal_scan_new(&options, io, NULL, &journal, &id));
+		while (journal_scan_next(journal, NULL, &frame) == 1)
+			frame_see(&seen, &frame);
+		CHECK(seen.count >= FRAMES - 1);
+		CHECK(journal_scan_result(journal)->damaged);
+		CHECK(journal_scan_result(journal)->unreadable_blocks >= 1);
+		journal_scan_free(journal);
+		sim_free(io);
+	}
+	free(built.bytes);
+}
+
 /* Frames of the same key put in other places, or twice: each counts once, in its place in the numbering. */
 static void test_shuffled_frames(void)
 {
@@ -406,6 +434,7 @@ int main(int argc, char **argv)
 		{"a flipped bit costs one frame and is named", test_flipped_bits},
 		{"holes are damage where frames say so, torn elsewhere", test_holes_are_judged},
 		{"the file's header is lost", test_header_lost},
+		{"unreadable blocks", test_unreadable_blocks},
 		{"frames in the wrong place", test_shuffled_frames},
 		{"mutated files", test_mutated_files},
 		{"malformed bodies are refused", test_malformed_bodies},
