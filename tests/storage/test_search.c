@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include "storage/catalog.h"
 #include "storage/memtable.h"
 #include "storage/search.h"
+#include "storage/segment_write.h"
 #include "storage/view.h"
 #include "tests/check.h"
 #include "tests/storage/segment_fixture.h"
@@ -496,6 +499,148 @@ static void rot_is_named_and_never_answered(void)
 	world_fini(&world);
 }
 
+struct searcher {
+	struct world *world;
+	const struct answer *expected;
+	atomic_bool *stop;
+	unsigned searches;
+	unsigned wrong;
+};
+
+static void *search_on(void *context)
+{
+	struct searcher *searcher = context;
+	struct search_query query = {.from_us = INT64_MIN, .to_us = INT64_MAX, .limit = SEARCH_LIMIT_MAX};
+	struct search_result *result = calloc(1, sizeof(*result));
+	struct answer answer;
+
+	answer_init(&answer);
+	do {
+		answer.count = 0;
+		if (search_run(searcher->world->views, &query, NULL, keep_row, &answer, result) != 0 ||
+		    result->incomplete || answer.count != searcher->expected->count ||
+		    memcmp(answer.rows, searcher->expected->rows, answer.count * sizeof(*answer.rows)) != 0)
+			searcher->wrong++;
+		searcher->searches++;
+	} while (!atomic_load(searcher->stop));
+	answer_fini(&answer);
+	free(result);
+	return NULL;
+}
+
+/* Searchers ask all the time while generation after generation is sealed: every answer is the one answer. */
+static void searchers_do_not_notice_the_sealer(void)
+{
+	enum { BATCHES = 12, ROWS = 200, SEARCHERS = 2 };
+	struct prng prng = {check_seed()};
+	struct segment_summary *summaries = calloc(DAYS, sizeof(*summaries));
+	struct generation *generations[BATCHES];
+	static struct read rows[BATCHES][ROWS];
+	struct searcher searchers[SEARCHERS];
+	pthread_t threads[SEARCHERS];
+	atomic_bool stop = false;
+	struct answer expected;
+	struct world world;
+
+	world_init(&world);
+	answer_init(&expected);
+	for (unsigned b = 0; b < BATCHES; b++) {
+		for (unsigned i = 0; i < ROWS; i++)
+			rows[b][i] = fixture_read(&prng, FIXTURE_DAY + (int32_t)prng_below(&prng, DAYS));
+		generations[b] = put_memory(&world, rows[b], ROWS);
+	}
+	list_all(&world, &expected);
+	for (unsigned t = 0; t < SEARCHERS; t++) {
+		searchers[t] = (struct searcher){.world = &world, .expected = &expected, .stop = &stop};
+		CHECK_INT(0, pthread_create(&threads[t], NULL, search_on, &searchers[t]));
+	}
+	for (unsigned b = 0; b < BATCHES; b++) {
+		struct catalog_seal seal = {.journal_id = 9000 + b, .segments = summaries};
+
+		seal.segment_count = write_days(&world, rows[b], ROWS, summaries);
+		memtable_lock(world.memtable);
+		CHECK_INT(0, catalog_seal(world.catalog, &seal));
+		memtable_retire(world.memtable, generations[b]);
+		memtable_unlock(world.memtable);
+	}
+	atomic_store(&stop, true);
+	for (unsigned t = 0; t < SEARCHERS; t++) {
+		CHECK_INT(0, pthread_join(threads[t], NULL));
+		CHECK_INT(0, searchers[t].wrong);
+		CHECK(searchers[t].searches > 0);
+	}
+	answer_fini(&expected);
+	free(summaries);
+	world_fini(&world);
+}
+
+/* A generation's rows by day, with their hits: what the sealer gives to segment_write. */
+static void batches_hold_every_row_and_hit(void)
+{
+	enum { COUNT = 3000 };
+	struct prng prng = {check_seed()};
+	struct segment_batches batches;
+	struct generation *generation;
+	struct read *rows = calloc(COUNT, sizeof(*rows));
+	unsigned taken = 0, hits = 0;
+	struct world world;
+
+	world_init(&world);
+	for (unsigned i = 0; i < COUNT; i++) {
+		rows[i] = fixture_read(&prng, FIXTURE_DAY - (int32_t)prng_below(&prng, 9));
+		rows[i].receipt_us = i; /* says which one it is */
+	}
+	generation = put_memory(&world, rows, COUNT);
+	CHECK(memtable_reserve_recovery(world.memtable, generation, 0, 0, COUNT / 10));
+	for (unsigned i = 0; i < COUNT; i += 10) {
+		struct chunk *chunk = generation->last;
+
+		chunk->hits[chunk->hit_count++] = (struct hit){.row = i, .entry = i};
+		atomic_store_explicit(&chunk->hits_durable, chunk->hit_count, memory_order_release);
+	}
+	CHECK_INT(0, segment_batches_init(&batches, generation));
+	for (size_t d = 0; d < batches.day_count; d++) {
+		const struct segment_batch *batch = &batches.days[d];
+
+		CHECK(d == 0 || batches.days[d - 1].day < batch->day);
+		for (size_t i = 0; i < batch->row_count; i++, taken++) {
+			CHECK_INT(batch->day, read_day(batch->rows[i]->capture_us));
+			CHECK_MEM(&rows[batch->rows[i]->receipt_us], batch->rows[i], sizeof(struct read));
+		}
+		for (size_t i = 0; i < batch->hit_count; i++, hits++)
+			CHECK_INT(batch->hits[i].entry, batch->rows[batch->hits[i].row]->receipt_us);
+	}
+	CHECK_INT(COUNT, taken);
+	CHECK_INT(COUNT / 10, hits);
+	segment_batches_fini(&batches);
+	free(rows);
+	world_fini(&world);
+}
+
+static void cursors_from_outside_are_checked(void)
+{
+	struct search_cursor cursor = {.set = true, .ordinal = 3};
+	struct prng prng = {check_seed()};
+	struct search_cursor back;
+	char text[SEARCH_CURSOR_TEXT_SIZE];
+	size_t size;
+
+	cursor.last = fixture_wild_read(&prng, FIXTURE_DAY);
+	memset(cursor.last.zero, 0, 3);
+	search_cursor_text(&cursor, text);
+	CHECK_INT(0, search_cursor_parse(text, &back));
+	CHECK_MEM(&cursor.last, &back.last, sizeof(back.last));
+	CHECK_INT(3, back.ordinal);
+	size = strlen(text);
+	for (size_t cut = 1; cut < size; cut++) {
+		text[size - cut] = '\0';
+		CHECK_INT(-EINVAL, search_cursor_parse(text, &back));
+	}
+	CHECK_INT(-EINVAL, search_cursor_parse("zz", &back));
+	CHECK_INT(0, search_cursor_parse("", &back));
+	CHECK(!back.set);
+}
+
 static bool always(void *context)
 {
 	(void)context;
@@ -574,6 +719,9 @@ int main(int argc, char **argv)
 		{"memtable and segments together answer like the model", both_together},
 		{"large parts answer like the model", large_parts},
 		{"sealing changes no answer and no public id", sealing_changes_no_answer},
+		{"searchers do not notice the sealer", searchers_do_not_notice_the_sealer},
+		{"batches hold every row and hit", batches_hold_every_row_and_hit},
+		{"cursors from outside are checked", cursors_from_outside_are_checked},
 		{"rot is named and never answered", rot_is_named_and_never_answered},
 		{"budgets stop a search and say so", budgets_stop_and_say_so},
 		{"an exact search reads few pages", an_exact_search_reads_few_pages},
