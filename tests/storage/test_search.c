@@ -574,6 +574,42 @@ static void searchers_do_not_notice_the_sealer(void)
 	world_fini(&world);
 }
 
+/* A search that comes while the sealer commits waits for it, and sees the rows on one side or the other. */
+static void a_view_waits_for_the_sealer(void)
+{
+	struct prng prng = {check_seed()};
+	struct segment_summary *summaries = calloc(DAYS, sizeof(*summaries));
+	struct catalog_seal seal = {.journal_id = 9000, .segments = summaries};
+	struct generation *generation;
+	struct searcher searcher;
+	struct read rows[100];
+	struct answer expected;
+	struct world world;
+	atomic_bool stop = true; /* one search */
+	pthread_t thread;
+
+	world_init(&world);
+	answer_init(&expected);
+	for (unsigned i = 0; i < 100; i++)
+		rows[i] = fixture_read(&prng, FIXTURE_DAY);
+	generation = put_memory(&world, rows, 100);
+	list_all(&world, &expected);
+	seal.segment_count = write_days(&world, rows, 100, summaries);
+	searcher = (struct searcher){.world = &world, .expected = &expected, .stop = &stop};
+	memtable_lock(world.memtable);
+	CHECK_INT(0, pthread_create(&thread, NULL, search_on, &searcher));
+	usleep(50000);
+	CHECK_INT(0, catalog_seal(world.catalog, &seal));
+	memtable_retire(world.memtable, generation);
+	memtable_unlock(world.memtable);
+	CHECK_INT(0, pthread_join(thread, NULL));
+	CHECK_INT(1, searcher.searches);
+	CHECK_INT(0, searcher.wrong);
+	answer_fini(&expected);
+	free(summaries);
+	world_fini(&world);
+}
+
 /* A generation's rows by day, with their hits: what the sealer gives to segment_write. */
 static void batches_hold_every_row_and_hit(void)
 {
@@ -697,7 +733,17 @@ static void an_exact_search_reads_few_pages(void)
 	for (size_t i = 0; i < 30000; i++) {
 		rows[i] = fixture_read(&prng, FIXTURE_DAY);
 		rows[i].kind = READ_KIND_VRM;
+		memset(rows[i].key, 0, 16);
 		(void)snprintf((char *)rows[i].key, 16, "K%06u", (unsigned)(i * 7919 % 30011));
+		rows[i].receipt_us = rows[i].capture_us + (int64_t)i; /* no two are the same */
+		rows[i].camera = (uint32_t)i;
+		if (i % 10 == 3)
+			memcpy(rows[i].key, "K015000", 8); /* over several pages */
+		if (i % 10 == 4) {
+			memset(rows[i].key, 0, 16);
+			memset(rows[i].text, 0, 16);
+			rows[i].kind = READ_KIND_NOT_READ;
+		}
 	}
 	put_segments(&world, rows, 30000);
 	CHECK_INT(0, glob_compile("K007919", 7, &glob));
@@ -705,6 +751,18 @@ static void an_exact_search_reads_few_pages(void)
 	CHECK_INT(0, search_run(world.views, &query, &err, keep_row, &answer, result));
 	CHECK_INT(1, result->count);
 	CHECK(result->pages_read <= 3);
+	CHECK_INT(0, glob_compile("K015000", 7, &glob));
+	query.count_only = true;
+	CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
+	CHECK_INT(3000, result->count);
+	CHECK_INT(0, glob_compile("K01500?", 7, &glob));
+	CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
+	CHECK(result->count >= 3000 && result->count < 3010);
+	query.key_glob = NULL;
+	query.not_read = true;
+	CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
+	CHECK_INT(3000, result->count);
+	CHECK(result->pages_read <= 9);
 	answer_fini(&answer);
 	free(rows);
 	free(result);
@@ -720,6 +778,7 @@ int main(int argc, char **argv)
 		{"large parts answer like the model", large_parts},
 		{"sealing changes no answer and no public id", sealing_changes_no_answer},
 		{"searchers do not notice the sealer", searchers_do_not_notice_the_sealer},
+		{"a view waits for the sealer", a_view_waits_for_the_sealer},
 		{"batches hold every row and hit", batches_hold_every_row_and_hit},
 		{"cursors from outside are checked", cursors_from_outside_are_checked},
 		{"rot is named and never answered", rot_is_named_and_never_answered},
