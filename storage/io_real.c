@@ -28,7 +28,7 @@ static struct io_real_file *real_file(struct io_file *file)
 
 static int real_fd_open(const char *path, int flags, bool *direct)
 {
-	int wish = O_CLOEXEC | O_NOFOLLOW | (flags & IO_WRITE ? O_RDWR : O_RDONLY);
+	int wish = O_CLOEXEC | (flags & IO_WRITE ? O_RDWR | O_NOFOLLOW : O_RDONLY);
 	int fd;
 
 	if (flags & IO_CREATE)

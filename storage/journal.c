@@ -211,6 +211,9 @@ void journal_poll(struct journal *journal, int64_t now_ns)
 	    now_ns - open->oldest_ns >= journal->options.commit_interval_ns)
 		journal_submit(journal, open);
 	journal_mark_step(journal);
+	if (atomic_load_explicit(&journal->why, memory_order_relaxed) != NULL &&
+	    !atomic_load_explicit(&journal->closed, memory_order_relaxed) && journal_credit(journal) > 0)
+		journal_why(journal, NULL);
 }
 
 bool journal_idle(const struct journal *journal, int64_t *ret_due_ns)

@@ -67,7 +67,10 @@ struct journal_options {
 
 int journal_new(const struct journal_options *options, const struct journal_hooks *hooks, struct io *io,
 		struct keyring *keyring, struct memtable *memtable, struct journal **ret_journal);
-/* The worker has stopped: waits for what is in flight, closes the file. */
+/*
+ * The worker has stopped: submits what is open, waits for what is in flight (`durable` is called for it, on this
+ * thread), closes the file with END and its last name, removes the prepared one.
+ */
 struct journal *journal_free(struct journal *journal);
 
 /*

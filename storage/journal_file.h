@@ -160,12 +160,13 @@ struct journal_scan_result {
 	uint64_t frames; /* opened, END not counted */
 	uint64_t rows;
 	uint64_t last_frame;
-	uint64_t durable_known; /* highest frame any frame says was durable */
-	bool header_valid;      /* else the id was taken from the frames */
-	bool ended;             /* an END frame was found: closed cleanly */
-	bool damaged;           /* any hole is damage, or the chain is broken: alarm */
-	unsigned chain_breaks;  /* neighbours whose chain does not fit */
-	unsigned hole_count;    /* all of them; the first JOURNAL_HOLES_MAX are told */
+	uint64_t durable_known;     /* highest frame any frame says was durable */
+	bool header_valid;          /* else the id was taken from the frames */
+	bool ended;                 /* an END frame was found: closed cleanly */
+	bool damaged;               /* any hole is damage, the chain is broken, a block is unreadable: alarm */
+	unsigned chain_breaks;      /* neighbours whose chain does not fit */
+	uint64_t unreadable_blocks; /* of 4 KiB, that the device could not read: passed over as holes */
+	unsigned hole_count;        /* all of them; the first JOURNAL_HOLES_MAX are told */
 	struct journal_hole holes[JOURNAL_HOLES_MAX];
 };
 
@@ -190,7 +191,7 @@ struct journal_scan *journal_scan_free(struct journal_scan *scan);
 
 /*
  * The next frame that opens, in file order, passing over holes. 1: ret_frame filled; 0: the file is through, ask for
- * the result; -errno: the device cannot read (err), try again or give up.
+ * the result; -errno: the file cannot be read at all (err).
  */
 int journal_scan_next(struct journal_scan *scan, struct err *err, struct journal_frame *ret_frame);
 

@@ -165,7 +165,7 @@ free_active:
 }
 
 /* A prepared file that no worker took. */
-void journal_discard(struct journal *journal, struct journal_active *active)
+static void journal_discard(struct journal *journal, struct journal_active *active)
 {
 	if (active == NULL)
 		return;

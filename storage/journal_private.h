@@ -144,7 +144,4 @@ void journal_reap(struct journal *journal);
 void journal_leave_step(struct journal *journal);
 void journal_rehouse(struct journal *journal);
 
-/* journal_keep.c */
-void journal_discard(struct journal *journal, struct journal_active *active);
-
 #endif

@@ -36,10 +36,41 @@ struct journal_scan {
 	uint8_t *buffer; /* buffer_count bytes of the file from buffer_offset on */
 	uint64_t buffer_offset;
 	size_t buffer_count;
-	uint8_t *body;
+	size_t buffer_size;
+	uint8_t *body; /* likewise */
 
 	struct journal_scan_result result;
 };
+
+/*
+ * As the file's own read; where the medium cannot be read (a bad sector is one way to rot) the block is taken as one
+ * that holds no frame, so that the rest of the file is not lost with it.
+ */
+static int64_t scan_read(struct journal_scan *scan, uint64_t offset, uint8_t *buffer, size_t size)
+{
+	int64_t n = scan->file->ops->read(scan->file, offset, buffer, size);
+	size_t done = 0;
+
+	if (n != -EIO)
+		return n;
+	if (size > scan->file_size - offset)
+		size = (size_t)(scan->file_size - offset);
+	while (done < size) {
+		size_t part = size - done < JOURNAL_FRAME_BLOCK ? size - done : JOURNAL_FRAME_BLOCK;
+
+		n = scan->file->ops->read(scan->file, offset + done, buffer + done, part);
+		if (n < 0 && n != -EIO)
+			return n;
+		if (n < 0) {
+			memset(buffer + done, 0xff, part);
+			scan->result.unreadable_blocks++;
+		} else if ((size_t)n < part) {
+			return (int64_t)(done + (size_t)n);
+		}
+		done += part;
+	}
+	return (int64_t)done;
+}
 
 /* Brings `size` bytes at `offset` into the buffer, fewer at the end of the file. Offsets only grow. */
 static int scan_fill(struct journal_scan *scan, uint64_t offset, size_t size, const uint8_t **ret_at, size_t *ret_count)
@@ -53,7 +84,7 @@ static int scan_fill(struct journal_scan *scan, uint64_t offset, size_t size, co
 		memmove(scan->buffer, scan->buffer + scan->buffer_count - kept, kept);
 		scan->buffer_offset = offset;
 		scan->buffer_count = kept;
-		n = scan->file->ops->read(scan->file, offset + kept, scan->buffer + kept, SCAN_BUFFER_SIZE - kept);
+		n = scan_read(scan, offset + kept, scan->buffer + kept, scan->buffer_size - kept);
 		if (n < 0)
 			return (int)n;
 		scan->buffer_count += (size_t)n;
@@ -128,6 +159,16 @@ static int scan_begin(struct journal_scan *scan, const struct journal_scan_optio
 	return 0;
 }
 
+/* No frame is longer than its file, so a small file needs little. */
+static int scan_buffers_new(struct journal_scan *scan)
+{
+	scan->buffer_size =
+		scan->file_size < SCAN_BUFFER_SIZE ? (size_t)scan->file_size + JOURNAL_FRAME_BLOCK : SCAN_BUFFER_SIZE;
+	scan->buffer = malloc(scan->buffer_size);
+	scan->body = malloc(scan->buffer_size);
+	return scan->buffer == NULL || scan->body == NULL ? -ENOMEM : 0;
+}
+
 int journal_scan_new(const struct journal_scan_options *options, struct io *io, struct err *err,
 		     struct journal_scan **ret_scan, uint64_t *ret_file_id)
 {
@@ -141,13 +182,11 @@ int journal_scan_new(const struct journal_scan_options *options, struct io *io, 
 		return err_set(err, -ENOMEM, "%s: no memory to read a journal file", options->path);
 	memset(scan, 0, sizeof(*scan));
 	strcpy(scan->path, options->path);
-	scan->buffer = malloc(SCAN_BUFFER_SIZE);
-	scan->body = malloc(JOURNAL_FRAME_SIZE_MAX);
-	r = scan->buffer == NULL || scan->body == NULL ? -ENOMEM : 0;
-	if (r == 0)
-		r = io->ops->open(io, options->path, IO_READ, &scan->file);
+	r = io->ops->open(io, options->path, IO_READ, &scan->file);
 	if (r == 0)
 		r = scan->file->ops->size(scan->file, &scan->file_size);
+	if (r == 0)
+		r = scan_buffers_new(scan);
 	if (r == 0)
 		r = scan_begin(scan, options);
 	*ret_file_id = scan->file_id;
@@ -166,7 +205,7 @@ struct journal_scan *journal_scan_free(struct journal_scan *scan)
 	if (scan->file != NULL)
 		scan->file->ops->close(scan->file);
 	if (scan->body != NULL)
-		bytes_wipe(scan->body, JOURNAL_FRAME_SIZE_MAX); /* VRMs */
+		bytes_wipe(scan->body, scan->buffer_size); /* VRMs */
 	aead_key_fini(&scan->key);
 	free(scan->body);
 	free(scan->buffer);
@@ -251,7 +290,8 @@ static void holes_judge(struct journal_scan_result *result)
 {
 	unsigned told = result->hole_count < JOURNAL_HOLES_MAX ? result->hole_count : JOURNAL_HOLES_MAX;
 
-	result->damaged = result->chain_breaks > 0 || (!result->header_valid && result->frames > 0);
+	result->damaged = result->chain_breaks > 0 || result->unreadable_blocks > 0 ||
+			  (!result->header_valid && result->frames > 0);
 	for (unsigned i = 0; i < told; i++) {
 		struct journal_hole *hole = &result->holes[i];
 

@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +21,7 @@
 #include "storage/io.h"
 #include "storage/keyring_copy.h"
 #include "storage/keyring_file.h"
-
-#define MASTER_TEXT_SIZE (2 * KEY_SIZE)
+#include "storage/keyring_master.h"
 
 struct keyring {
 	pthread_mutex_t lock;
@@ -33,101 +31,10 @@ struct keyring {
 	uint8_t master[KEY_SIZE];
 	struct keyring_content content;
 	uint64_t generation_last; /* last one tried */
+	bool unsettled; /* the last try failed: a copy may be ahead of us, even «no change» must be written */
 	size_t file_size;
 	bool copy_mended;
 };
-
-static int master_read(const char *path, struct io *io, struct err *err, uint8_t ret_master[KEY_SIZE])
-{
-	char text[MASTER_TEXT_SIZE + 2] = {0};
-	struct io_file *file;
-	int64_t n;
-	int r = io->ops->open(io, path, IO_READ | IO_PRIVATE, &file);
-
-	if (r == -EPERM)
-		return err_set(err, r, "%s: master key file is open to others; chmod 600 it", path);
-	if (r < 0)
-		return err_set(err, r, "%s: master key file: %s", path, strerror(-r));
-	n = file->ops->read(file, 0, text, sizeof(text));
-	file->ops->close(file);
-	if (n < 0)
-		return err_set(err, (int)n, "%s: master key file: %s", path, strerror((int)-n));
-	if (n == MASTER_TEXT_SIZE + 1 && text[MASTER_TEXT_SIZE] == '\n')
-		text[MASTER_TEXT_SIZE] = '\0';
-	else if (n != MASTER_TEXT_SIZE)
-		n = -1;
-	r = n < 0 ? -EINVAL : hex_decode(text, ret_master, KEY_SIZE);
-	bytes_wipe(text, sizeof(text));
-	if (r < 0)
-		return err_set(err, -EINVAL, "%s: master key file: not 64 hex digits and a newline", path);
-	return 0;
-}
-
-static int master_write(struct io_file *file, const uint8_t master[KEY_SIZE])
-{
-	char text[MASTER_TEXT_SIZE + 1];
-	int r;
-
-	hex_encode(master, KEY_SIZE, text);
-	text[MASTER_TEXT_SIZE] = '\n';
-	r = file->ops->write(file, 0, text, sizeof(text));
-	bytes_wipe(text, sizeof(text));
-	return r < 0 ? r : file->ops->sync(file);
-}
-
-static int directory_make(struct io *io, const char *path)
-{
-	char directory[KEYRING_PATH_MAX];
-	char above[KEYRING_PATH_MAX];
-	int r = keyring_directory(path, directory);
-
-	if (r == 0)
-		r = keyring_directory(directory, above);
-	if (r == 0)
-		r = io->ops->mkdir(io, directory);
-	return r < 0 ? r : io->ops->dir_sync(io, above);
-}
-
-static bool master_exists(const char *path, struct io *io)
-{
-	struct io_file *file;
-	int r = io->ops->open(io, path, IO_READ, &file);
-
-	if (r == 0)
-		file->ops->close(file);
-	return r != -ENOENT;
-}
-
-static int master_make(const char *path, struct io *io, struct err *err)
-{
-	char directory[KEYRING_PATH_MAX];
-	char fresh[KEYRING_PATH_MAX];
-	uint8_t master[KEY_SIZE];
-	struct io_file *file;
-	int r = directory_make(io, path);
-
-	if (r == 0)
-		r = keyring_directory(path, directory);
-	if (r == 0 && snprintf(fresh, sizeof(fresh), "%s.tmp", path) >= (int)sizeof(fresh))
-		r = -ENAMETOOLONG;
-	if (r == 0) {
-		(void)io->ops->unlink(io, fresh); /* of a first start that was cut short */
-		r = io->ops->open(io, fresh, IO_WRITE | IO_CREATE, &file);
-	}
-	if (r < 0)
-		return err_set(err, r, "%s: cannot make the master key file: %s", path, strerror(-r));
-	random_bytes(master, sizeof(master));
-	r = master_write(file, master);
-	bytes_wipe(master, sizeof(master));
-	file->ops->close(file);
-	if (r == 0)
-		r = io->ops->rename(io, fresh, path);
-	if (r == 0)
-		r = io->ops->dir_sync(io, directory);
-	if (r < 0)
-		return err_set(err, r, "%s: cannot write the master key file: %s", path, strerror(-r));
-	return 0;
-}
 
 /* ---- open */
 
@@ -190,10 +97,10 @@ static int ring_write(struct keyring *keyring, struct keyring_content *content, 
 
 static int ring_create(struct keyring *keyring, struct err *err)
 {
-	int r = directory_make(keyring->io, keyring->path_a);
+	int r = keyring_directory_make(keyring->io, keyring->path_a);
 
 	if (r == 0)
-		r = directory_make(keyring->io, keyring->path_b);
+		r = keyring_directory_make(keyring->io, keyring->path_b);
 	if (r == 0) {
 		keyring->content.generation = 1;
 		r = ring_write(keyring, &keyring->content, true, true);
@@ -246,8 +153,8 @@ static int ring_load(struct keyring *keyring, bool create, struct err *err)
 		search.rejected |= beside.rejected;
 	}
 	if (!search.found) {
-		r = ring_search_failed(keyring, &search, err);
-		return create && r == -ENOENT ? ring_create(keyring, err) : r;
+		r = ring_search_failed(keyring, &search, NULL);
+		return create && r == -ENOENT ? ring_create(keyring, err) : ring_search_failed(keyring, &search, err);
 	}
 	keyring->file_size = keyring_file_size(&keyring->content);
 	if (a != keyring->content.generation || b != keyring->content.generation) {
@@ -290,10 +197,10 @@ int keyring_open(const struct keyring_options *options, struct io *io, struct er
 
 	if (r < 0)
 		return err_set(err, r, "keyring: %s", strerror(-r));
-	if (options->create && !master_exists(options->master_path, io))
-		r = master_make(options->master_path, io, err);
+	if (options->create)
+		r = keyring_master_make(options->master_path, io, err);
 	if (r == 0)
-		r = master_read(options->master_path, io, err, keyring->master);
+		r = keyring_master_read(options->master_path, io, err, keyring->master);
 	if (r == 0)
 		r = ring_load(keyring, options->create, err);
 	if (r < 0) {
@@ -413,6 +320,7 @@ static int ring_commit(struct keyring *keyring, struct keyring_content *content)
 
 	content->generation = ++keyring->generation_last;
 	r = ring_write(keyring, content, true, true);
+	keyring->unsettled = r < 0;
 	if (r < 0) {
 		keyring_content_fini(content);
 		return r == -ENOMEM || r == -EFBIG || r == -ENOSPC ? r : -EIO;
@@ -452,7 +360,7 @@ int keyring_change(struct keyring *keyring, const struct key_change *changes, si
 	r = content_copy(&keyring->content, count, 0, &content);
 	if (r == 0) {
 		r = content_apply(&content, changes, count, &changed);
-		if (r == 0 && changed)
+		if (r == 0 && (changed || keyring->unsettled))
 			r = ring_commit(keyring, &content);
 		else
 			keyring_content_fini(&content);
@@ -511,7 +419,7 @@ int keyring_destroy_day(struct keyring *keyring, int32_t day)
 		dropped = day_drop_keys(&content, day);
 		if (!marked)
 			day_mark(&content, day);
-		if (dropped || !marked)
+		if (dropped || !marked || keyring->unsettled)
 			r = ring_commit(keyring, &content);
 		else
 			keyring_content_fini(&content);

@@ -34,6 +34,19 @@ int keyring_directory(const char *path, char ret_directory[KEYRING_PATH_MAX])
 	return 0;
 }
 
+int keyring_directory_make(struct io *io, const char *path)
+{
+	char directory[KEYRING_PATH_MAX];
+	char above[KEYRING_PATH_MAX];
+	int r = keyring_directory(path, directory);
+
+	if (r == 0)
+		r = keyring_directory(directory, above);
+	if (r == 0)
+		r = io->ops->mkdir(io, directory);
+	return r < 0 ? r : io->ops->dir_sync(io, above);
+}
+
 static int copy_load(struct io_file *file, const uint8_t *master, struct keyring_content *ret_content)
 {
 	uint64_t size;

@@ -26,5 +26,7 @@ int keyring_copy_sweep(struct io *io, const char *path);
 
 /* The directory part of a path, "." when there is none. */
 int keyring_directory(const char *path, char ret_directory[KEYRING_PATH_MAX]);
+/* Makes the directory that the path lies in, if its parent exists, durably. */
+int keyring_directory_make(struct io *io, const char *path);
 
 #endif

@@ -1,6 +1,5 @@
 /*
- * An array of entries, found through an open-addressing table of their numbers; entries never go away. Each keeps its
- * ranges in one sorted array: in order arrival it stays empty, and it is never longer than a window can be torn.
+ * An array of entries, found through an open-addressing table of their numbers; entries never go away.
  */
 #include "storage/lane_map.h"
 
@@ -11,24 +10,10 @@
 #include <xxhash.h>
 
 #include "appliance/base/bytes.h"
+#include "storage/lane_entry.h"
 
-#define LANE_BYTES_VERSION 1
-#define LANE_BYTES_HEADER 40
-#define LANE_BYTES_RANGE 16
 #define SLOTS_START 64
 #define SLOT_EMPTY UINT32_MAX
-
-struct lane_entry {
-	struct lane_id id;
-	uint64_t cumulative;
-	uint64_t stored_total;
-	uint64_t refused_total;
-	uint64_t lost_total;
-	struct lane_range *ranges;
-	size_t range_count;
-	size_t range_room;
-	bool dirty;
-};
 
 struct lane_windows {
 	struct lane_windows *next;
@@ -157,117 +142,6 @@ static struct lane_entry *map_entry(struct lane_map *map, const struct lane_id *
 	return entry;
 }
 
-/* ---- ranges */
-
-/* Number of the first range that ends at `sequence` or later. */
-static size_t range_at(const struct lane_entry *entry, uint64_t sequence)
-{
-	size_t low = 0;
-	size_t high = entry->range_count;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (entry->ranges[middle].last < sequence)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static void ranges_remove(struct lane_entry *entry, size_t first, size_t count)
-{
-	memmove(&entry->ranges[first], &entry->ranges[first + count],
-		(entry->range_count - first - count) * sizeof(*entry->ranges));
-	entry->range_count -= count;
-}
-
-static int ranges_insert(struct lane_entry *entry, size_t at, struct lane_range range)
-{
-	if (entry->range_count == entry->range_room) {
-		size_t room = entry->range_room == 0 ? 8 : 2 * entry->range_room;
-		struct lane_range *ranges = realloc(entry->ranges, room * sizeof(*ranges));
-
-		if (ranges == NULL)
-			return -ENOMEM;
-		entry->ranges = ranges;
-		entry->range_room = room;
-	}
-	memmove(&entry->ranges[at + 1], &entry->ranges[at], (entry->range_count - at) * sizeof(*entry->ranges));
-	entry->ranges[at] = range;
-	entry->range_count++;
-	return 0;
-}
-
-/* Ranges that cumulative has reached become part of it. */
-static void entry_advance(struct lane_entry *entry)
-{
-	size_t reached = 0;
-
-	while (reached < entry->range_count && entry->ranges[reached].first <= entry->cumulative + 1) {
-		if (entry->ranges[reached].last > entry->cumulative)
-			entry->cumulative = entry->ranges[reached].last;
-		reached++;
-	}
-	if (reached > 0)
-		ranges_remove(entry, 0, reached);
-}
-
-/* Adds first … last, whatever of it is there already. */
-static int entry_add(struct lane_entry *entry, uint64_t first, uint64_t last)
-{
-	struct lane_range range = {.first = first, .last = last};
-	size_t at;
-	size_t end;
-
-	if (last <= entry->cumulative)
-		return 0;
-	if (first <= entry->cumulative + 1) {
-		entry->cumulative = last;
-		entry_advance(entry);
-		return 0;
-	}
-	at = range_at(entry, first - 1); /* one that ends just before grows */
-	end = at;
-	while (end < entry->range_count && entry->ranges[end].first <= last + 1)
-		end++;
-	if (at == end)
-		return ranges_insert(entry, at, range);
-	if (entry->ranges[at].first < range.first)
-		range.first = entry->ranges[at].first;
-	if (entry->ranges[end - 1].last > range.last)
-		range.last = entry->ranges[end - 1].last;
-	entry->ranges[at] = range;
-	ranges_remove(entry, at + 1, end - at - 1);
-	return 0;
-}
-
-/* The next stretch at or after *from, up to last, that the entry (NULL: knows nothing) lacks. */
-static bool entry_gap(const struct lane_entry *entry, uint64_t *from, uint64_t last, struct lane_range *ret_gap)
-{
-	uint64_t at = *from;
-	size_t i;
-
-	if (entry != NULL && at <= entry->cumulative)
-		at = entry->cumulative + 1;
-	i = entry == NULL ? 0 : range_at(entry, at);
-	if (entry != NULL && i < entry->range_count && entry->ranges[i].first <= at) {
-		at = entry->ranges[i].last + 1;
-		i++;
-	}
-	if (at > last) {
-		*from = at;
-		return false;
-	}
-	ret_gap->first = at;
-	ret_gap->last = last;
-	if (entry != NULL && i < entry->range_count && entry->ranges[i].first <= last)
-		ret_gap->last = entry->ranges[i].first - 1;
-	*from = ret_gap->last + 1;
-	return true;
-}
-
 /* ---- verbs */
 
 static struct lane_id run_lane(const struct run *run)
@@ -288,11 +162,11 @@ int lane_map_apply(struct lane_map *map, const struct run *run)
 		return -ENOMEM;
 	if (run->count == 0)
 		return 0;
-	while (entry_gap(entry, &from, run->first + run->count - 1, &gap))
+	while (lane_entry_gap(entry, &from, run->first + run->count - 1, &gap))
 		fresh += gap.last - gap.first + 1;
 	if (fresh == 0)
 		return 0;
-	r = entry_add(entry, run->first, run->first + run->count - 1);
+	r = lane_entry_add(entry, run->first, run->first + run->count - 1);
 	if (r < 0)
 		return r;
 	if (run->refusal == REFUSAL_NONE)
@@ -308,7 +182,7 @@ bool lane_map_fresh(const struct lane_map *map, const struct run *run, uint64_t 
 	struct lane_id id = run_lane(run);
 	struct lane_range gap;
 
-	if (run->count == 0 || !entry_gap(map_find(map, &id), from, run->first + run->count - 1, &gap))
+	if (run->count == 0 || !lane_entry_gap(map_find(map, &id), from, run->first + run->count - 1, &gap))
 		return false;
 	*ret_part = *run;
 	ret_part->first = gap.first;
@@ -329,7 +203,7 @@ int lane_map_watermark(struct lane_map *map, const struct lane_id *id, uint64_t 
 	entry = map_entry(map, id);
 	if (entry == NULL)
 		return -ENOMEM;
-	while (entry_gap(entry, &from, watermark, &gap)) {
+	while (lane_entry_gap(entry, &from, watermark, &gap)) {
 		entry->lost_total += gap.last - gap.first + 1;
 		entry->dirty = true;
 		if (lost != NULL)
@@ -337,22 +211,9 @@ int lane_map_watermark(struct lane_map *map, const struct lane_id *id, uint64_t 
 	}
 	if (entry->cumulative < watermark) {
 		entry->cumulative = watermark;
-		entry_advance(entry);
+		lane_entry_advance(entry);
 	}
 	return 0;
-}
-
-static void entry_state(const struct lane_entry *entry, struct lane_state *ret_state)
-{
-	*ret_state = (struct lane_state){
-		.id = entry->id,
-		.cumulative = entry->cumulative,
-		.stored_total = entry->stored_total,
-		.refused_total = entry->refused_total,
-		.lost_total = entry->lost_total,
-		.ranges = entry->ranges,
-		.range_count = entry->range_count,
-	};
 }
 
 bool lane_map_get(const struct lane_map *map, const struct lane_id *id, struct lane_state *ret_state)
@@ -361,7 +222,7 @@ bool lane_map_get(const struct lane_map *map, const struct lane_id *id, struct l
 
 	if (entry == NULL)
 		return false;
-	entry_state(entry, ret_state);
+	lane_entry_state(entry, ret_state);
 	return true;
 }
 
@@ -372,30 +233,10 @@ int lane_map_each(const struct lane_map *map, int (*each)(void *context, const s
 	for (size_t i = 0; i < map->entry_count && r == 0; i++) {
 		struct lane_state state;
 
-		entry_state(&map->entries[i], &state);
+		lane_entry_state(&map->entries[i], &state);
 		r = each(context, &state);
 	}
 	return r;
-}
-
-static size_t entry_bytes_size(const struct lane_entry *entry)
-{
-	return LANE_BYTES_HEADER + entry->range_count * LANE_BYTES_RANGE;
-}
-
-static void entry_encode(const struct lane_entry *entry, uint8_t *bytes)
-{
-	memset(bytes, 0, LANE_BYTES_HEADER);
-	le16_put(bytes, LANE_BYTES_VERSION);
-	le32_put(bytes + 4, (uint32_t)entry->range_count);
-	le64_put(bytes + 8, entry->cumulative);
-	le64_put(bytes + 16, entry->stored_total);
-	le64_put(bytes + 24, entry->refused_total);
-	le64_put(bytes + 32, entry->lost_total);
-	for (size_t i = 0; i < entry->range_count; i++) {
-		le64_put(bytes + LANE_BYTES_HEADER + i * LANE_BYTES_RANGE, entry->ranges[i].first);
-		le64_put(bytes + LANE_BYTES_HEADER + i * LANE_BYTES_RANGE + 8, entry->ranges[i].last);
-	}
 }
 
 int lane_map_each_dirty(struct lane_map *map,
@@ -410,11 +251,11 @@ int lane_map_each_dirty(struct lane_map *map,
 
 		if (!entry->dirty)
 			continue;
-		bytes = malloc(entry_bytes_size(entry));
+		bytes = malloc(lane_entry_bytes_size(entry));
 		if (bytes == NULL)
 			return -ENOMEM;
-		entry_encode(entry, bytes);
-		r = each(context, &entry->id, bytes, entry_bytes_size(entry));
+		lane_entry_encode(entry, bytes);
+		r = each(context, &entry->id, bytes, lane_entry_bytes_size(entry));
 		free(bytes);
 	}
 	for (size_t i = 0; i < map->entry_count && r == 0; i++)
@@ -422,45 +263,11 @@ int lane_map_each_dirty(struct lane_map *map,
 	return r;
 }
 
-static int entry_decode(const uint8_t *bytes, size_t size, struct lane_entry *ret_entry)
-{
-	struct lane_entry entry = {0};
-	uint64_t before;
-
-	if (size < LANE_BYTES_HEADER || le16_get(bytes) != LANE_BYTES_VERSION)
-		return -EBADMSG;
-	entry.range_count = le32_get(bytes + 4);
-	entry.cumulative = le64_get(bytes + 8);
-	entry.stored_total = le64_get(bytes + 16);
-	entry.refused_total = le64_get(bytes + 24);
-	entry.lost_total = le64_get(bytes + 32);
-	if (size - LANE_BYTES_HEADER != entry.range_count * LANE_BYTES_RANGE || entry.cumulative >= INT64_MAX)
-		return -EBADMSG;
-	entry.range_room = entry.range_count;
-	entry.ranges = calloc(entry.range_count + 1, sizeof(*entry.ranges));
-	if (entry.ranges == NULL)
-		return -ENOMEM;
-	before = entry.cumulative;
-	for (size_t i = 0; i < entry.range_count; i++) {
-		struct lane_range *range = &entry.ranges[i];
-
-		range->first = le64_get(bytes + LANE_BYTES_HEADER + i * LANE_BYTES_RANGE);
-		range->last = le64_get(bytes + LANE_BYTES_HEADER + i * LANE_BYTES_RANGE + 8);
-		if (range->first <= before + 1 || range->last < range->first || range->last >= INT64_MAX) {
-			free(entry.ranges);
-			return -EBADMSG;
-		}
-		before = range->last;
-	}
-	*ret_entry = entry;
-	return 0;
-}
-
 int lane_map_load(struct lane_map *map, const struct lane_id *id, const void *bytes, size_t size)
 {
 	struct lane_entry loaded;
 	struct lane_entry *entry;
-	int r = entry_decode(bytes, size, &loaded);
+	int r = lane_entry_decode(bytes, size, &loaded);
 
 	if (r < 0)
 		return r;
@@ -488,9 +295,9 @@ int lane_map_merge(struct lane_map *map, const struct lane_map *from)
 		int r = entry == NULL ? -ENOMEM : 0;
 
 		if (r == 0 && source->cumulative > 0)
-			r = entry_add(entry, 1, source->cumulative);
+			r = lane_entry_add(entry, 1, source->cumulative);
 		for (size_t j = 0; j < source->range_count && r == 0; j++)
-			r = entry_add(entry, source->ranges[j].first, source->ranges[j].last);
+			r = lane_entry_add(entry, source->ranges[j].first, source->ranges[j].last);
 		if (r < 0)
 			return r;
 		entry->stored_total = greater(entry->stored_total, source->stored_total);

@@ -5,7 +5,7 @@
  * made.
  *
  * One thread at a time; the windows made from a map belong to workers afterwards, their memory to the map.
- * -ENOMEM leaves a map unchanged.
+ * -ENOMEM takes nothing from what a map holds; a merge may have taken some lanes.
  */
 #ifndef GANTRY_STORAGE_LANE_MAP_H
 #define GANTRY_STORAGE_LANE_MAP_H

@@ -30,6 +30,8 @@ struct inode {
 	uint64_t size_safe;
 	unsigned open_count;
 	bool exposed;
+	bool bad;
+	uint64_t bad_offset;
 };
 
 struct name {
@@ -478,6 +480,8 @@ static int64_t do_read(struct sim_file *file, uint64_t offset, void *buffer, siz
 		return 0;
 	if (size > file->inode->size - offset)
 		size = file->inode->size - offset;
+	if (file->inode->bad && offset < file->inode->bad_offset + BLOCK && offset + size > file->inode->bad_offset)
+		return -EIO;
 	if (size > 0)
 		memcpy(buffer, file->inode->now + offset, size);
 	return (int64_t)size;
@@ -1006,6 +1010,20 @@ int sim_truncate(struct io *io, const char *path, uint64_t size)
 	}
 	name->inode->size = size;
 	name->inode->size_safe = size;
+	return unlock(sim, 0);
+}
+
+int sim_bad_block(struct io *io, const char *path, uint64_t offset)
+{
+	struct sim *sim = sim_of(io);
+	struct name *name;
+
+	lock(sim);
+	name = names_find(&sim->names, path);
+	if (name == NULL)
+		return unlock(sim, -ENOENT);
+	name->inode->bad = true;
+	name->inode->bad_offset = offset;
 	return unlock(sim, 0);
 }
 
