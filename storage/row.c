@@ -131,8 +131,10 @@ static void sort_groups(struct radix_item *items, struct radix_item *spare, size
 
 		for (end = i + 1; end < count && items[end].key == prefix; end++)
 			;
-		if (i + PREFETCH < count && end + PREFETCH < count)
+		if (end + 2 * PREFETCH < count) {
+			__builtin_prefetch(&rows[items[end + 2 * PREFETCH].index]);
 			__builtin_prefetch(rows[items[end + PREFETCH].index]);
+		}
 		if (end - i > SMALL_GROUP)
 			sort_big(&items[i], &spare[i], end - i, rows);
 		else if (end - i > 1)

@@ -241,15 +241,30 @@ static bool next_key_page(struct search_source *source, struct search *search)
 	return true;
 }
 
+/* Index of the first match from `i` on, count when there is none. A whole page inside the range needs the glob only. */
+static uint32_t find_match(const struct search *search, const struct segment_keys *keys, uint32_t i)
+{
+	const struct glob *glob = search->query->key_glob;
+
+	if (!glob->masked || i >= keys->count || memcmp(keys->keys[i], search->key_low, 16) < 0 ||
+	    memcmp(keys->keys[keys->count - 1], search->key_high, 16) > 0) {
+		while (i < keys->count && !key_matches(search, keys->keys[i]))
+			i++;
+		return i;
+	}
+	while (i < keys->count && !glob_match_masked(glob, keys->keys[i]))
+		i++;
+	return i;
+}
+
 /* The next key that matches gives [next_row, end_row). */
 static bool next_key(struct search_source *source, struct search *search)
 {
 	for (;;) {
 		const struct segment_keys *keys = source->keys;
+		uint32_t i = find_match(search, keys, source->key_at);
 
-		for (uint32_t i = source->key_at; i < keys->count; i++) {
-			if (!key_matches(search, keys->keys[i]))
-				continue;
+		if (i < keys->count) {
 			source->key_at = i + 1;
 			source->next_row = keys->first_row[i];
 			source->end_row = keys->first_row[i + 1];

@@ -359,6 +359,19 @@ size_t segment_keys_encode(const uint8_t (*keys)[16], const uint32_t *counts, un
 	return (size_t)(at - page) + column_pack(column, values, count, at);
 }
 
+/* Two loops with fixed sizes: a dictionary scan lives on them. */
+static void copy_keys(const uint8_t *from, unsigned key_size, unsigned count, uint8_t (*ret_keys)[16])
+{
+	if (key_size == 16) {
+		memcpy(ret_keys, from, (size_t)count * 16);
+		return;
+	}
+	for (unsigned i = 0; i < count; i++) {
+		memcpy(ret_keys[i], from + (size_t)i * 8, 8);
+		memset(ret_keys[i] + 8, 0, 8);
+	}
+}
+
 int segment_keys_decode(const uint8_t *page, size_t size, uint8_t (*ret_keys)[16], uint32_t *ret_first_rows,
 			uint32_t *ret_count)
 {
@@ -377,9 +390,8 @@ int segment_keys_decode(const uint8_t *page, size_t size, uint8_t (*ret_keys)[16
 	    size != KEYS_FIXED + (size_t)count * key_size + column_size(column.width, count))
 		return -EBADMSG;
 	(void)column_unpack(column, page + KEYS_FIXED + (size_t)count * key_size, count, values);
+	copy_keys(page + KEYS_FIXED, key_size, count, ret_keys);
 	for (unsigned i = 0; i < count; i++) {
-		memset(ret_keys[i], 0, 16);
-		memcpy(ret_keys[i], page + KEYS_FIXED + (size_t)i * key_size, key_size);
 		ret_first_rows[i] = (uint32_t)row;
 		row += values[i];
 		if (values[i] == 0 || row > SEGMENT_ROWS_MAX)

@@ -126,6 +126,8 @@ static void walk_rows(struct writer *writer)
 	for (size_t i = 0; i < count; i++) {
 		uint32_t row;
 
+		if (i + 2 * PREFETCH < count) /* the pointer first: it is a miss as well */
+			__builtin_prefetch(&rows[writer->order[i + 2 * PREFETCH]]);
 		if (i + PREFETCH < count) {
 			const char *ahead = (const char *)rows[writer->order[i + PREFETCH]];
 

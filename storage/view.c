@@ -177,6 +177,9 @@ static struct entry *insert(struct views *views, struct entry *fresh, struct seg
 		free(fresh);
 		return entry;
 	}
+	/* Purged while it was being opened: views_forget_day may be over, so it must not come into the table. */
+	if (keyring_day_destroyed(views->options.keyring, summary->day))
+		bucket = &views->forgotten;
 	*fresh = (struct entry){.next = *bucket, .segment = segment, .users = 1};
 	*bucket = fresh;
 	return fresh;

@@ -6,7 +6,8 @@
  * LMDB snapshot is copied out and over on return: a slow search holds no reader slot. Segment files outlive the view
  * but for a purge, and a purged day is then skipped, not an error.
  *
- * Open segments (handle, key, top fences) are kept in a bounded cache shared by all views; its mutex is a leaf.
+ * Open segments (handle, key, top fences) are kept in a bounded cache shared by all views; its mutex is held over
+ * nothing but the keyring's.
  */
 #ifndef GANTRY_STORAGE_VIEW_H
 #define GANTRY_STORAGE_VIEW_H
@@ -53,7 +54,10 @@ int view_segment_get(struct views *views, const struct catalog_segment *which, s
 		     struct segment **ret_segment);
 void view_segment_put(struct views *views, struct segment *segment);
 
-/* After a purge: closes what is cached of that day and wipes its keys; segments in use go when they are put back. */
+/*
+ * After keyring_destroy_day: closes what is cached of that day and wipes its keys; segments in use go when they are put
+ * back, and none of that day is cached any more.
+ */
 void views_forget_day(struct views *views, int32_t day);
 
 #endif

@@ -4,6 +4,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +15,7 @@
 #include "storage/catalog.h"
 #include "storage/memtable.h"
 #include "storage/search.h"
+#include "storage/segment_write.h"
 #include "storage/view.h"
 #include "tests/check.h"
 #include "tests/storage/segment_fixture.h"
@@ -496,6 +499,184 @@ static void rot_is_named_and_never_answered(void)
 	world_fini(&world);
 }
 
+struct searcher {
+	struct world *world;
+	const struct answer *expected;
+	atomic_bool *stop;
+	unsigned searches;
+	unsigned wrong;
+};
+
+static void *search_on(void *context)
+{
+	struct searcher *searcher = context;
+	struct search_query query = {.from_us = INT64_MIN, .to_us = INT64_MAX, .limit = SEARCH_LIMIT_MAX};
+	struct search_result *result = calloc(1, sizeof(*result));
+	struct answer answer;
+
+	answer_init(&answer);
+	do {
+		answer.count = 0;
+		if (search_run(searcher->world->views, &query, NULL, keep_row, &answer, result) != 0 ||
+		    result->incomplete || answer.count != searcher->expected->count ||
+		    memcmp(answer.rows, searcher->expected->rows, answer.count * sizeof(*answer.rows)) != 0)
+			searcher->wrong++;
+		searcher->searches++;
+	} while (!atomic_load(searcher->stop));
+	answer_fini(&answer);
+	free(result);
+	return NULL;
+}
+
+/* Searchers ask all the time while generation after generation is sealed: every answer is the one answer. */
+static void searchers_do_not_notice_the_sealer(void)
+{
+	enum { BATCHES = 12, ROWS = 200, SEARCHERS = 2 };
+	struct prng prng = {check_seed()};
+	struct segment_summary *summaries = calloc(DAYS, sizeof(*summaries));
+	struct generation *generations[BATCHES];
+	static struct read rows[BATCHES][ROWS];
+	struct searcher searchers[SEARCHERS];
+	pthread_t threads[SEARCHERS];
+	atomic_bool stop = false;
+	struct answer expected;
+	struct world world;
+
+	world_init(&world);
+	answer_init(&expected);
+	for (unsigned b = 0; b < BATCHES; b++) {
+		for (unsigned i = 0; i < ROWS; i++)
+			rows[b][i] = fixture_read(&prng, FIXTURE_DAY + (int32_t)prng_below(&prng, DAYS));
+		generations[b] = put_memory(&world, rows[b], ROWS);
+	}
+	list_all(&world, &expected);
+	for (unsigned t = 0; t < SEARCHERS; t++) {
+		searchers[t] = (struct searcher){.world = &world, .expected = &expected, .stop = &stop};
+		CHECK_INT(0, pthread_create(&threads[t], NULL, search_on, &searchers[t]));
+	}
+	for (unsigned b = 0; b < BATCHES; b++) {
+		struct catalog_seal seal = {.journal_id = 9000 + b, .segments = summaries};
+
+		seal.segment_count = write_days(&world, rows[b], ROWS, summaries);
+		memtable_lock(world.memtable);
+		CHECK_INT(0, catalog_seal(world.catalog, &seal));
+		memtable_retire(world.memtable, generations[b]);
+		memtable_unlock(world.memtable);
+	}
+	atomic_store(&stop, true);
+	for (unsigned t = 0; t < SEARCHERS; t++) {
+		CHECK_INT(0, pthread_join(threads[t], NULL));
+		CHECK_INT(0, searchers[t].wrong);
+		CHECK(searchers[t].searches > 0);
+	}
+	answer_fini(&expected);
+	free(summaries);
+	world_fini(&world);
+}
+
+/* A search that comes while the sealer commits waits for it, and sees the rows on one side or the other. */
+static void a_view_waits_for_the_sealer(void)
+{
+	struct prng prng = {check_seed()};
+	struct segment_summary *summaries = calloc(DAYS, sizeof(*summaries));
+	struct catalog_seal seal = {.journal_id = 9000, .segments = summaries};
+	struct generation *generation;
+	struct searcher searcher;
+	struct read rows[100];
+	struct answer expected;
+	struct world world;
+	atomic_bool stop = true; /* one search */
+	pthread_t thread;
+
+	world_init(&world);
+	answer_init(&expected);
+	for (unsigned i = 0; i < 100; i++)
+		rows[i] = fixture_read(&prng, FIXTURE_DAY);
+	generation = put_memory(&world, rows, 100);
+	list_all(&world, &expected);
+	seal.segment_count = write_days(&world, rows, 100, summaries);
+	searcher = (struct searcher){.world = &world, .expected = &expected, .stop = &stop};
+	memtable_lock(world.memtable);
+	CHECK_INT(0, pthread_create(&thread, NULL, search_on, &searcher));
+	usleep(50000);
+	CHECK_INT(0, catalog_seal(world.catalog, &seal));
+	memtable_retire(world.memtable, generation);
+	memtable_unlock(world.memtable);
+	CHECK_INT(0, pthread_join(thread, NULL));
+	CHECK_INT(1, searcher.searches);
+	CHECK_INT(0, searcher.wrong);
+	answer_fini(&expected);
+	free(summaries);
+	world_fini(&world);
+}
+
+/* A generation's rows by day, with their hits: what the sealer gives to segment_write. */
+static void batches_hold_every_row_and_hit(void)
+{
+	enum { COUNT = 3000 };
+	struct prng prng = {check_seed()};
+	struct segment_batches batches;
+	struct generation *generation;
+	struct read *rows = calloc(COUNT, sizeof(*rows));
+	unsigned taken = 0, hits = 0;
+	struct world world;
+
+	world_init(&world);
+	for (unsigned i = 0; i < COUNT; i++) {
+		rows[i] = fixture_read(&prng, FIXTURE_DAY - (int32_t)prng_below(&prng, 9));
+		rows[i].receipt_us = i; /* says which one it is */
+	}
+	generation = put_memory(&world, rows, COUNT);
+	CHECK(memtable_reserve_recovery(world.memtable, generation, 0, 0, COUNT / 10));
+	for (unsigned i = 0; i < COUNT; i += 10) {
+		struct chunk *chunk = generation->last;
+
+		chunk->hits[chunk->hit_count++] = (struct hit){.row = i, .entry = i};
+		atomic_store_explicit(&chunk->hits_durable, chunk->hit_count, memory_order_release);
+	}
+	CHECK_INT(0, segment_batches_init(&batches, generation));
+	for (size_t d = 0; d < batches.day_count; d++) {
+		const struct segment_batch *batch = &batches.days[d];
+
+		CHECK(d == 0 || batches.days[d - 1].day < batch->day);
+		for (size_t i = 0; i < batch->row_count; i++, taken++) {
+			CHECK_INT(batch->day, read_day(batch->rows[i]->capture_us));
+			CHECK_MEM(&rows[batch->rows[i]->receipt_us], batch->rows[i], sizeof(struct read));
+		}
+		for (size_t i = 0; i < batch->hit_count; i++, hits++)
+			CHECK_INT(batch->hits[i].entry, batch->rows[batch->hits[i].row]->receipt_us);
+	}
+	CHECK_INT(COUNT, taken);
+	CHECK_INT(COUNT / 10, hits);
+	segment_batches_fini(&batches);
+	free(rows);
+	world_fini(&world);
+}
+
+static void cursors_from_outside_are_checked(void)
+{
+	struct search_cursor cursor = {.set = true, .ordinal = 3};
+	struct prng prng = {check_seed()};
+	struct search_cursor back;
+	char text[SEARCH_CURSOR_TEXT_SIZE];
+	size_t size;
+
+	cursor.last = fixture_wild_read(&prng, FIXTURE_DAY);
+	memset(cursor.last.zero, 0, 3);
+	search_cursor_text(&cursor, text);
+	CHECK_INT(0, search_cursor_parse(text, &back));
+	CHECK_MEM(&cursor.last, &back.last, sizeof(back.last));
+	CHECK_INT(3, back.ordinal);
+	size = strlen(text);
+	for (size_t cut = 1; cut < size; cut++) {
+		text[size - cut] = '\0';
+		CHECK_INT(-EINVAL, search_cursor_parse(text, &back));
+	}
+	CHECK_INT(-EINVAL, search_cursor_parse("zz", &back));
+	CHECK_INT(0, search_cursor_parse("", &back));
+	CHECK(!back.set);
+}
+
 static bool always(void *context)
 {
 	(void)context;
@@ -552,7 +733,17 @@ static void an_exact_search_reads_few_pages(void)
 	for (size_t i = 0; i < 30000; i++) {
 		rows[i] = fixture_read(&prng, FIXTURE_DAY);
 		rows[i].kind = READ_KIND_VRM;
+		memset(rows[i].key, 0, 16);
 		(void)snprintf((char *)rows[i].key, 16, "K%06u", (unsigned)(i * 7919 % 30011));
+		rows[i].receipt_us = rows[i].capture_us + (int64_t)i; /* no two are the same */
+		rows[i].camera = (uint32_t)i;
+		if (i % 10 == 3)
+			memcpy(rows[i].key, "K015000", 8); /* over several pages */
+		if (i % 10 == 4) {
+			memset(rows[i].key, 0, 16);
+			memset(rows[i].text, 0, 16);
+			rows[i].kind = READ_KIND_NOT_READ;
+		}
 	}
 	put_segments(&world, rows, 30000);
 	CHECK_INT(0, glob_compile("K007919", 7, &glob));
@@ -560,6 +751,18 @@ static void an_exact_search_reads_few_pages(void)
 	CHECK_INT(0, search_run(world.views, &query, &err, keep_row, &answer, result));
 	CHECK_INT(1, result->count);
 	CHECK(result->pages_read <= 3);
+	CHECK_INT(0, glob_compile("K015000", 7, &glob));
+	query.count_only = true;
+	CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
+	CHECK_INT(3000, result->count);
+	CHECK_INT(0, glob_compile("K01500?", 7, &glob));
+	CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
+	CHECK(result->count >= 3000 && result->count < 3010);
+	query.key_glob = NULL;
+	query.not_read = true;
+	CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
+	CHECK_INT(3000, result->count);
+	CHECK(result->pages_read <= 9);
 	answer_fini(&answer);
 	free(rows);
 	free(result);
@@ -574,6 +777,10 @@ int main(int argc, char **argv)
 		{"memtable and segments together answer like the model", both_together},
 		{"large parts answer like the model", large_parts},
 		{"sealing changes no answer and no public id", sealing_changes_no_answer},
+		{"searchers do not notice the sealer", searchers_do_not_notice_the_sealer},
+		{"a view waits for the sealer", a_view_waits_for_the_sealer},
+		{"batches hold every row and hit", batches_hold_every_row_and_hit},
+		{"cursors from outside are checked", cursors_from_outside_are_checked},
 		{"rot is named and never answered", rot_is_named_and_never_answered},
 		{"budgets stop a search and say so", budgets_stop_and_say_so},
 		{"an exact search reads few pages", an_exact_search_reads_few_pages},

@@ -422,6 +422,57 @@ static void names_are_exact(void)
 	CHECK_INT(-EINVAL, segment_name_parse("", ".seg", &day, &id));
 }
 
+/* The worked example of docs/disk-format.md: when this fails, files written before can no longer be read. */
+static void the_documented_example_holds(void)
+{
+	static const char plain_hex[] =
+		"02000200170701000000000003000000000200208d28d260068090d0030000000080671200000000"
+		"00000300000000000000010000000000000047420000000000000000000000000000000000000000"
+		"00005800000000000000020000000000000001000000000000000100000000000000000000000000"
+		"00000800000000000000000000a02526003202050206414249324344450558595a393939040031";
+	struct read rows[2] = {{.capture_us = 1795305600000000,
+				.receipt_us = 1795305600250000,
+				.camera = 4711,
+				.feed = 3,
+				.epoch = 1,
+				.country = 'G' | 'B' << 8,
+				.confidence = 93,
+				.road_lane = 2,
+				.direction = 1,
+				.images = 1}};
+	uint8_t *page = calloc(1, SEGMENT_PAGE_ROOM);
+	uint8_t expected[16], plain[159], key_bytes[32];
+	struct read back[SEGMENT_PAGE_ROWS];
+	struct aead_key key;
+	uint32_t count;
+
+	memcpy(rows[0].key, "ABI2CDE", 7);
+	memcpy(rows[0].text, "AB12CDE", 7);
+	rows[1] = rows[0];
+	rows[1].capture_us += 5000000;
+	rows[1].receipt_us += 5000100;
+	rows[1].camera = 4712;
+	rows[1].confidence = 88;
+	memcpy(rows[1].key, "XYZ999\0", 7);
+	memcpy(rows[1].text, "XYZ999\0", 7);
+	CHECK_INT(0, hex_decode(plain_hex, plain, sizeof(plain)));
+	CHECK_INT(sizeof(plain), segment_rows_encode(rows, 2, page));
+	CHECK_MEM(plain, page, sizeof(plain));
+	CHECK_INT(0, segment_rows_decode(page, sizeof(plain), back, &count));
+	CHECK_INT(2, count);
+	CHECK_MEM(rows, back, sizeof(rows));
+	for (unsigned i = 0; i < 32; i++)
+		key_bytes[i] = (uint8_t)i;
+	aead_key_init(&key, key_bytes);
+	segment_page_seal(&key, 20779, 0x0102030405060708, SEGMENT_ROWS, 0, page, sizeof(plain));
+	CHECK_INT(0, hex_decode("e02c803fb3a8ed074a0405c33fc188cb", expected, 16));
+	CHECK_MEM(expected, page, 16);
+	CHECK_INT(0, hex_decode("6c3daa29810b5d9cf94cc859847f43e9", expected, 16));
+	CHECK_MEM(expected, page + sizeof(plain), 16);
+	aead_key_fini(&key);
+	free(page);
+}
+
 /* Prints how fast a realistic journal's worth is sealed, and what a row costs on disk. Fails on a gross regression
  * only. */
 static void sealing_is_fast(void)
@@ -482,6 +533,7 @@ int main(int argc, char **argv)
 		{"a power cut leaves all or nothing", a_power_cut_leaves_all_or_nothing},
 		{"bad input is refused", bad_input_is_refused},
 		{"names are exact", names_are_exact},
+		{"the documented example holds", the_documented_example_holds},
 		{"sealing is fast", sealing_is_fast},
 		{NULL, NULL},
 	};
