@@ -75,6 +75,7 @@ static int child_main(const char *directory, const char *ledger, const char *see
 	struct child *child = calloc(1, sizeof(*child));
 	pthread_t worker;
 	struct io *io;
+	int result;
 
 	if (child == NULL || io_real_new(&io) < 0)
 		return 3;
@@ -93,7 +94,10 @@ static int child_main(const char *directory, const char *ledger, const char *see
 	(void)child_day(child, true);
 	atomic_store(&child->stop, true);
 	(void)pthread_join(worker, NULL);
-	return rig_close(&child->rig, true) < 0 ? 6 : 0;
+	result = rig_close(&child->rig, true) < 0 ? 6 : 0;
+	io_real_free(io);
+	free(child);
+	return result;
 }
 
 /* ---- the test */
