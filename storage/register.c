@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,10 +56,41 @@ static void keys_derive(const uint8_t key[KEY_SIZE], struct reg_keys *keys)
 	hkdf_sha256(NULL, 0, key, KEY_SIZE, "gantry register blobs", 21, keys->blobs, KEY_SIZE);
 }
 
-static int log_found(void *context, const char *name)
+/* The log's size, or -ENOENT. */
+static int log_size(const struct reg_options *options, struct io *io, uint64_t *ret_size)
 {
-	(void)context;
-	return strcmp(name, "changes.log") == 0;
+	char path[4096];
+	struct io_file *file;
+	int result;
+
+	if ((size_t)snprintf(path, sizeof(path), "%s/changes.log", options->directory) >= sizeof(path))
+		return -ENAMETOOLONG;
+	result = io->ops->open(io, path, IO_READ, &file);
+	if (result < 0)
+		return result;
+	result = file->ops->size(file, ret_size);
+	file->ops->close(file);
+	return result;
+}
+
+/* The empty log first, then its key: so a key without a log says that there was one. */
+static int log_begin(const struct reg_options *options, struct io *io, bool exists)
+{
+	char path[4096];
+	struct io_file *file;
+	int result;
+
+	if (!exists) {
+		snprintf(path, sizeof(path), "%s/changes.log", options->directory);
+		result = io->ops->open(io, path, IO_WRITE | IO_CREATE, &file);
+		if (result < 0)
+			return result;
+		result = file->ops->sync(file);
+		file->ops->close(file);
+		if (result < 0)
+			return result;
+	}
+	return io->ops->dir_sync(io, options->directory);
 }
 
 /* The register's key; made on the first start. */
@@ -67,15 +99,24 @@ static int keys_get(const struct reg_options *options, struct io *io, struct key
 {
 	struct key_change make = {.id = {.id = 0, .day = KEY_DAY_NONE, .kind = KEY_REGISTER}};
 	uint8_t key[KEY_SIZE];
+	uint64_t size = 0;
+	int log = log_size(options, io, &size);
 	int result = keyring_get(keyring, make.id, key);
 
+	if (log < 0 && log != -ENOENT)
+		return err_set(err, log, "%s/changes.log: %s", options->directory, strerror(-log));
+	if (result == 0 && log == -ENOENT)
+		return err_set(err, -EBADMSG,
+			       "%s/changes.log: missing, yet there was a register; restore it from a backup",
+			       options->directory);
+	if (result == -ENOENT && size > 0)
+		return err_set(err, -ENOKEY,
+			       "%s: there is a register but the keyring has no key for it; restore the keyring",
+			       options->directory);
 	if (result == -ENOENT) {
-		result = io->ops->list(io, options->directory, log_found, NULL);
-		if (result != 0)
-			return err_set(err, result < 0 ? result : -ENOKEY,
-				       "%s: there is a register but the keyring has no key for it; restore the keyring",
-				       options->directory);
-		result = keyring_change(keyring, &make, 1);
+		result = log_begin(options, io, log == 0);
+		if (result == 0)
+			result = keyring_change(keyring, &make, 1);
 		if (result == 0)
 			result = keyring_get(keyring, make.id, key);
 	}

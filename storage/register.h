@@ -38,9 +38,9 @@ struct reg_options {
 /*
  * Opens or, where nothing is, begins the register; makes KEY_REGISTER when the keyring has none and there is no log.
  *
- * -EBADMSG: the log is damaged before its last durable entry, shorter than the index says, or was sealed under another
- * key: the register is incomplete and nothing was changed. A torn last entry, which nobody was told of, is cut. A
- * missing or damaged index is rebuilt from the log and said in the log. -ENOKEY: there is a log but no key for it.
+ * -EBADMSG: the log is damaged before its last durable entry, shorter than the index says, gone, or was sealed under
+ * another key: the register is incomplete and nothing was changed. A torn last entry, which nobody was told of, is cut.
+ * A missing or damaged index is rebuilt from the log and said in the log. -ENOKEY: there is a log but no key for it.
  */
 int reg_open(const struct reg_options *options, struct io *io, struct keyring *keyring, struct err *err,
 	     struct reg **ret_reg);

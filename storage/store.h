@@ -104,7 +104,9 @@ const char *store_audit_directory(const struct store *store);
 
 /*
  * The window of a lane: the one that exists (recovered, or given out before: always the same pointer) or a new one. It
- * lives until store_close and belongs to the worker that owns the feed. 0, STORE_EPOCH_OLD, or -ENOMEM.
+ * lives until store_close and belongs to the worker that owns the feed. 0, STORE_EPOCH_OLD, -EINVAL no such lane,
+ * -EOVERFLOW more gaps are recovered than a window can span, or -ENOMEM. Call it once a sender has proved its key:
+ * windows are never given back.
  */
 int store_lane(struct store *store, uint32_t feed, uint32_t epoch, uint8_t lane, struct lane_window **ret_window);
 

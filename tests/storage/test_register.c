@@ -388,6 +388,12 @@ static void test_log_shorter(void)
 	CHECK_INT(0, unlink(path));
 	CHECK_INT(-EBADMSG, bench_open(&bench));
 	CHECK(strstr(bench.err.text, "missing") != NULL);
+	/* Nor is a register that is gone whole taken for one that never was. */
+	db_remove(&bench);
+	CHECK_INT(-EBADMSG, bench_open(&bench));
+	file_store(path, bytes, size);
+	CHECK_INT(0, bench_open(&bench));
+	CHECK_INT(2, reg_sequence(bench.reg));
 	free(bytes);
 	bench_fini(&bench);
 }
