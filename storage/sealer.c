@@ -19,46 +19,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define LOG_MODULE "sealer"
-#include "appliance/base/clock.h"
 #include "appliance/base/digest.h"
 #include "appliance/base/killpoint.h"
 #include "appliance/base/log.h"
-#include "storage/journal.h"
 #include "storage/segment_write.h"
 #include "storage/store_internal.h"
-
-static int debt_add(struct store *store, const struct seal_debt *debt)
-{
-	if (store->debt_count == store->debt_capacity) {
-		size_t capacity = store->debt_capacity * 2 + 16;
-		void *debts = realloc(store->debts, capacity * sizeof(*debt));
-
-		if (debts == NULL)
-			return -ENOMEM;
-		store->debts = debts;
-		store->debt_capacity = capacity;
-	}
-	store->debts[store->debt_count++] = *debt;
-	return 0;
-}
-
-int sealer_key_owed(struct store *store, struct key_id key)
-{
-	struct seal_debt debt = {.key = key};
-
-	return debt_add(store, &debt);
-}
-
-int sealer_journal_owed(struct store *store, uint64_t journal_id, const struct journal_file_name *file)
-{
-	struct seal_debt debt = {
-		.key = {.id = journal_id, .day = KEY_DAY_NONE, .kind = KEY_JOURNAL}, .has_file = true, .file = *file};
-
-	return debt_add(store, &debt);
-}
 
 int sealer_journal_recovered(struct store *store, uint64_t journal_id, const struct journal_file_name *file)
 {
@@ -82,54 +49,6 @@ static struct journal_file_name generation_file(const struct store *store, const
 		if (store->recovered[i].journal_id == generation->journal_id)
 			return store->recovered[i].file;
 	return (struct journal_file_name){.worker = generation->worker, .sequence = generation->sequence};
-}
-
-/* The keys are gone: the files go too. One that cannot be unlinked now is keyless and goes with the next start. */
-static void debts_settle(struct store *store, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct seal_debt *debt = &store->debts[i];
-		int result;
-
-		if (!debt->has_file)
-			continue;
-		killpoint("seal.key-destroyed");
-		result = journal_file_destroy(store->io, store->journal_directory, &debt->file);
-		killpoint("seal.unlinked");
-		if (result == 0)
-			result = catalog_journal_forget(store->catalog, debt->key.id);
-		if (result < 0)
-			log_warn("a sealed journal's file: %s, removing it at the next start", strerror(-result));
-	}
-	store->debt_count -= count;
-	if (store->debt_count > 0)
-		memmove(store->debts, store->debts + count, store->debt_count * sizeof(*store->debts));
-}
-
-/* One durable change of the keyring: new keys, and the end of those owed. */
-static int keys_change(struct store *store, const struct key_change *makes, size_t make_count)
-{
-	size_t owed = store->debt_count;
-	struct key_change *changes;
-	int result;
-
-	if (owed + make_count == 0)
-		return 0;
-	changes = calloc(owed + make_count, sizeof(*changes));
-	if (changes == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < owed; i++)
-		changes[i] = (struct key_change){.id = store->debts[i].key, .destroy = true};
-	if (make_count > 0)
-		memcpy(changes + owed, makes, make_count * sizeof(*changes));
-	result = keyring_change(store->keyring, changes, owed + make_count);
-	free(changes);
-	if (result < 0)
-		return result;
-	if (make_count > 0)
-		killpoint("seal.keyed");
-	debts_settle(store, owed);
-	return 0;
 }
 
 /* Removes what a failed attempt wrote; what cannot be removed now is an orphan that recovery removes. */
@@ -197,7 +116,7 @@ static int segments_write(struct store *store, const struct generation *generati
 		random_bytes(&makes[i].id.id, sizeof(makes[i].id.id));
 	}
 	if (result == 0) {
-		result = keys_change(store, makes, day_count);
+		result = sealer_keys_change(store, makes, day_count);
 		if (result < 0)
 			(void)err_set(err, result, "keyring: %s", strerror(-result));
 	}
@@ -411,7 +330,7 @@ static int round_locked(struct store *store, struct err *err)
 	memtable_view_release(store->memtable, &view);
 	if (result < 0)
 		return result;
-	result = keys_change(store, NULL, 0);
+	result = sealer_keys_change(store, NULL, 0);
 	return result < 0 ? err_set(err, result, "keyring: %s", strerror(-result)) : 0;
 }
 
@@ -424,138 +343,6 @@ int sealer_round(struct store *store)
 	result = round_locked(store, &err);
 	pthread_mutex_unlock(&store->seal_mutex);
 	failure_note(store, result, &err);
-	return result;
-}
-
-/* ---- all of it, now */
-
-struct wait_set {
-	uint64_t *ids;
-	size_t count;
-};
-
-/* Generations that may hold something now. */
-static int wait_set_take(struct store *store, struct wait_set *ret_set)
-{
-	struct memtable_view view;
-	int result = memtable_view_take(store->memtable, &view);
-
-	if (result < 0)
-		return result;
-	ret_set->count = 0;
-	ret_set->ids = calloc(view.count + 1, sizeof(*ret_set->ids));
-	for (size_t i = 0; ret_set->ids != NULL && i < view.count; i++)
-		ret_set->ids[ret_set->count++] = view.generations[i]->journal_id;
-	memtable_view_release(store->memtable, &view);
-	return ret_set->ids != NULL ? 0 : -ENOMEM;
-}
-
-static bool set_holds(const struct wait_set *set, uint64_t id)
-{
-	for (size_t i = 0; i < set->count; i++)
-		if (set->ids[i] == id)
-			return true;
-	return false;
-}
-
-/* Is one of them still alive and not empty? 1 yes, 0 no, -ENOMEM. */
-static int set_waits(struct store *store, const struct wait_set *set)
-{
-	struct memtable_view view;
-	int waits = memtable_view_take(store->memtable, &view);
-
-	if (waits < 0)
-		return waits;
-	for (size_t i = 0; i < view.count; i++)
-		if (set_holds(set, view.generations[i]->journal_id) &&
-		    atomic_load_explicit(&view.generations[i]->first, memory_order_acquire) != NULL)
-			waits = 1;
-	memtable_view_release(store->memtable, &view);
-	return waits;
-}
-
-static bool rolls_pending(struct store *store)
-{
-	for (unsigned i = 0; i < store->options.workers; i++)
-		if (journal_roll_pending(store->journals[i]))
-			return true;
-	return false;
-}
-
-static void rolls_ask(struct store *store)
-{
-	for (unsigned i = 0; i < store->options.workers; i++)
-		journal_roll(store->journals[i]);
-}
-
-static void journals_drive(struct store *store)
-{
-	for (unsigned i = 0; i < store->options.workers; i++)
-		journal_poll(store->journals[i], clock_mono_ns());
-	(void)store_keep(store);
-}
-
-/*
- * Every worker has left the file that it had when this began, and all that was left is sealed. A worker that fills its
- * new file meanwhile is asked to roll again: a file it had already at the beginning, but empty, is waited for too.
- */
-static int seal_waiting(struct store *store, const struct wait_set *set, int64_t until_ns)
-{
-	static const struct timespec pause = {.tv_nsec = 1000000};
-	bool answered = false;
-	int result = 0;
-
-	rolls_ask(store);
-	while (result == 0) {
-		if (store->options.threads_off)
-			journals_drive(store);
-		result = sealer_round(store);
-		if (result < 0)
-			return result;
-		if (!rolls_pending(store)) {
-			if (answered && (result = set_waits(store, set)) <= 0)
-				return result;
-			result = 0;
-			if (answered)
-				rolls_ask(store);
-			answered = true;
-		}
-		if (clock_mono_ns() >= until_ns)
-			return STORE_BUSY;
-		(void)nanosleep(&pause, NULL);
-	}
-	return result;
-}
-
-int store_seal_all(struct store *store, int64_t wait_ns)
-{
-	struct wait_set set;
-	int result;
-
-	if (wait_ns == 0)
-		return sealer_round(store);
-	result = wait_set_take(store, &set);
-	if (result < 0)
-		return result;
-	result = seal_waiting(store, &set, clock_mono_ns() + wait_ns);
-	free(set.ids);
-	return result;
-}
-
-int sealer_finish(struct store *store)
-{
-	for (unsigned i = 0; i < store->options.workers; i++)
-		store->journals[i] = journal_free(store->journals[i]);
-	return sealer_round(store);
-}
-
-int sealer_debts_pay(struct store *store)
-{
-	int result;
-
-	pthread_mutex_lock(&store->seal_mutex);
-	result = keys_change(store, NULL, 0);
-	pthread_mutex_unlock(&store->seal_mutex);
 	return result;
 }
 

@@ -1,6 +1,6 @@
 /*
  * The sealer: closed generations of the memtable become day segments, and their journals go. See sealer.c for the
- * steps. Control threads; everything here takes seal_mutex.
+ * steps. Control threads.
  */
 #ifndef GANTRY_STORAGE_SEALER_H
 #define GANTRY_STORAGE_SEALER_H
@@ -26,7 +26,9 @@ int sealer_journal_recovered(struct store *store, uint64_t journal_id, const str
 int sealer_journal_owed(struct store *store, uint64_t journal_id, const struct journal_file_name *file);
 /* Recovery: a key that nothing is sealed under any more. */
 int sealer_key_owed(struct store *store, struct key_id key);
-/* Destroys the keys owed, then unlinks their files. One keyring change. */
+/* One durable change of the keyring: new keys, and the end of those owed; then their files go. seal_mutex held. */
+int sealer_keys_change(struct store *store, const struct key_change *makes, size_t make_count);
+/* The same without new keys; takes seal_mutex. */
 int sealer_debts_pay(struct store *store);
 
 #endif
