@@ -601,7 +601,7 @@ static void test_crash_at_every_operation(void)
 {
 	unsigned points = 0;
 
-	for (unsigned round = 0; round < 12; round++)
+	for (unsigned round = 0; round < 7; round++)
 		for (uint64_t cut = 1; crash_once(check_seed() + round, cut, &points); cut++)
 			;
 	check_note("%u crash points", points);
@@ -635,7 +635,7 @@ static void test_failed_write_goes_to_next_file(void)
 /* Several writes in a row fail, then crash somewhere on the way back. */
 static void test_failures_and_crash(void)
 {
-	for (uint64_t nth = 1; nth <= 200; nth++) {
+	for (uint64_t nth = 1; nth <= 120; nth++) {
 		struct rig *rig = rig_new(check_seed() + 1000 + nth);
 		struct found found;
 

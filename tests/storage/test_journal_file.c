@@ -2,6 +2,7 @@
 #include "storage/journal_file.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -174,6 +175,31 @@ static void test_names(void)
 	}
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
 		CHECK(!journal_file_name_parse(wrong[i], &name));
+}
+
+static void test_destroy(void)
+{
+	static const char *const states[] = {"open", "closed", "failed"};
+	struct journal_file_name name = {.worker = 3, .sequence = 42};
+	static const uint8_t bytes[8192] = {0xab, 0xcd, 0xef, 0x01, 0x23};
+
+	for (unsigned i = 0; i < 3; i++) {
+		struct io *io = sim_new(check_seed());
+		struct io_file *file;
+		char path[JOURNAL_PATH_MAX];
+
+		snprintf(path, sizeof(path), "/j/w03-0000000042.%s", states[i]);
+		CHECK_INT(0, io->ops->mkdir(io, "/j"));
+		CHECK_INT(0, sim_put(io, path, bytes, sizeof(bytes)));
+		CHECK_INT(0, sim_put(io, "/j/w03-0000000043.open", bytes, 5));
+		CHECK_INT(0, journal_file_destroy(io, "/j", &name));
+		sim_crash(io);
+		CHECK_INT(-ENOENT, io->ops->open(io, path, IO_READ, &file));
+		CHECK_INT(0, io->ops->open(io, "/j/w03-0000000043.open", IO_READ, &file));
+		io->ops->close(file);
+		CHECK_INT(0, journal_file_destroy(io, "/j", &name));
+		sim_free(io);
+	}
 }
 
 static void test_whole_file(void)
@@ -429,6 +455,7 @@ int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
 		{"names", test_names},
+		{"a file is destroyed whatever its state", test_destroy},
 		{"a whole file is read", test_whole_file},
 		{"a file cut at any place", test_cut_at_every_place},
 		{"a flipped bit costs one frame and is named", test_flipped_bits},
