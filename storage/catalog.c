@@ -105,19 +105,15 @@ static int read_begin(struct catalog *catalog, MDB_txn **ret_txn)
 }
 
 /* Calls `each` for the pairs from `first` on (NULL: from the beginning). Stops at the first non-zero. */
-static int each_pair(struct catalog *catalog, enum database db, const MDB_val *first,
-		     int (*each)(void *context, const MDB_val *key, const MDB_val *value), void *context)
+static int each_pair_in(struct catalog *catalog, MDB_txn *txn, enum database db, const MDB_val *first,
+			int (*each)(void *context, const MDB_val *key, const MDB_val *value), void *context)
 {
 	MDB_cursor *cursor;
 	MDB_val key = {0}, value;
-	MDB_txn *txn;
-	int r = read_begin(catalog, &txn);
+	int r = from_mdb(mdb_cursor_open(txn, catalog->dbs[db], &cursor));
 
 	if (r < 0)
 		return r;
-	r = from_mdb(mdb_cursor_open(txn, catalog->dbs[db], &cursor));
-	if (r < 0)
-		goto out;
 	if (first != NULL)
 		key = *first;
 	r = from_mdb(mdb_cursor_get(cursor, &key, &value, first != NULL ? MDB_SET_RANGE : MDB_FIRST));
@@ -129,9 +125,20 @@ static int each_pair(struct catalog *catalog, enum database db, const MDB_val *f
 			r = -EIO; /* an answer of `each`, not the end of the data */
 	}
 	mdb_cursor_close(cursor);
-out:
-	mdb_txn_abort(txn);
 	return r == -ENOENT ? 0 : r;
+}
+
+static int each_pair(struct catalog *catalog, enum database db,
+		     int (*each)(void *context, const MDB_val *key, const MDB_val *value), void *context)
+{
+	MDB_txn *txn;
+	int r = read_begin(catalog, &txn);
+
+	if (r < 0)
+		return r;
+	r = each_pair_in(catalog, txn, db, NULL, each, context);
+	mdb_txn_abort(txn);
+	return r;
 }
 
 /* A map that reaches beyond the end of its file would be a SIGBUS at the first touch. */
@@ -423,7 +430,7 @@ int catalog_each_lane(struct catalog *catalog, int (*each)(void *context, const 
 {
 	struct lane_call call = {each, context};
 
-	return each_pair(catalog, DB_LANES, NULL, call_lane, &call);
+	return each_pair(catalog, DB_LANES, call_lane, &call);
 }
 
 int catalog_segment(struct catalog *catalog, int32_t day, uint64_t id, struct segment_summary *ret_summary)
@@ -486,8 +493,24 @@ static int gather_segment(void *context, const MDB_val *key, const MDB_val *valu
 	return 0;
 }
 
-int catalog_segments(struct catalog *catalog, int32_t first_day, int32_t last_day,
-		     struct catalog_segment **ret_segments, size_t *ret_count)
+int catalog_snapshot_take(struct catalog *catalog, struct catalog_snapshot *ret_snapshot)
+{
+	MDB_txn *txn;
+	int r = read_begin(catalog, &txn);
+
+	if (r == 0)
+		*ret_snapshot = (struct catalog_snapshot){catalog, txn};
+	return r;
+}
+
+void catalog_snapshot_end(struct catalog_snapshot *snapshot)
+{
+	mdb_txn_abort(snapshot->txn);
+	snapshot->txn = NULL;
+}
+
+int catalog_snapshot_segments(const struct catalog_snapshot *snapshot, int32_t first_day, int32_t last_day,
+			      struct catalog_segment **ret_segments, size_t *ret_count)
 {
 	struct segment_gather *gather = calloc(1, sizeof(*gather));
 	uint8_t key[CATALOG_SEGMENT_KEY_SIZE];
@@ -498,7 +521,7 @@ int catalog_segments(struct catalog *catalog, int32_t first_day, int32_t last_da
 		return -ENOMEM;
 	gather->last_day = last_day;
 	catalog_segment_key(first_day, 0, key);
-	r = each_pair(catalog, DB_SEGMENTS, &first, gather_segment, gather);
+	r = each_pair_in(snapshot->catalog, snapshot->txn, DB_SEGMENTS, &first, gather_segment, gather);
 	if (r < 0) {
 		free(gather->list);
 	} else {
@@ -507,6 +530,19 @@ int catalog_segments(struct catalog *catalog, int32_t first_day, int32_t last_da
 		r = 0;
 	}
 	free(gather);
+	return r;
+}
+
+int catalog_segments(struct catalog *catalog, int32_t first_day, int32_t last_day,
+		     struct catalog_segment **ret_segments, size_t *ret_count)
+{
+	struct catalog_snapshot snapshot;
+	int r = catalog_snapshot_take(catalog, &snapshot);
+
+	if (r < 0)
+		return r;
+	r = catalog_snapshot_segments(&snapshot, first_day, last_day, ret_segments, ret_count);
+	catalog_snapshot_end(&snapshot);
 	return r;
 }
 
@@ -531,7 +567,7 @@ int catalog_each_day(struct catalog *catalog, int (*each)(void *context, const s
 {
 	struct day_call call = {each, context};
 
-	return each_pair(catalog, DB_DAYS, NULL, call_day, &call);
+	return each_pair(catalog, DB_DAYS, call_day, &call);
 }
 
 int catalog_day(struct catalog *catalog, int32_t day, struct catalog_day *ret_day)
