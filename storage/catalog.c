@@ -210,6 +210,8 @@ int catalog_open(const struct catalog_options *options, struct err *err, struct 
 	if (r == 0)
 		r = check_file(catalog, options->directory, err);
 	if (r == 0)
+		r = from_mdb(mdb_reader_check(catalog->env, NULL)); /* slots that a killed process left */
+	if (r == 0)
 		r = open_databases(catalog);
 	if (r < 0) {
 		(void)err_set(err, r, "%s: cannot open the catalog: %s%s", options->directory, strerror(-r),
