@@ -91,6 +91,19 @@ struct catalog_segment {
 int catalog_segments(struct catalog *catalog, int32_t first_day, int32_t last_day,
 		     struct catalog_segment **ret_segments, size_t *ret_count);
 
+/*
+ * The same in two steps, for who has to take the snapshot under a lock and wants to read it outside (view.c). End it
+ * soon: while it lasts the file cannot reuse pages. Any thread may use it, one at a time.
+ */
+struct catalog_snapshot {
+	struct catalog *catalog;
+	void *txn;
+};
+int catalog_snapshot_take(struct catalog *catalog, struct catalog_snapshot *ret_snapshot);
+int catalog_snapshot_segments(const struct catalog_snapshot *snapshot, int32_t first_day, int32_t last_day,
+			      struct catalog_segment **ret_segments, size_t *ret_count);
+void catalog_snapshot_end(struct catalog_snapshot *snapshot);
+
 /* A day's life: OPEN → PURGE_INTENDED (closed to ingest) → PURGED. */
 enum catalog_day_state { CATALOG_DAY_OPEN = 0, CATALOG_DAY_PURGE_INTENDED = 1, CATALOG_DAY_PURGED = 2 };
 #define CATALOG_NOTE_SIZE 1024

@@ -87,19 +87,26 @@ int view_take(struct views *views, int32_t first_day, int32_t last_day, struct v
 {
 	struct memtable *memtable = views->options.memtable;
 	struct view view = {.views = views};
+	struct catalog_snapshot snapshot;
 	int r;
 
 	if (memtable != NULL)
 		memtable_lock(memtable);
-	r = catalog_segments(views->options.catalog, first_day, last_day, &view.segments, &view.segment_count);
+	r = catalog_snapshot_take(views->options.catalog, &snapshot);
 	if (r == 0 && memtable != NULL) {
 		r = memtable_view_take(memtable, &view.memory);
 		if (r < 0)
-			free(view.segments);
+			catalog_snapshot_end(&snapshot);
 	}
 	if (memtable != NULL)
 		memtable_unlock(memtable);
-	if (r == 0)
+	if (r < 0)
+		return r;
+	r = catalog_snapshot_segments(&snapshot, first_day, last_day, &view.segments, &view.segment_count);
+	catalog_snapshot_end(&snapshot);
+	if (r < 0)
+		view_release(&view);
+	else
 		*ret_view = view;
 	return r;
 }

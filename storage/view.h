@@ -3,8 +3,8 @@
  * sealed, or neither.
  *
  * Taken under memtable_lock, inside which the sealer also commits and retires (lock order: memtable, then LMDB). The
- * LMDB snapshot is copied out and over on return: a slow search holds no reader slot. Segment files outlive the view
- * but for a purge, and a purged day is then skipped, not an error.
+ * LMDB snapshot is copied out behind the lock and is over on return: a slow search holds no reader slot. Segment files
+ * outlive the view but for a purge, and a purged day is then skipped, not an error.
  *
  * Open segments (handle, key, top fences) are kept in a bounded cache shared by all views; its mutex is held over
  * nothing but the keyring's.

@@ -184,7 +184,8 @@ static struct yard *yard_new(void)
 	for (unsigned s = 0; s < 2; s++) {
 		for (unsigned i = 0; i < 150; i++)
 			yard->in_segments[s * 150 + i] = fixture_read(&prng, FIXTURE_DAY + (int32_t)s);
-		memcpy(yard->in_segments[s * 150].text, "A\\\tB", 5);
+		memset(yard->in_segments[s * 150].text, 0, READ_TEXT_SIZE);
+		memcpy(yard->in_segments[s * 150].text, "A\\\tB", 4);
 		CHECK_INT(0, fixture_write(&yard->fixture, yard->fixture.io, FIXTURE_DAY + (int32_t)s, 1 + s,
 					   &yard->in_segments[s * 150], 150, NULL, 0, summary));
 		yard->kept[s] = fixture_collapse(&yard->in_segments[s * 150], 150);
