@@ -88,8 +88,8 @@ void store_bell(struct store *store)
 
 bool store_keep(struct store *store)
 {
-	bool done = memtable_keep(store->memtable);
 	bool rolled = false;
+	bool done;
 	int64_t now_ns = clock_mono_ns();
 
 	for (unsigned i = 0; i < store->options.workers; i++) {
@@ -100,6 +100,7 @@ bool store_keep(struct store *store)
 	}
 	if (rolled)
 		store_bell(store);
+	done = memtable_keep(store->memtable); /* after the files: sorting may take longer than a worker can wait */
 	if (now_ns - store->disk_checked_ns >= DISK_INTERVAL_NS) {
 		store->disk_checked_ns = now_ns;
 		keeper_disk(store);
