@@ -17,15 +17,17 @@
 
 #define IO_ALIGN 4096 /* offsets, sizes and buffers of direct I/O */
 
-struct io;      /* one side of the seam; any thread */
-struct io_file; /* an open file; any thread may read, one writes */
+struct io;       /* one side of the seam; any thread */
+struct io_file;  /* an open file; any thread may read, one writes */
 struct io_queue; /* asynchronous writes of one owner thread */
 
 enum io_open_flags {
 	IO_READ = 0,
 	IO_WRITE = 1 << 0,
 	IO_CREATE = 1 << 1, /* with IO_WRITE; fails with -EEXIST when the name is taken */
-	IO_DIRECT = 1 << 2, /* O_DIRECT where the file system has it, buffered + fdatasync where not: io_file_direct tells */
+	IO_DIRECT =
+		1 << 2, /* O_DIRECT where the file system has it, buffered + fdatasync where not: ops->direct tells */
+	IO_PRIVATE = 1 << 3, /* -EPERM when group or others may read or write it */
 };
 
 struct io_completion {
@@ -42,10 +44,13 @@ struct io_ops {
 	int (*open)(struct io *io, const char *path, int flags, struct io_file **ret_file);
 	void (*close)(struct io_file *file);
 	int (*size)(struct io_file *file, uint64_t *ret_size);
-	int (*preallocate)(struct io_file *file, uint64_t size); /* real blocks: a later overwrite cannot meet -ENOSPC */
+	int (*preallocate)(struct io_file *file,
+			   uint64_t size); /* real blocks: a later overwrite cannot meet -ENOSPC */
 	int64_t (*read)(struct io_file *file, uint64_t offset, void *buffer, size_t size); /* short only at the end */
-	int (*write_sync)(struct io_file *file, uint64_t offset, const void *buffer, size_t size); /* whole and durable */
-	int (*write)(struct io_file *file, uint64_t offset, const void *buffer, size_t size); /* whole, not yet durable */
+	int (*write_sync)(struct io_file *file, uint64_t offset, const void *buffer,
+			  size_t size); /* whole and durable */
+	int (*write)(struct io_file *file, uint64_t offset, const void *buffer,
+		     size_t size); /* whole, not yet durable */
 	int (*sync)(struct io_file *file);
 	int (*punch)(struct io_file *file); /* discard the content of the whole file; best effort, before unlink */
 	int (*rename)(struct io *io, const char *from, const char *to);
@@ -57,12 +62,14 @@ struct io_ops {
 	int (*space)(struct io *io, const char *path, struct io_space *ret_space);
 
 	/* A queue of durable asynchronous writes, `depth` at most in flight, from buffers registered at its start. */
-	int (*queue_new)(struct io *io, unsigned depth, void *buffers, size_t buffers_size, struct io_queue **ret_queue);
+	int (*queue_new)(struct io *io, unsigned depth, void *buffers, size_t buffers_size,
+			 struct io_queue **ret_queue);
 	void (*queue_free)(struct io_queue *queue);
 	/* Never blocks; -EAGAIN when `depth` are in flight. `buffer` stays untouched by the caller until completion. */
 	int (*submit)(struct io_queue *queue, struct io_file *file, uint64_t offset, const void *buffer, size_t size,
 		      uint64_t token);
-	/* Completed writes, in any order; result 0 = whole and durable, else -errno (a short write is -EIO). Never blocks. */
+	/* Completed writes, in any order; result 0 = whole and durable, else -errno (a short write is -EIO). Never
+	 * blocks. */
 	int (*reap)(struct io_queue *queue, struct io_completion *ret_completions, unsigned max);
 	bool (*direct)(struct io_file *file);
 	const char *name; /* "io_uring", "pwritev2", "simulated" … for status */
@@ -81,6 +88,8 @@ struct io_queue {
 
 /* The real side. io_uring when the kernel allows it, else a helper thread with pwritev2(RWF_DSYNC). */
 int io_real_new(struct io **ret_io);
+/* The same without io_uring, whatever the kernel allows. */
+int io_real_new_plain(struct io **ret_io);
 struct io *io_real_free(struct io *io);
 
 #endif

@@ -55,25 +55,31 @@ struct journal_hooks {
 struct journal_options {
 	const char *directory; /* journals of all workers: "<directory>/w<worker>-<sequence>.<state>" */
 	unsigned worker;
-	uint64_t file_size;        /* 256 MiB; multiple of IO_ALIGN */
-	uint32_t slab_size;        /* 1 MiB at most in flight per frame */
-	unsigned slab_count;       /* 4–8 */
+	uint64_t file_size;         /* 256 MiB; multiple of IO_ALIGN */
+	uint32_t slab_size;         /* 1 MiB at most in flight per frame */
+	unsigned slab_count;        /* 4–8 */
 	int64_t commit_interval_ns; /* 1 ms */
-	int64_t roll_age_ns;       /* a non-empty file is closed when it is older */
-	uint16_t key_version;      /* of the VRM key, for headers */
+	int64_t roll_age_ns;        /* a non-empty file is closed when it is older */
+	int64_t retry_interval_ns;  /* closed: the keeper tries a new file no more often; 1 s */
+	uint64_t sequence_min;      /* first file's sequence at least; 0: one after the highest name in the directory */
+	uint16_t key_version;       /* of the VRM key, for headers */
 };
 
 int journal_new(const struct journal_options *options, const struct journal_hooks *hooks, struct io *io,
 		struct keyring *keyring, struct memtable *memtable, struct journal **ret_journal);
-/* The worker has stopped: waits for what is in flight, closes the file. */
+/*
+ * The worker has stopped: submits what is open, waits for what is in flight (`durable` is called for it, on this
+ * thread), closes the file with END and its last name, removes the prepared one.
+ */
 struct journal *journal_free(struct journal *journal);
 
 /*
- * Appends one run: `reads` are its rows (NULL when run->refusal); hits' row is an index into reads. Takes the sequences
- * in `window`, which all must be fresh. 0, or an outcome: then nothing is changed.
+ * Appends one run of at most LANE_RUN_MAX sequences: `reads` are its rows (NULL when run->refusal), which share one
+ * receipt time and bear the run's feed and epoch; hits' row is an index into reads. Takes the sequences in `window`,
+ * which all must be fresh. 0, or an outcome: then nothing is changed.
  */
-int journal_append(struct journal *journal, struct lane_window *window, const struct run *run,
-		   const struct read *reads, const struct hit *hits, unsigned hit_count);
+int journal_append(struct journal *journal, struct lane_window *window, const struct run *run, const struct read *reads,
+		   const struct hit *hits, unsigned hit_count);
 
 /* Submits what is due, reaps what is done, calls `durable`. Bounded work, never blocks. */
 void journal_poll(struct journal *journal, int64_t now_ns);
@@ -86,19 +92,25 @@ uint32_t journal_credit(const struct journal *journal);
 
 /* Asks the worker (any thread) to close its current file at the next poll, e.g. before a purge; answered by seal. */
 void journal_roll(struct journal *journal);
+/* Any thread: the worker has not answered yet. Once it has, all it had appended before is in files it has left. */
+bool journal_roll_pending(const struct journal *journal);
 
 struct journal_info {
 	uint64_t frames;
-	uint64_t bytes;        /* written, padding included */
-	uint64_t reads;        /* durable */
-	uint64_t refused;      /* durable refusals */
+	uint64_t bytes;   /* written, padding included */
+	uint64_t reads;   /* durable */
+	uint64_t refused; /* durable refusals */
 	uint64_t failed_writes;
 	bool closed;
 	const char *why; /* when closed or without room: static text; NULL when well */
 };
 void journal_info(const struct journal *journal, struct journal_info *ret_info);
 
-/* Keeper thread: prepares the next file when there is none and space allows; destroys nothing. True if it did anything. */
+/*
+ * Keeper thread: gives every file that the worker is through with its final name (closed, failed), then marks its
+ * generation GENERATION_CLOSED, which hands it to the sealer; prepares the next file when there is none and space
+ * allows. Destroys nothing that held a frame. True if it did anything.
+ */
 bool journal_keep(struct journal *journal, bool space_allows);
 
 #endif

@@ -45,7 +45,8 @@ struct keyring_options {
 	const char *master_path; /* 32 bytes as 64 hex digits and a newline */
 	const char *copy_a_path; /* created together with its directory's entry when `create` */
 	const char *copy_b_path;
-	bool create; /* neither copy exists and the data directory is empty: make a ring (and the master key if absent) */
+	bool create; /* neither copy exists and the data directory is empty: make a ring (and the master key if absent)
+		      */
 };
 
 /*
@@ -63,9 +64,10 @@ struct key_change {
 	bool destroy; /* else make, from random bytes; making one that exists is -EEXIST */
 };
 /*
- * All changes at once or none, durable in both copies on return. When a change destroys, the KEK is replaced and the
- * former file content overwritten and discarded. -EIO when a copy could not be written: the ring in memory and (at
- * least) one copy are unchanged, the call may be repeated.
+ * All changes at once or none, durable in both copies on return. Every change is under a fresh KEK; the former files
+ * are overwritten and discarded. Destroying a key that is not there changes nothing. -EIO, -ENOSPC when a copy could
+ * not be written: the ring in memory is unchanged and the call may be repeated; a restart before that finds the ring as
+ * it was or as it was to be.
  */
 int keyring_change(struct keyring *keyring, const struct key_change *changes, size_t count);
 
@@ -82,7 +84,8 @@ struct keyring_info {
 void keyring_info(struct keyring *keyring, struct keyring_info *ret_info);
 
 /* Calls each for every key of a kind; the callback may not call the keyring. */
-int keyring_each(struct keyring *keyring, enum key_kind kind, int (*each)(void *context, struct key_id id), void *context);
+int keyring_each(struct keyring *keyring, enum key_kind kind, int (*each)(void *context, struct key_id id),
+		 void *context);
 
 /* Escrow, master rotation: the next issue; the file format has room (see docs/disk-format.md). */
 

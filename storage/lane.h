@@ -5,17 +5,18 @@
  * long as the store. Everything below `base` is durable (stored, collapsed or refused) and for ever a duplicate; bits
  * tell of the `size` sequences from base on. Key invariant: durable ⊆ taken; bit of sequence s is at s & (size − 1).
  *
- * Only the journal's completion marks durable (lane_durable is called by journal.c alone), so that no ACK can be made of
- * anything else: lane_mark is the one source of an ACK's numbers.
+ * Only the journal's completion marks durable (lane_durable is called by journal.c alone), so that no ACK can be made
+ * of anything else: lane_mark is the one source of an ACK's numbers.
  */
 #ifndef GANTRY_STORAGE_LANE_H
 #define GANTRY_STORAGE_LANE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "appliance/base/read.h"
 
-#define LANE_RUN_MAX 32   /* records of one datagram at most */
+#define LANE_RUN_MAX 32 /* records of one datagram at most */
 #define LANE_RANGES_MAX 16
 
 struct lane_window {
@@ -40,20 +41,28 @@ struct lane_range {
 struct lane_mark {
 	uint64_t cumulative; /* all sequences ≤ this are durable; base − 1 */
 	unsigned range_count;
-	struct lane_range ranges[LANE_RANGES_MAX]; /* beyond cumulative, ascending, the first ones when there are more */
+	struct lane_range
+		ranges[LANE_RANGES_MAX]; /* beyond cumulative, ascending, the first ones when there are more */
 	uint64_t stored_total;
 	uint64_t refused_total;
 };
 
 struct lane_fates {
-	uint32_t fresh;     /* bit i: sequence first + i was never seen: take it */
-	uint32_t pending;   /* taken, not yet durable: say nothing */
-	uint32_t durable;   /* durable already: a repeated ACK is owed */
-	uint32_t beyond;    /* outside the window: drop, not acknowledged */
+	uint32_t fresh;   /* bit i: sequence first + i was never seen: take it */
+	uint32_t pending; /* taken, not yet durable: say nothing */
+	uint32_t durable; /* durable already: a repeated ACK is owed */
+	uint32_t beyond;  /* outside the window: drop, not acknowledged */
 };
 
 /* Judges sequences first … first + count − 1; count ≤ LANE_RUN_MAX. Changes nothing. Worker. */
 void lane_judge(const struct lane_window *window, uint64_t first, unsigned count, struct lane_fates *ret_fates);
+
+/*
+ * An empty window that begins at `base`: all before it are durable. `size` is a power of two, at least
+ * LANE_WINDOW_SIZE_MIN; `taken` and `durable` are the caller's, size / 64 words each. Control plane.
+ */
+#define LANE_WINDOW_SIZE_MIN 4096
+void lane_init(struct lane_window *window, uint64_t base, uint32_t size, uint64_t *taken, uint64_t *durable);
 
 /* Marks a run as taken; every sequence of it must be fresh. Worker. */
 void lane_take(struct lane_window *window, uint64_t first, unsigned count);

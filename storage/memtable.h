@@ -1,10 +1,10 @@
 /*
  * The memtable: rows that are journalled and not yet sealed, in generations of chunks from a prefaulted pool.
  *
- * A generation holds what one journal file holds. Its worker appends rows, runs and hits to its last chunk and publishes
- * counts when, and only when, they are durable; search threads read up to the published counts and never see what a crash
- * could take back. When the journal file is closed the generation is handed to the sealer; when its segments are in the
- * catalog it is retired, and its chunks go back to the pool as soon as the last view lets go of it.
+ * A generation holds what one journal file holds. Its worker appends rows, runs and hits to its last chunk and
+ * publishes counts when, and only when, they are durable; search threads read up to the published counts and never see
+ * what a crash could take back. When the journal file is closed the generation is handed to the sealer; when its
+ * segments are in the catalog it is retired, and its chunks go back to the pool as soon as the last view lets go of it.
  *
  * Synchronisation. Worker → readers: release store of a chunk's `rows_durable`, `hits_durable` (and of `next`), acquire
  * load by the reader. Pool → worker: one bounded SPSC ring of ready chunks per worker, filled by the keeper thread, so
@@ -34,8 +34,10 @@ struct chunk {
 	uint32_t row_count; /* worker's own: appended, durable or not */
 	uint32_t run_count;
 	uint32_t hit_count;
-	uint32_t first_row; /* row number in its generation of rows[0] */
-	/* Sorted VRM index of a full, durable chunk: rows in (key, capture) order; made by the keeper, read by search. */
+	uint32_t first_row;  /* row number in its generation of rows[0] */
+	uint32_t run_closed; /* worker's own: runs before it are in a closed slab and grow no more */
+	/* Sorted VRM index of a full, durable chunk: rows in (key, capture) order; made by the keeper, read by search.
+	 */
 	_Atomic(const uint16_t *) order;
 	uint16_t order_space[CHUNK_ROWS];
 	struct read rows[CHUNK_ROWS];
@@ -49,11 +51,12 @@ struct generation {
 	uint64_t journal_id; /* of its journal file; also the key's id */
 	uint64_t sequence;   /* 1, 2, 3 … per worker: order of sealing */
 	unsigned worker;
-	_Atomic int state;            /* enum generation_state */
+	_Atomic int state;             /* enum generation_state */
 	_Atomic(struct chunk *) first; /* NULL until the first row */
-	struct chunk *last;           /* worker's own while open */
+	struct chunk *last;            /* worker's own while open */
+	struct chunk *published;       /* worker's own: the chunk up to which rows are durable */
 	_Atomic uint64_t row_count_durable;
-	int64_t opened_ns; /* monotonic; rolls by age */
+	int64_t opened_ns;            /* monotonic; rolls by age */
 	struct generation *list_next; /* of the memtable's live list; memtable's lock */
 	unsigned references;          /* memtable's lock */
 };
@@ -67,7 +70,8 @@ struct memtable_options {
 int memtable_new(const struct memtable_options *options, struct memtable **ret_memtable);
 struct memtable *memtable_free(struct memtable *memtable);
 
-/* Keeper thread: tops up every worker's ring of ready chunks, sorts chunks that became full. True if it did anything. */
+/* Keeper thread: tops up every worker's ring of ready chunks, sorts chunks that became full. True if it did anything.
+ */
 bool memtable_keep(struct memtable *memtable);
 
 /* Control or recovery: a new open generation, on the live list. The memtable owns it. -ENOMEM. */
@@ -82,12 +86,36 @@ bool memtable_reserve(struct memtable *memtable, struct generation *generation, 
 bool memtable_reserve_recovery(struct memtable *memtable, struct generation *generation, unsigned rows, unsigned runs,
 			       unsigned hits);
 
+/*
+ * Worker, after a reserve that said yes: copies the run, its rows and their hits (row = index into reads) behind what
+ * is there. A run that continues the last one (same lane, same fate, next sequence) makes it longer, unless
+ * memtable_mark_take came between. Returns where the first row lies now, NULL for a refused run; it stays there as long
+ * as the generation.
+ */
+const struct read *memtable_append(struct generation *generation, const struct run *run, const struct read *reads,
+				   const struct hit *hits, unsigned hit_count);
+
+/* How far a generation was filled at some moment. */
+struct memtable_mark {
+	struct chunk *chunk; /* NULL: nothing yet */
+	uint32_t rows;
+	uint32_t runs;
+	uint32_t hits;
+};
+/* Worker: the end of what is appended now; nothing before it changes any more. */
+void memtable_mark_take(struct generation *generation, struct memtable_mark *ret_mark);
+/* Worker (recovery: its thread): everything up to the mark is durable, readers may see it. Marks come in order. */
+void memtable_publish(struct generation *generation, const struct memtable_mark *mark);
+
+/* Worker: rows that ready chunks and the last chunk (generation may be NULL) still take, at least. */
+size_t memtable_room(const struct memtable *memtable, unsigned worker, const struct generation *generation);
+
 /* A view: every generation that is live now, each referenced, in the order of (worker, sequence). */
 struct memtable_view {
 	struct generation **generations;
 	size_t count;
 };
-/* Any thread but a worker. The memtable's lock may be held by the caller around a catalog snapshot: see view.h. */
+/* Any thread but a worker. The memtable's lock is recursive: the caller may hold it around a catalog snapshot. */
 int memtable_view_take(struct memtable *memtable, struct memtable_view *ret_view);
 void memtable_view_release(struct memtable *memtable, struct memtable_view *view);
 

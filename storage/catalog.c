@@ -1,0 +1,238 @@
+/* What the catalog is asked; catalog_change.c changes it, catalog_db.c is its access to LMDB. */
+#include "storage/catalog.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "storage/catalog_db.h"
+#include "storage/catalog_value.h"
+
+int catalog_journal_sealed(struct catalog *catalog, uint64_t journal_id, bool *ret_sealed)
+{
+	uint8_t key[8];
+	MDB_val value;
+	MDB_txn *txn;
+	int r = catalog_read_begin(catalog, &txn);
+
+	if (r < 0)
+		return r;
+	be64_put(key, journal_id);
+	r = catalog_txn_get(txn, catalog->dbs[DB_JOURNALS], key, sizeof(key), &value);
+	mdb_txn_abort(txn);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	*ret_sealed = r == 0;
+	return 0;
+}
+
+int catalog_totals(struct catalog *catalog, struct catalog_totals *ret_totals)
+{
+	MDB_txn *txn;
+	int r = catalog_read_begin(catalog, &txn);
+
+	if (r < 0)
+		return r;
+	r = catalog_get_totals(catalog, txn, ret_totals);
+	mdb_txn_abort(txn);
+	return r;
+}
+
+struct lane_call {
+	int (*each)(void *context, const struct catalog_lane *lane);
+	void *context;
+};
+
+static int call_lane(void *context, const MDB_val *key, const MDB_val *value)
+{
+	struct lane_call *call = context;
+	struct catalog_lane lane = {.bytes = value->mv_data, .size = value->mv_size};
+	int r = catalog_lane_of(key->mv_data, key->mv_size, &lane);
+
+	return r < 0 ? r : call->each(call->context, &lane);
+}
+
+int catalog_each_lane(struct catalog *catalog, int (*each)(void *context, const struct catalog_lane *lane),
+		      void *context)
+{
+	struct lane_call call = {each, context};
+
+	return catalog_each_pair(catalog, DB_LANES, call_lane, &call);
+}
+
+int catalog_segment(struct catalog *catalog, int32_t day, uint64_t id, struct segment_summary *ret_summary)
+{
+	uint8_t key[CATALOG_SEGMENT_KEY_SIZE];
+	MDB_val value;
+	MDB_txn *txn;
+	int r = catalog_read_begin(catalog, &txn);
+
+	if (r < 0)
+		return r;
+	catalog_segment_key(day, id, key);
+	r = catalog_txn_get(txn, catalog->dbs[DB_SEGMENTS], key, sizeof(key), &value);
+	if (r == 0)
+		r = segment_summary_decode(value.mv_data, value.mv_size, NULL, ret_summary);
+	mdb_txn_abort(txn);
+	if (r == 0 && (ret_summary->day != day || ret_summary->id != id))
+		return -EBADMSG;
+	return r;
+}
+
+#define STOP 1
+
+struct segment_gather {
+	struct catalog_segment *list;
+	size_t count;
+	size_t room;
+	int32_t last_day;
+	struct segment_summary summary;
+};
+
+static int gather_segment(void *context, const MDB_val *key, const MDB_val *value)
+{
+	struct segment_gather *gather = context;
+	const struct segment_summary *summary = &gather->summary;
+	int r;
+
+	if (key->mv_size != CATALOG_SEGMENT_KEY_SIZE)
+		return -EBADMSG;
+	if (catalog_day_of(key->mv_data) > gather->last_day)
+		return STOP;
+	r = segment_summary_decode(value->mv_data, value->mv_size, NULL, &gather->summary);
+	if (r < 0)
+		return r;
+	if (gather->count == gather->room) {
+		size_t room = gather->room == 0 ? 64 : 2 * gather->room;
+		struct catalog_segment *list = realloc(gather->list, room * sizeof(*list));
+
+		if (list == NULL)
+			return -ENOMEM;
+		gather->list = list;
+		gather->room = room;
+	}
+	gather->list[gather->count++] = (struct catalog_segment){.id = summary->id,
+								 .row_count = summary->row_count,
+								 .file_size = summary->file_size,
+								 .capture_first_us = summary->capture_first_us,
+								 .capture_last_us = summary->capture_last_us,
+								 .day = summary->day};
+	return 0;
+}
+
+int catalog_snapshot_take(struct catalog *catalog, struct catalog_snapshot *ret_snapshot)
+{
+	MDB_txn *txn;
+	int r = catalog_read_begin(catalog, &txn);
+
+	if (r == 0)
+		*ret_snapshot = (struct catalog_snapshot){catalog, txn};
+	return r;
+}
+
+void catalog_snapshot_end(struct catalog_snapshot *snapshot)
+{
+	mdb_txn_abort(snapshot->txn);
+	snapshot->txn = NULL;
+}
+
+int catalog_snapshot_segments(const struct catalog_snapshot *snapshot, int32_t first_day, int32_t last_day,
+			      struct catalog_segment **ret_segments, size_t *ret_count)
+{
+	struct segment_gather *gather = calloc(1, sizeof(*gather));
+	uint8_t key[CATALOG_SEGMENT_KEY_SIZE];
+	MDB_val first = catalog_bytes(key, sizeof(key));
+	int r;
+
+	if (gather == NULL)
+		return -ENOMEM;
+	gather->last_day = last_day;
+	catalog_segment_key(first_day, 0, key);
+	r = catalog_each_pair_in(snapshot->catalog, snapshot->txn, DB_SEGMENTS, &first, gather_segment, gather);
+	if (r < 0) {
+		free(gather->list);
+	} else {
+		*ret_segments = gather->list;
+		*ret_count = gather->count;
+		r = 0;
+	}
+	free(gather);
+	return r;
+}
+
+int catalog_segments(struct catalog *catalog, int32_t first_day, int32_t last_day,
+		     struct catalog_segment **ret_segments, size_t *ret_count)
+{
+	struct catalog_snapshot snapshot;
+	int r = catalog_snapshot_take(catalog, &snapshot);
+
+	if (r < 0)
+		return r;
+	r = catalog_snapshot_segments(&snapshot, first_day, last_day, ret_segments, ret_count);
+	catalog_snapshot_end(&snapshot);
+	return r;
+}
+
+struct day_call {
+	int (*each)(void *context, const struct catalog_day *day);
+	void *context;
+};
+
+static int call_day(void *context, const MDB_val *key, const MDB_val *value)
+{
+	struct day_call *call = context;
+	struct catalog_day day;
+	int r;
+
+	if (key->mv_size != 4)
+		return -EBADMSG;
+	r = catalog_day_decode(catalog_day_of(key->mv_data), value->mv_data, value->mv_size, &day);
+	return r < 0 ? r : call->each(call->context, &day);
+}
+
+int catalog_each_day(struct catalog *catalog, int (*each)(void *context, const struct catalog_day *day), void *context)
+{
+	struct day_call call = {each, context};
+
+	return catalog_each_pair(catalog, DB_DAYS, call_day, &call);
+}
+
+int catalog_day(struct catalog *catalog, int32_t day, struct catalog_day *ret_day)
+{
+	MDB_txn *txn;
+	int r = catalog_read_begin(catalog, &txn);
+
+	if (r < 0)
+		return r;
+	r = catalog_get_day(catalog, txn, day, ret_day);
+	mdb_txn_abort(txn);
+	return r;
+}
+
+int catalog_info(struct catalog *catalog, struct catalog_info *ret_info)
+{
+	struct catalog_info info = {0};
+	MDB_envinfo env;
+	MDB_stat stat_all, stat_segments;
+	MDB_txn *txn;
+	int reaped = 0;
+	int r = catalog_from_mdb(mdb_reader_check(catalog->env, &reaped));
+
+	if (r == 0)
+		r = catalog_read_begin(catalog, &txn);
+	if (r < 0)
+		return r;
+	r = catalog_from_mdb(mdb_stat(txn, catalog->dbs[DB_SEGMENTS], &stat_segments));
+	mdb_txn_abort(txn);
+	if (r == 0)
+		r = catalog_from_mdb(mdb_env_info(catalog->env, &env));
+	if (r == 0)
+		r = catalog_from_mdb(mdb_env_stat(catalog->env, &stat_all));
+	if (r < 0)
+		return r;
+	info.segments = stat_segments.ms_entries;
+	info.bytes_used = ((uint64_t)env.me_last_pgno + 1) * stat_all.ms_psize;
+	info.map_size = env.me_mapsize;
+	info.readers_reaped = (unsigned)reaped;
+	*ret_info = info;
+	return 0;
+}

@@ -1,0 +1,140 @@
+/*
+ * The catalog: which segments exist, which journals are sealed, how far each lane has come, what became of each day.
+ * One LMDB environment; it can be rebuilt from the files (lanes: from what recovery knows), so a damaged one is moved
+ * away and made anew. No VRM in clear: fences stay sealed under their segment's key and die with it.
+ *
+ * Any control thread may call; writers are serialised inside. Every changing call is one transaction, durable on
+ * return: all of it or nothing. Errors: -EBADMSG a value is not what this version writes, -ENOSPC map or disk full,
+ * -EIO, -ENOMEM.
+ */
+#ifndef GANTRY_STORAGE_CATALOG_H
+#define GANTRY_STORAGE_CATALOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/base/err.h"
+#include "appliance/base/read.h"
+#include "storage/segment_format.h"
+
+struct catalog;
+
+struct catalog_options {
+	const char *directory; /* made when absent */
+	uint64_t map_size;     /* sparse; 0 means 64 GiB */
+};
+
+/* -EBADMSG when it is damaged or of another version: move the directory away and rebuild. One open per process. */
+int catalog_open(const struct catalog_options *options, struct err *err, struct catalog **ret_catalog);
+struct catalog *catalog_free(struct catalog *catalog);
+
+struct catalog_totals {
+	uint64_t stored;    /* rows in segments, since the beginning, purged ones too */
+	uint64_t collapsed; /* equal reads left out at sealing */
+	uint64_t refused[REFUSAL_COUNT];
+	uint64_t hits;
+};
+
+struct catalog_lane {
+	uint32_t feed;
+	uint32_t epoch;
+	uint8_t lane;
+	const void *bytes; /* lane_map's */
+	size_t size;
+};
+
+/* What one sealed journal changes. Arrays are borrowed. */
+struct catalog_seal {
+	uint64_t journal_id;
+	const struct segment_summary *segments; /* none when the journal held refusals only */
+	size_t segment_count;
+	const struct catalog_lane *lanes; /* as of the journal's end */
+	size_t lane_count;
+	uint64_t refused[REFUSAL_COUNT]; /* of this journal */
+};
+/* Segments, lanes, totals, days' counts and "journal sealed" in one transaction. -EEXIST: that journal is sealed
+ * already. */
+int catalog_seal(struct catalog *catalog, const struct catalog_seal *seal);
+
+/* Recovery and rebuild: a segment found on disk and not here; marks the journals of its lineage sealed. -EEXIST known.
+ */
+int catalog_adopt(struct catalog *catalog, const struct segment_summary *segment);
+
+/* Rebuild: lanes alone. */
+int catalog_put_lanes(struct catalog *catalog, const struct catalog_lane *lanes, size_t count);
+
+int catalog_journal_sealed(struct catalog *catalog, uint64_t journal_id, bool *ret_sealed);
+/* The mark may go once the journal's key and file are gone for good. */
+int catalog_journal_forget(struct catalog *catalog, uint64_t journal_id);
+int catalog_totals(struct catalog *catalog, struct catalog_totals *ret_totals);
+/* The callback borrows the lane's bytes; a non-zero return stops and is returned. It may not call the catalog. */
+int catalog_each_lane(struct catalog *catalog, int (*each)(void *context, const struct catalog_lane *lane),
+		      void *context);
+
+/* -ENOENT when there is none. */
+int catalog_segment(struct catalog *catalog, int32_t day, uint64_t id, struct segment_summary *ret_summary);
+
+/* The short form, for plans and lists. */
+struct catalog_segment {
+	uint64_t id;
+	uint64_t row_count;
+	uint64_t file_size;
+	int64_t capture_first_us;
+	int64_t capture_last_us;
+	int32_t day;
+};
+/*
+ * Segments of the days first_day … last_day (inclusive), ascending by (day, id), from one read snapshot that is over on
+ * return. *ret_segments is malloc'ed, the caller frees.
+ */
+int catalog_segments(struct catalog *catalog, int32_t first_day, int32_t last_day,
+		     struct catalog_segment **ret_segments, size_t *ret_count);
+
+/*
+ * The same in two steps, for who has to take the snapshot under a lock and wants to read it outside (view.c). End it
+ * soon: while it lasts the file cannot reuse pages. Any thread may use it, one at a time.
+ */
+struct catalog_snapshot {
+	struct catalog *catalog;
+	void *txn;
+};
+int catalog_snapshot_take(struct catalog *catalog, struct catalog_snapshot *ret_snapshot);
+int catalog_snapshot_segments(const struct catalog_snapshot *snapshot, int32_t first_day, int32_t last_day,
+			      struct catalog_segment **ret_segments, size_t *ret_count);
+void catalog_snapshot_end(struct catalog_snapshot *snapshot);
+
+/* A day's life: OPEN → PURGE_INTENDED (closed to ingest) → PURGED. */
+enum catalog_day_state { CATALOG_DAY_OPEN = 0, CATALOG_DAY_PURGE_INTENDED = 1, CATALOG_DAY_PURGED = 2 };
+#define CATALOG_NOTE_SIZE 1024
+struct catalog_day {
+	int32_t day;
+	enum catalog_day_state state;
+	uint64_t rows;
+	uint64_t hits;
+	uint64_t collapsed;
+	uint64_t bytes;
+	uint32_t segments;
+	int64_t changed_us; /* of the state; wall clock given by the caller */
+	uint32_t note_size; /* the purge's authority and progress: the caller's bytes */
+	uint8_t note[CATALOG_NOTE_SIZE];
+};
+/* Days with segments or a state other than OPEN, ascending. The callback may not call the catalog. */
+int catalog_each_day(struct catalog *catalog, int (*each)(void *context, const struct catalog_day *day), void *context);
+/* -ENOENT when nothing is known of the day (it is open). */
+int catalog_day(struct catalog *catalog, int32_t day, struct catalog_day *ret_day);
+
+/* Durable intent: the day is closed. Again on an intended day: replaces the note. -EALREADY purged. -E2BIG note. */
+int catalog_purge_intend(struct catalog *catalog, int32_t day, int64_t now_us, const void *note, size_t note_size);
+/* Keys and files are gone: drops the day's segment rows, marks it purged, keeps counts and note. Idempotent. */
+int catalog_purge_forget(struct catalog *catalog, int32_t day, int64_t now_us);
+
+struct catalog_info {
+	uint64_t segments;
+	uint64_t bytes_used; /* of the environment's file */
+	uint64_t map_size;
+	unsigned readers_reaped; /* slots of dead processes, cleared by this call */
+};
+int catalog_info(struct catalog *catalog, struct catalog_info *ret_info);
+
+#endif

@@ -1,0 +1,157 @@
+#include "storage/fsck.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/journal_file.h"
+#include "storage/keyring.h"
+#include "storage/lane_map.h"
+
+static int find_key(void *context, uint64_t file_id, uint8_t ret_key[KEY_SIZE])
+{
+	struct fsck *fsck = context;
+	struct key_id id = {.id = file_id, .day = KEY_DAY_NONE, .kind = KEY_JOURNAL};
+
+	return keyring_get(fsck->keyring, id, ret_key);
+}
+
+static void dump_rows(struct fsck *fsck, uint64_t journal_id, const struct journal_run *run, const struct run *part)
+{
+	const struct read *rows = run->reads + (part->first - run->run.first);
+
+	for (unsigned i = 0; i < part->count; i++) {
+		if (fsck_is_sealed(fsck, journal_id, read_day(rows[i].capture_us)))
+			continue;
+		fsck->journal_rows++;
+		fsck_dump_row(fsck, 'j', journal_id, &rows[i]);
+	}
+}
+
+/* A run whose write was thought failed may stand in the next file too: each identity is taken once. */
+static int take_run(struct fsck *fsck, uint64_t journal_id, bool sealed, const struct journal_run *run)
+{
+	uint64_t from = run->run.first;
+	struct run part;
+
+	while (lane_map_fresh(fsck->lanes, &run->run, &from, &part)) {
+		if (part.refusal == REFUSAL_NONE) {
+			dump_rows(fsck, journal_id, run, &part);
+		} else if (!sealed) {
+			fsck->refused += part.count;
+			fsck_dump_refused(fsck, journal_id, &part, run->receipt_us);
+		}
+	}
+	return lane_map_apply(fsck->lanes, &run->run);
+}
+
+static void report_holes(struct fsck *fsck, const char *name, const struct journal_scan_result *result)
+{
+	struct err err;
+
+	for (unsigned i = 0; i < result->hole_count && i < JOURNAL_HOLES_MAX; i++) {
+		const struct journal_hole *hole = &result->holes[i];
+
+		if (!hole->damage) {
+			fsck_note(fsck, "%s: a torn tail at byte %llu, never acknowledged", name,
+				  (unsigned long long)hole->offset);
+			continue;
+		}
+		(void)err_set(&err, 0,
+			      "%s: frames %llu to %llu at byte %llu are damaged: acknowledged reads in them are lost",
+			      name, (unsigned long long)hole->first_frame, (unsigned long long)hole->last_frame,
+			      (unsigned long long)hole->offset);
+		fsck_damage(fsck, err.text, 0);
+	}
+	if (result->hole_count > JOURNAL_HOLES_MAX) {
+		(void)err_set(&err, 0, "%s: %u more holes", name, result->hole_count - JOURNAL_HOLES_MAX);
+		fsck_damage(fsck, err.text, 0);
+	}
+	if (result->chain_breaks > 0) {
+		(void)err_set(&err, 0, "%s: %u frames do not follow the one before: something was cut out or put in",
+			      name, result->chain_breaks);
+		fsck_damage(fsck, err.text, 0);
+	}
+	if (!result->header_valid) {
+		(void)err_set(&err, 0, "%s: its header block is damaged; its frames tell enough, nothing is lost by it",
+			      name);
+		fsck_damage(fsck, err.text, 0);
+	}
+}
+
+static int scan_frames(struct fsck *fsck, const char *name, uint64_t journal_id, struct journal_scan *scan)
+{
+	bool sealed = fsck_is_sealed_at_all(fsck, journal_id);
+	struct journal_frame frame;
+	struct journal_run run;
+	struct err err = {""};
+	int r;
+
+	for (;;) {
+		r = journal_scan_next(scan, &err, &frame);
+		if (r <= 0)
+			break;
+		while (journal_frame_next(&frame, &run)) {
+			r = take_run(fsck, journal_id, sealed, &run);
+			if (r < 0)
+				return r;
+		}
+	}
+	if (r < 0) {
+		(void)err_prefix(&err, r, "%s: the device cannot read on, the rest is not checked", name);
+		fsck_damage(fsck, err.text, 0);
+		return 0;
+	}
+	fsck->journal_frames += journal_scan_result(scan)->frames;
+	report_holes(fsck, name, journal_scan_result(scan));
+	return 0;
+}
+
+static int check_journal(struct fsck *fsck, const char *name)
+{
+	char path[JOURNAL_PATH_MAX];
+	struct journal_scan_options options = {.path = path, .key = find_key, .context = fsck};
+	struct journal_scan *scan;
+	struct err err = {""};
+	uint64_t id = 0;
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/%s", fsck->journal_directory, name) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	r = journal_scan_new(&options, fsck->io, &err, &scan, &id);
+	if (r == -ENOMEM)
+		return r;
+	if (r == JOURNAL_SCAN_EMPTY || r == JOURNAL_SCAN_KEYLESS) {
+		fsck_note(fsck, "%s: %s, removed at the next start", name,
+			  r == JOURNAL_SCAN_EMPTY ? "empty" : "its key is gone, it is sealed or was never used");
+		return 0;
+	}
+	if (r < 0) {
+		(void)err_prefix(&err, r, "%s: cannot be read", name);
+		fsck_damage(fsck, err.text, 0);
+		return 0;
+	}
+	fsck->journals++;
+	r = scan_frames(fsck, name, id, scan);
+	journal_scan_free(scan);
+	return r;
+}
+
+int fsck_journals(struct fsck *fsck)
+{
+	struct journal_file_name parsed;
+	char **names;
+	size_t count;
+	int r = fsck_list(fsck->io, fsck->journal_directory, &names, &count);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < count && r == 0; i++) {
+		if (journal_file_name_parse(names[i], &parsed))
+			r = check_journal(fsck, names[i]);
+		else
+			fsck_note(fsck, "%s: not a journal's name", names[i]);
+	}
+	fsck_list_free(names, count);
+	return r;
+}

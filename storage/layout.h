@@ -1,0 +1,31 @@
+/*
+ * What lies where in a data directory. All names are relative to it.
+ *
+ *	lock               held by the one gantryd that serves the directory
+ *	journal/           w<worker>-<sequence>.open | .closed
+ *	segments/          d<day>-<segment id>.seg, .tmp while being written
+ *	catalog/           LMDB environment, rebuildable
+ *	register/          change log and its LMDB index
+ *	lists/             sealed blobs named by their content's hash
+ *	audit/             Merkle log and checkpoints
+ *	keyring.a, .b      the two copies (settings may move one to another disk)
+ *	purge/             purge intents, outside LMDB
+ */
+#ifndef GANTRY_STORAGE_LAYOUT_H
+#define GANTRY_STORAGE_LAYOUT_H
+
+#define LAYOUT_LOCK "lock"
+#define LAYOUT_JOURNAL "journal"
+#define LAYOUT_SEGMENTS "segments"
+#define LAYOUT_CATALOG "catalog"
+#define LAYOUT_REGISTER "register"
+#define LAYOUT_LISTS "lists"
+#define LAYOUT_AUDIT "audit"
+#define LAYOUT_PURGE "purge"
+#define LAYOUT_KEYRING_A "keyring.a"
+#define LAYOUT_KEYRING_B "keyring.b"
+
+/* Longest path that storage builds, end included; longer ones are refused with -ENAMETOOLONG. */
+#define LAYOUT_PATH_SIZE 4096
+
+#endif

@@ -1,0 +1,86 @@
+/*
+ * The purge of whole days (R34): by destroying their keys. Happy path, each step durable before the next:
+ *
+ *   intent (a file in purge/, and the catalog) → day closed to ingest → journals closed and sealed → audit entry →
+ *   keyring without the day's keys, with its «destroyed» mark → segment files discarded and unlinked → catalog rows
+ * gone → certificate.
+ *
+ * A crash or failure leaves the intent: store_open closes the day again, and purge_resume (or purge_run of the same
+ * day) goes on at the step it finds; every step is idempotent. The audit entry may be written twice by a crash between
+ * it and the next step: it carries the intent's number.
+ *
+ * One purge at a time (a mutex inside). Any control thread; takes seconds.
+ */
+#ifndef GANTRY_STORAGE_PURGE_H
+#define GANTRY_STORAGE_PURGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/base/err.h"
+
+#define PURGE_TEXT_SIZE 256
+
+struct store;
+
+enum purge_outcome {
+	PURGE_NOTHING = 1, /* the day holds nothing and is not purged: nothing done */
+	PURGE_BUSY = 2,    /* a worker's journal could not be closed in time: the intent stands, resume later */
+};
+
+struct purge_day {
+	int32_t day;
+	uint64_t reads; /* sealed and unsealed */
+	uint32_t segments;
+	uint64_t bytes;
+	bool begun; /* an intent stands */
+};
+
+/* Every day before `before_day` that holds reads or has an intent, ascending. Caller frees *ret_days. Changes nothing.
+ */
+int purge_plan(struct store *store, int32_t before_day, struct purge_day **ret_days, size_t *ret_count);
+
+struct purge_certificate {
+	uint64_t number; /* of the intent; grows */
+	int32_t day;
+	uint32_t who_uid;
+	uint32_t segments;
+	uint64_t reads;
+	uint64_t bytes;
+	int64_t intended_us;
+	int64_t destroyed_us; /* when the keys were gone */
+	int64_t finished_us;
+	char authority[PURGE_TEXT_SIZE]; /* the rule or the person's authority, as given */
+};
+
+enum purge_step {
+	PURGE_INTENDED,
+	PURGE_CLOSED,
+	PURGE_AUDITED,
+	PURGE_KEYS_DESTROYED,
+	PURGE_UNLINKED,
+	PURGE_FORGOTTEN,
+	PURGE_CERTIFIED,
+};
+
+/* Each may be NULL. The audit hooks return once the entry is durable, or -errno, which stops the purge at that step. */
+struct purge_hooks {
+	int (*audit_intent)(void *context, const struct purge_certificate *intended);
+	int (*audit_certificate)(void *context, const struct purge_certificate *certificate);
+	void (*progress)(void *context, int32_t day, enum purge_step step);
+	void *context;
+};
+
+/*
+ * Purges a day, or goes on with it. -EINVAL: no authority, or a day that is not over yet (UTC); -ENOKEY: the register
+ * is incomplete; else the error of the step that failed, err says which: call again. 0 with the certificate, or an
+ * outcome.
+ */
+int purge_run(struct store *store, int32_t day, const char *authority, uint32_t who_uid,
+	      const struct purge_hooks *hooks, struct err *err, struct purge_certificate *ret_certificate);
+
+/* Goes on with every purge whose intent stands. The number finished, or -errno of the first that failed. */
+int purge_resume(struct store *store, const struct purge_hooks *hooks, struct err *err);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * The register's index: LMDB with sealed values, and the number of the last log entry it has taken. Whatever is wrong
+ * with it, it is thrown away and made again from the log; so it is checked whole when it is opened.
+ *
+ * Key: kind (1 byte), a, b (big-endian). Value: sealed with AES-256-GCM, the key as associated data, the nonce being
+ * the log entry's number and the change's place in it: an entry that is applied anew gives the same bytes.
+ *
+ * reg_db_begin … commit: one thread, the register's writer. Reads: any thread.
+ */
+#ifndef GANTRY_STORAGE_REGISTER_DB_H
+#define GANTRY_STORAGE_REGISTER_DB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct reg_change;
+struct reg_db;
+struct reg_record;
+
+/*
+ * Opens or makes the environment in a directory that exists. *ret_applied: the last entry taken, 0 in a new one.
+ * -EBADMSG: damaged (or under another key): nothing can be said of what it held.
+ */
+int reg_db_open(const char *directory, size_t map_size, const uint8_t *key, struct reg_db **ret_db,
+		uint64_t *ret_applied);
+struct reg_db *reg_db_free(struct reg_db *db);
+
+/* Removes the environment's files; none may be open. */
+int reg_db_wipe(const char *directory);
+
+/* One write transaction: entries applied in order, then committed whole or not at all. */
+int reg_db_begin(struct reg_db *db);
+int reg_db_apply(struct reg_db *db, uint64_t sequence, const struct reg_change *changes, size_t count);
+int reg_db_commit(struct reg_db *db); /* ends the transaction, also when it fails */
+void reg_db_abort(struct reg_db *db); /* nothing when there is none */
+
+/* As reg_get and reg_each. -EBADMSG: a value that does not open. */
+int reg_db_get(struct reg_db *db, int kind, uint32_t a, uint32_t b, void *ret_value, size_t *ret_size);
+int reg_db_each(struct reg_db *db, int kind, uint32_t a_first, uint32_t a_last,
+		int (*each)(void *context, const struct reg_record *record), void *context);
+
+#endif

@@ -1,0 +1,31 @@
+/* The inside of the register, shared by register.c (changes, reads) and register_open.c, nobody else. */
+#ifndef GANTRY_STORAGE_REGISTER_INTERNAL_H
+#define GANTRY_STORAGE_REGISTER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "storage/register.h"
+#include "storage/register_blob.h"
+
+struct changelog;
+struct io;
+struct reg_db;
+
+struct reg {
+	struct io *io;
+	struct changelog *log;
+	struct reg_db *db;
+	struct reg_blobs blobs;
+	pthread_mutex_t mutex;
+	bool index_behind; /* log has what the index could not take */
+	bool rebuilt;
+	uint64_t applied; /* replaying: what the index has; later: unused */
+	unsigned batch;
+};
+
+/* Removes the blob when no list names it; mutex held, or nobody else has the register yet. */
+int reg_blob_release(void *reg, const uint8_t name[REG_BLOB_NAME_SIZE]);
+
+#endif

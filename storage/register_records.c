@@ -1,0 +1,201 @@
+#include "storage/register_records.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "storage/cursor.h"
+
+#define RECORD_VERSION 1
+
+static struct cursor record_begin(uint8_t buffer[REG_RECORD_SIZE_MAX])
+{
+	struct cursor cursor = cursor_over(buffer, REG_RECORD_SIZE_MAX);
+
+	cursor_put_u8(&cursor, RECORD_VERSION);
+	return cursor;
+}
+
+static size_t record_end(const struct cursor *cursor, const uint8_t *buffer)
+{
+	assert(!cursor->bad);
+	return (size_t)(cursor->at - buffer);
+}
+
+static struct cursor record_read(const void *bytes, size_t size)
+{
+	struct cursor cursor = cursor_over(bytes, size);
+
+	if (cursor_get_u8(&cursor) != RECORD_VERSION)
+		cursor.bad = true;
+	return cursor;
+}
+
+/* A flag is 0 or 1: any other byte is not ours. */
+static bool get_flag(struct cursor *cursor)
+{
+	uint8_t value = cursor_get_u8(cursor);
+
+	if (value > 1)
+		cursor->bad = true;
+	return value == 1;
+}
+
+static uint8_t get_enum(struct cursor *cursor, uint8_t count)
+{
+	uint8_t value = cursor_get_u8(cursor);
+
+	if (value >= count)
+		cursor->bad = true;
+	return value;
+}
+
+size_t reg_feed_encode(const struct reg_feed *feed, uint8_t buffer[REG_RECORD_SIZE_MAX])
+{
+	struct cursor cursor = record_begin(buffer);
+
+	assert(feed->state < REG_FEED_STATE_COUNT);
+	cursor_put_u32(&cursor, feed->feed);
+	cursor_put_u8(&cursor, feed->state);
+	cursor_put_u8(&cursor, feed->all_cameras);
+	cursor_put_u8(&cursor, feed->has_key_next);
+	cursor_put_u64(&cursor, (uint64_t)feed->created_us);
+	cursor_put_bytes(&cursor, feed->key, sizeof(feed->key));
+	cursor_put_bytes(&cursor, feed->key_next, sizeof(feed->key_next));
+	cursor_put_text(&cursor, feed->name);
+	cursor_put_text(&cursor, feed->organisation);
+	return record_end(&cursor, buffer);
+}
+
+int reg_feed_decode(const void *bytes, size_t size, struct reg_feed *ret_feed)
+{
+	struct cursor cursor = record_read(bytes, size);
+	struct reg_feed feed = {0};
+
+	feed.feed = cursor_get_u32(&cursor);
+	feed.state = get_enum(&cursor, REG_FEED_STATE_COUNT);
+	feed.all_cameras = get_flag(&cursor);
+	feed.has_key_next = get_flag(&cursor);
+	feed.created_us = (int64_t)cursor_get_u64(&cursor);
+	cursor_get_bytes(&cursor, feed.key, sizeof(feed.key));
+	cursor_get_bytes(&cursor, feed.key_next, sizeof(feed.key_next));
+	cursor_get_text(&cursor, feed.name, sizeof(feed.name));
+	cursor_get_text(&cursor, feed.organisation, sizeof(feed.organisation));
+	if (cursor_done(&cursor))
+		*ret_feed = feed;
+	bytes_wipe(&feed, sizeof(feed));
+	return cursor_done(&cursor) ? 0 : -EBADMSG;
+}
+
+size_t reg_camera_encode(const struct reg_camera *camera, uint8_t buffer[REG_RECORD_SIZE_MAX])
+{
+	struct cursor cursor = record_begin(buffer);
+
+	assert(camera->type < REG_CAMERA_TYPE_COUNT);
+	cursor_put_u32(&cursor, camera->camera);
+	cursor_put_u32(&cursor, (uint32_t)camera->lat_e7);
+	cursor_put_u32(&cursor, (uint32_t)camera->lon_e7);
+	cursor_put_u8(&cursor, camera->type);
+	cursor_put_u8(&cursor, camera->restricted);
+	cursor_put_u8(&cursor, camera->suspended);
+	cursor_put_u64(&cursor, (uint64_t)camera->suspended_us);
+	cursor_put_u64(&cursor, (uint64_t)camera->created_us);
+	cursor_put_text(&cursor, camera->name);
+	cursor_put_text(&cursor, camera->organisation);
+	cursor_put_text(&cursor, camera->suspended_reason);
+	cursor_put_text(&cursor, camera->road);
+	cursor_put_text(&cursor, camera->direction);
+	return record_end(&cursor, buffer);
+}
+
+int reg_camera_decode(const void *bytes, size_t size, struct reg_camera *ret_camera)
+{
+	struct cursor cursor = record_read(bytes, size);
+	struct reg_camera camera = {0};
+
+	camera.camera = cursor_get_u32(&cursor);
+	camera.lat_e7 = (int32_t)cursor_get_u32(&cursor);
+	camera.lon_e7 = (int32_t)cursor_get_u32(&cursor);
+	camera.type = get_enum(&cursor, REG_CAMERA_TYPE_COUNT);
+	camera.restricted = get_flag(&cursor);
+	camera.suspended = get_flag(&cursor);
+	camera.suspended_us = (int64_t)cursor_get_u64(&cursor);
+	camera.created_us = (int64_t)cursor_get_u64(&cursor);
+	cursor_get_text(&cursor, camera.name, sizeof(camera.name));
+	cursor_get_text(&cursor, camera.organisation, sizeof(camera.organisation));
+	cursor_get_text(&cursor, camera.suspended_reason, sizeof(camera.suspended_reason));
+	cursor_get_text(&cursor, camera.road, sizeof(camera.road));
+	cursor_get_text(&cursor, camera.direction, sizeof(camera.direction));
+	if (!cursor_done(&cursor))
+		return -EBADMSG;
+	*ret_camera = camera;
+	return 0;
+}
+
+size_t reg_binding_encode(const struct reg_binding *binding, uint8_t buffer[REG_RECORD_SIZE_MAX])
+{
+	struct cursor cursor = record_begin(buffer);
+
+	cursor_put_u32(&cursor, binding->feed);
+	cursor_put_u32(&cursor, binding->camera);
+	cursor_put_u64(&cursor, (uint64_t)binding->since_us);
+	return record_end(&cursor, buffer);
+}
+
+int reg_binding_decode(const void *bytes, size_t size, struct reg_binding *ret_binding)
+{
+	struct cursor cursor = record_read(bytes, size);
+	struct reg_binding binding = {0};
+
+	binding.feed = cursor_get_u32(&cursor);
+	binding.camera = cursor_get_u32(&cursor);
+	binding.since_us = (int64_t)cursor_get_u64(&cursor);
+	if (!cursor_done(&cursor))
+		return -EBADMSG;
+	*ret_binding = binding;
+	return 0;
+}
+
+size_t reg_list_encode(const struct reg_list *list, uint8_t buffer[REG_RECORD_SIZE_MAX])
+{
+	struct cursor cursor = record_begin(buffer);
+
+	assert(list->list_class < REG_LIST_CLASS_COUNT);
+	cursor_put_u32(&cursor, list->list);
+	cursor_put_u32(&cursor, list->version);
+	cursor_put_u8(&cursor, list->list_class);
+	cursor_put_u8(&cursor, list->priority);
+	cursor_put_u8(&cursor, list->removed);
+	cursor_put_u64(&cursor, (uint64_t)list->created_us);
+	cursor_put_u64(&cursor, list->entry_count);
+	cursor_put_bytes(&cursor, list->hash, sizeof(list->hash));
+	cursor_put_bytes(&cursor, list->blob, sizeof(list->blob));
+	cursor_put_u64(&cursor, list->blob_size);
+	cursor_put_text(&cursor, list->name);
+	cursor_put_text(&cursor, list->owner);
+	cursor_put_text(&cursor, list->purpose);
+	return record_end(&cursor, buffer);
+}
+
+int reg_list_decode(const void *bytes, size_t size, struct reg_list *ret_list)
+{
+	struct cursor cursor = record_read(bytes, size);
+	struct reg_list list = {0};
+
+	list.list = cursor_get_u32(&cursor);
+	list.version = cursor_get_u32(&cursor);
+	list.list_class = get_enum(&cursor, REG_LIST_CLASS_COUNT);
+	list.priority = get_enum(&cursor, 101);
+	list.removed = get_flag(&cursor);
+	list.created_us = (int64_t)cursor_get_u64(&cursor);
+	list.entry_count = cursor_get_u64(&cursor);
+	cursor_get_bytes(&cursor, list.hash, sizeof(list.hash));
+	cursor_get_bytes(&cursor, list.blob, sizeof(list.blob));
+	list.blob_size = cursor_get_u64(&cursor);
+	cursor_get_text(&cursor, list.name, sizeof(list.name));
+	cursor_get_text(&cursor, list.owner, sizeof(list.owner));
+	cursor_get_text(&cursor, list.purpose, sizeof(list.purpose));
+	if (!cursor_done(&cursor))
+		return -EBADMSG;
+	*ret_list = list;
+	return 0;
+}

@@ -1,0 +1,106 @@
+/*
+ * The records of the register and their bytes: feeds, cameras, bindings, lists.
+ *
+ * Encoding is little-endian and versioned: a version byte first, fields in the order of the structs, texts as a
+ * 16-bit length and UTF-8 bytes (docs/disk-format.md). Pure functions, any thread. Texts in the structs are
+ * zero-terminated.
+ */
+#ifndef GANTRY_STORAGE_REGISTER_RECORDS_H
+#define GANTRY_STORAGE_REGISTER_RECORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REG_NAME_SIZE 64 /* with its zero */
+#define REG_TEXT_SIZE 128
+#define REG_FEED_KEY_SIZE 32
+#define REG_BLOB_NAME_SIZE 32
+#define REG_RECORD_SIZE_MAX 1024 /* no encoded record is longer */
+
+/* Stable numbers; also the first byte of an LMDB key. */
+enum reg_kind {
+	REG_FEED = 1,    /* a: feed */
+	REG_CAMERA = 2,  /* a: camera */
+	REG_BINDING = 3, /* a: feed, b: camera */
+	REG_LIST = 4,    /* a: list; its newest version, or «removed» */
+	REG_KIND_END
+};
+
+enum reg_feed_state { REG_FEED_ACTIVE = 0, REG_FEED_SUSPENDED = 1, REG_FEED_REMOVED = 2, REG_FEED_STATE_COUNT };
+
+struct reg_feed {
+	uint32_t feed;
+	uint8_t state;     /* enum reg_feed_state */
+	bool all_cameras;  /* may speak for every registered camera, without bindings */
+	bool has_key_next; /* key_next is valid beside key while the sender changes over */
+	int64_t created_us;
+	uint8_t key[REG_FEED_KEY_SIZE]; /* the pre-shared key: a secret */
+	uint8_t key_next[REG_FEED_KEY_SIZE];
+	char name[REG_NAME_SIZE];
+	char organisation[REG_NAME_SIZE];
+};
+
+/* NASPLE's kinds of capture device (R13); stable numbers. */
+enum reg_camera_type {
+	REG_CAMERA_FIXED = 0,
+	REG_CAMERA_MOBILE = 1,
+	REG_CAMERA_DASHBOARD = 2,
+	REG_CAMERA_PORTABLE = 3,
+	REG_CAMERA_CCTV = 4,
+	REG_CAMERA_TYPE_COUNT
+};
+
+struct reg_camera {
+	uint32_t camera;
+	int32_t lat_e7; /* WGS 84, 1e-7 degree */
+	int32_t lon_e7;
+	uint8_t type;         /* enum reg_camera_type */
+	bool restricted;      /* R16 */
+	bool suspended;       /* R15: its reads are refused */
+	int64_t suspended_us; /* since when; 0 when not suspended */
+	int64_t created_us;
+	char name[REG_NAME_SIZE];
+	char organisation[REG_NAME_SIZE];
+	char suspended_reason[REG_TEXT_SIZE];
+	char road[REG_TEXT_SIZE];
+	char direction[REG_NAME_SIZE];
+};
+
+struct reg_binding {
+	uint32_t feed;
+	uint32_t camera;
+	int64_t since_us;
+};
+
+enum reg_list_class { REG_LIST_VOI = 0, REG_LIST_MASS = 1, REG_LIST_CLASS_COUNT };
+
+struct reg_list {
+	uint32_t list;
+	uint32_t version;   /* grows with every load; an older one is refused by whoever loads (R22) */
+	uint8_t list_class; /* enum reg_list_class */
+	uint8_t priority;   /* 0..100 */
+	bool removed;       /* no entries any more: no blob; keeps the version so that an old one stays refused */
+	int64_t created_us; /* of this version */
+	uint64_t entry_count;
+	uint8_t hash[32];                 /* keyed or plain digest of the content, as the loader made it */
+	uint8_t blob[REG_BLOB_NAME_SIZE]; /* reg_blob_put's name of the entries; all zero when removed */
+	uint64_t blob_size;
+	char name[REG_NAME_SIZE];
+	char owner[REG_NAME_SIZE];
+	char purpose[REG_TEXT_SIZE];
+};
+
+/* Each writes at most REG_RECORD_SIZE_MAX bytes and returns how many. Fields out of bounds are our bug: asserted. */
+size_t reg_feed_encode(const struct reg_feed *feed, uint8_t buffer[REG_RECORD_SIZE_MAX]);
+size_t reg_camera_encode(const struct reg_camera *camera, uint8_t buffer[REG_RECORD_SIZE_MAX]);
+size_t reg_binding_encode(const struct reg_binding *binding, uint8_t buffer[REG_RECORD_SIZE_MAX]);
+size_t reg_list_encode(const struct reg_list *list, uint8_t buffer[REG_RECORD_SIZE_MAX]);
+
+/* -EBADMSG when the bytes are no such record, whole and nothing more; ret untouched. */
+int reg_feed_decode(const void *bytes, size_t size, struct reg_feed *ret_feed);
+int reg_camera_decode(const void *bytes, size_t size, struct reg_camera *ret_camera);
+int reg_binding_decode(const void *bytes, size_t size, struct reg_binding *ret_binding);
+int reg_list_decode(const void *bytes, size_t size, struct reg_list *ret_list);
+
+#endif

@@ -1,0 +1,102 @@
+/*
+ * Debts: keys that nothing needs any more, and the journal files that go after them. Rewriting the keyring costs
+ * several flushes, so they are paid with the next change that makes keys, or at the end of a round. All under
+ * seal_mutex.
+ */
+#include "storage/sealer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOG_MODULE "sealer"
+#include "appliance/base/killpoint.h"
+#include "appliance/base/log.h"
+#include "storage/store_internal.h"
+
+static int debt_add(struct store *store, const struct seal_debt *debt)
+{
+	if (store->debt_count == store->debt_capacity) {
+		size_t capacity = store->debt_capacity * 2 + 16;
+		void *debts = realloc(store->debts, capacity * sizeof(*debt));
+
+		if (debts == NULL)
+			return -ENOMEM;
+		store->debts = debts;
+		store->debt_capacity = capacity;
+	}
+	store->debts[store->debt_count++] = *debt;
+	return 0;
+}
+
+int sealer_key_owed(struct store *store, struct key_id key)
+{
+	struct seal_debt debt = {.key = key};
+
+	return debt_add(store, &debt);
+}
+
+int sealer_journal_owed(struct store *store, uint64_t journal_id, const struct journal_file_name *file)
+{
+	struct seal_debt debt = {
+		.key = {.id = journal_id, .day = KEY_DAY_NONE, .kind = KEY_JOURNAL}, .has_file = true, .file = *file};
+
+	return debt_add(store, &debt);
+}
+
+/* The keys are gone: the files go too. One that cannot be unlinked now is keyless and goes with the next start. */
+static void debts_settle(struct store *store, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct seal_debt *debt = &store->debts[i];
+		int result;
+
+		if (!debt->has_file)
+			continue;
+		killpoint("seal.key-destroyed");
+		result = journal_file_destroy(store->io, store->journal_directory, &debt->file);
+		killpoint("seal.unlinked");
+		if (result == 0)
+			result = catalog_journal_forget(store->catalog, debt->key.id);
+		if (result < 0)
+			log_warn("a sealed journal's file: %s, removing it at the next start", strerror(-result));
+	}
+	store->debt_count -= count;
+	if (store->debt_count > 0)
+		memmove(store->debts, store->debts + count, store->debt_count * sizeof(*store->debts));
+}
+
+int sealer_keys_change(struct store *store, const struct key_change *makes, size_t make_count)
+{
+	size_t owed = store->debt_count;
+	struct key_change *changes;
+	int result;
+
+	if (owed + make_count == 0)
+		return 0;
+	changes = calloc(owed + make_count, sizeof(*changes));
+	if (changes == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < owed; i++)
+		changes[i] = (struct key_change){.id = store->debts[i].key, .destroy = true};
+	if (make_count > 0)
+		memcpy(changes + owed, makes, make_count * sizeof(*changes));
+	result = keyring_change(store->keyring, changes, owed + make_count);
+	free(changes);
+	if (result < 0)
+		return result;
+	if (make_count > 0)
+		killpoint("seal.keyed");
+	debts_settle(store, owed);
+	return 0;
+}
+
+int sealer_debts_pay(struct store *store)
+{
+	int result;
+
+	pthread_mutex_lock(&store->seal_mutex);
+	result = sealer_keys_change(store, NULL, 0);
+	pthread_mutex_unlock(&store->seal_mutex);
+	return result;
+}

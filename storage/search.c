@@ -1,0 +1,339 @@
+/*
+ * Day by day, newest or oldest first: open a source for each segment of the day and for the memtable's rows of it,
+ * merge them in store order, collapse equal reads, number those that share the public id's fields, and hand the
+ * survivors to the counter or to the best rows so far. When those are full at the end of a day no further day can
+ * change them: reads of another day come behind.
+ */
+#include "storage/search.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/bytes.h"
+#include "appliance/base/clock.h"
+#include "storage/keyring.h"
+#include "storage/row.h"
+#include "storage/search_memory.h"
+#include "storage/search_source.h"
+
+/* The merge of one day: a heap of sources, the smallest current row on top. */
+struct merge {
+	struct search *search;
+	struct search_source *sources;
+	size_t source_count;
+	struct search_source **heap;
+	size_t heap_count;
+	struct read head; /* first of the group of equal reads */
+	bool head_set;
+	struct search_row last; /* the survivor before */
+	bool last_set;
+};
+
+static bool before(const struct search_source *a, const struct search_source *b)
+{
+	return row_compare(a->row, b->row) < 0;
+}
+
+static void heap_down(struct merge *merge, size_t at)
+{
+	struct search_source *source = merge->heap[at];
+
+	for (;;) {
+		size_t child = 2 * at + 1;
+
+		if (child >= merge->heap_count)
+			break;
+		if (child + 1 < merge->heap_count && before(merge->heap[child + 1], merge->heap[child]))
+			child++;
+		if (!before(merge->heap[child], source))
+			break;
+		merge->heap[at] = merge->heap[child];
+		at = child;
+	}
+	merge->heap[at] = source;
+}
+
+static bool shares_public_id(const struct read *a, const struct read *b)
+{
+	return a->capture_us == b->capture_us && a->camera == b->camera && a->road_lane == b->road_lane &&
+	       memcmp(a->key, b->key, READ_TEXT_SIZE) == 0;
+}
+
+/* The worst of a full set rules out what is captured beyond it (equals may still come before it). */
+static void narrow(struct search *search)
+{
+	int64_t worst;
+
+	if (!search_best_full(&search->best))
+		return;
+	worst = search->best.rows[0].read.capture_us;
+	if (search->query->oldest_first) {
+		if (worst < search->to_us - 1)
+			search->to_us = worst + 1;
+	} else if (worst > search->from_us) {
+		search->from_us = worst;
+	}
+}
+
+static bool behind_cursor(const struct search_query *query, const struct search_row *row)
+{
+	struct search_row last = {.read = query->cursor.last, .same = query->cursor.ordinal};
+
+	return !query->cursor.set || search_row_compare(row, &last, query->oldest_first) > 0;
+}
+
+static void survive(struct search *search, const struct search_row *row)
+{
+	const struct search_query *query = search->query;
+
+	if (query->text_glob != NULL &&
+	    (row->read.kind != READ_KIND_VRM || !glob_match(query->text_glob, row->read.text)))
+		return;
+	if (query->count_only) {
+		search->result->count++;
+		return;
+	}
+	if (!behind_cursor(query, row))
+		return;
+	search_best_add(&search->best, row);
+	narrow(search);
+}
+
+static void take_row(struct merge *merge, const struct read *row)
+{
+	bool equal = merge->head_set && row_equal(&merge->head, row);
+	struct search_row taken = {.read = *row};
+
+	if (equal && !row_same_source(&merge->head, row))
+		return;
+	if (!equal) {
+		merge->head = *row;
+		merge->head_set = true;
+	}
+	if (merge->last_set && shares_public_id(&merge->last.read, row)) {
+		taken.ordinal = merge->last.ordinal + 1;
+		if (row_compare(&merge->last.read, row) == 0)
+			taken.same = merge->last.same + 1;
+	}
+	merge->last = taken;
+	merge->last_set = true;
+	survive(merge->search, &taken);
+}
+
+static int run_merge(struct merge *merge)
+{
+	for (size_t i = 0; i < merge->source_count; i++) {
+		int r = search_source_next(&merge->sources[i], merge->search);
+
+		if (r < 0)
+			return r;
+		if (merge->sources[i].row != NULL)
+			merge->heap[merge->heap_count++] = &merge->sources[i];
+	}
+	for (size_t i = merge->heap_count; i-- > 0;)
+		heap_down(merge, i);
+	while (merge->heap_count > 0 && merge->search->result->stop == SEARCH_DONE) {
+		int r;
+
+		take_row(merge, merge->heap[0]->row);
+		r = search_source_next(merge->heap[0], merge->search);
+		if (r < 0)
+			return r;
+		if (merge->heap[0]->row == NULL)
+			merge->heap[0] = merge->heap[--merge->heap_count];
+		if (merge->heap_count > 0)
+			heap_down(merge, 0);
+	}
+	return 0;
+}
+
+/* Opens one segment of the day. A segment purged meanwhile holds nothing; one that cannot be opened is a fault. */
+static int add_segment(struct merge *merge, const struct catalog_segment *which)
+{
+	struct search *search = merge->search;
+	struct segment *segment;
+	struct err err = {""};
+	int r;
+
+	if (which->capture_last_us < search->from_us || which->capture_first_us >= search->to_us ||
+	    search_must_stop(search))
+		return 0;
+	r = view_segment_get(search->views, which, &err, &segment);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		search_fault(search, &err);
+	if (r != 0)
+		return 0;
+	search->result->segments++;
+	return search_source_init_segment(&merge->sources[merge->source_count++], search, segment);
+}
+
+/* One day: its segments are view.segments[first … first + count), its memtable rows `memory` (may be none). */
+static int search_day(struct search *search, const struct catalog_segment *segments, size_t count,
+		      const struct read *const *memory, size_t memory_count)
+{
+	struct merge merge = {.search = search};
+	int r = -ENOMEM;
+
+	merge.sources = calloc(count + 1, sizeof(*merge.sources));
+	merge.heap = malloc((count + 1) * sizeof(struct search_source *));
+	if (merge.sources != NULL && merge.heap != NULL)
+		r = 0;
+	if (r == 0 && memory_count > 0)
+		search_source_init_memory(&merge.sources[merge.source_count++], memory, memory_count);
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = add_segment(&merge, &segments[i]);
+	if (r == 0)
+		r = run_merge(&merge);
+	for (size_t i = 0; i < merge.source_count; i++)
+		search_source_fini(&merge.sources[i], search);
+	free(merge.heap);
+	free(merge.sources);
+	return r;
+}
+
+/* Walks the days of segments and memtable together; `up` from the oldest. */
+static int search_days(struct search *search, const struct search_memory *memory)
+{
+	const struct catalog_segment *segments = search->view.segments;
+	bool up = search->query->oldest_first;
+	size_t s_low = 0, s_high = search->view.segment_count;
+	size_t m_low = 0, m_high = memory->day_count;
+
+	while ((s_low < s_high || m_low < m_high) && search->result->stop == SEARCH_DONE) {
+		int32_t day = up ? INT32_MAX : INT32_MIN;
+		const struct read *const *rows = NULL;
+		size_t row_count = 0, count = 0, first;
+		int r;
+
+		if (s_low < s_high)
+			day = up ? segments[s_low].day : segments[s_high - 1].day;
+		if (m_low < m_high) {
+			int32_t other = up ? memory->days[m_low].day : memory->days[m_high - 1].day;
+
+			day = s_low == s_high || (up ? other < day : other > day) ? other : day;
+			if (other == day) {
+				const struct search_memory_day *part = &memory->days[up ? m_low++ : --m_high];
+
+				rows = (const struct read *const *)&memory->rows[part->first];
+				row_count = part->count;
+			}
+		}
+		while (count < s_high - s_low && segments[up ? s_low + count : s_high - 1 - count].day == day)
+			count++;
+		first = up ? s_low : s_high - count;
+		s_low += up ? count : 0;
+		s_high -= up ? 0 : count;
+		r = search_day(search, &segments[first], count, rows, row_count);
+		if (r < 0)
+			return r;
+		if (search_best_full(&search->best) && !search->query->count_only)
+			break;
+	}
+	return 0;
+}
+
+static int give_rows(struct search *search, search_row_fn *row, void *row_context)
+{
+	struct key_id id = {.id = 0, .day = KEY_DAY_NONE, .kind = KEY_IDENTITY};
+	const struct search_query *query = search->query;
+	struct search_result *result = search->result;
+	uint8_t key[KEY_SIZE];
+	int r = keyring_get(views_keyring(search->views), id, key);
+
+	if (r < 0)
+		return r;
+	search_best_sort(&search->best);
+	result->truncated = search->best.count > query->limit;
+	for (size_t i = 0; i < search->best.count && i < query->limit && r == 0; i++) {
+		const struct search_row *best = &search->best.rows[i];
+		char public_id[SEARCH_PUBLIC_ID_SIZE];
+
+		search_public_id(key, &best->read, best->ordinal, public_id);
+		r = row(row_context, &best->read, public_id);
+		result->count++;
+		if (result->truncated && i + 1 == query->limit)
+			result->cursor = (struct search_cursor){best->read, best->same, true};
+	}
+	bytes_wipe(key, sizeof(key));
+	return r;
+}
+
+static int check_query(const struct search_query *query, struct err *err)
+{
+	if (!query->count_only && (query->limit == 0 || query->limit > SEARCH_LIMIT_MAX))
+		return err_set(err, -EINVAL, "limit has to be 1 … %d", SEARCH_LIMIT_MAX);
+	if (query->not_read && (query->key_glob != NULL || query->text_glob != NULL))
+		return err_set(err, -EINVAL, "a not-read record has no VRM: ask for one or the other");
+	for (size_t i = 1; i < query->camera_count; i++)
+		if (query->cameras[i - 1] >= query->cameras[i])
+			return err_set(err, -EINVAL, "cameras have to be sorted and each given once");
+	return 0;
+}
+
+/* The window that is left behind the cursor. False: nothing. */
+static bool set_window(struct search *search)
+{
+	const struct search_query *query = search->query;
+	const struct search_cursor *cursor = &query->cursor;
+
+	search->from_us = query->from_us;
+	search->to_us = query->to_us;
+	if (cursor->set && query->oldest_first && cursor->last.capture_us > search->from_us)
+		search->from_us = cursor->last.capture_us;
+	if (cursor->set && !query->oldest_first && cursor->last.capture_us < search->to_us)
+		search->to_us = cursor->last.capture_us < INT64_MAX ? cursor->last.capture_us + 1 : INT64_MAX;
+	return search->from_us < search->to_us && (query->key_glob == NULL || query->key_glob->size_min <= 16);
+}
+
+static int run(struct search *search, search_row_fn *row, void *row_context)
+{
+	struct search_memory memory;
+	int r = search_memory_init(&memory, search);
+
+	if (r == 0)
+		r = search_days(search, &memory);
+	search_memory_fini(&memory);
+	search->result->bytes_read = search->scratch.bytes_read;
+	search->result->pages_read = search->scratch.pages_read;
+	if (search->result->stop != SEARCH_DONE)
+		search->result->incomplete = true;
+	if (r == 0 && !search->query->count_only)
+		r = give_rows(search, row, row_context);
+	return r;
+}
+
+int search_run(struct views *views, const struct search_query *query, struct err *err, search_row_fn *row,
+	       void *row_context, struct search_result *ret_result)
+{
+	struct search search = {.views = views, .query = query};
+	int r = check_query(query, err);
+
+	if (r < 0)
+		return r;
+	search.result = calloc(1, sizeof(*search.result));
+	if (search.result == NULL)
+		return -ENOMEM;
+	if (query->ms_max > 0)
+		search.deadline_ns = clock_mono_ns() + query->ms_max * 1000000;
+	search_plan_keys(&search);
+	if (!query->count_only)
+		r = search_best_init(&search.best, (size_t)query->limit + 1, query->oldest_first);
+	if (r == 0 && set_window(&search)) {
+		r = view_take(views, read_day(search.from_us), read_day(search.to_us - 1), &search.view);
+		if (r == 0) {
+			r = run(&search, row, row_context);
+			view_release(&search.view);
+		}
+	}
+	if (r == 0)
+		*ret_result = *search.result;
+	else if (r < 0)
+		(void)err_set(err, r, "search failed: %s", strerror(-r));
+	segment_scratch_fini(&search.scratch);
+	search_best_fini(&search.best);
+	free(search.result);
+	return r;
+}

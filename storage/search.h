@@ -1,0 +1,102 @@
+/*
+ * Search: rows of a view that match a query, or their number.
+ *
+ * Day by day, in the order asked for, the segments and the memtable's part are merged in store order (row.h), which
+ * brings equal reads together to be collapsed, and survivors pass into a bounded "best N so far". The answer does not
+ * depend on what has been sealed. Wrong data is never returned: a page that cannot be read is named in the result and
+ * the answer marked incomplete.
+ *
+ * Any thread but a worker; one call runs on one thread, allocates, and blocks on the disk. Cost: an exact VRM about two
+ * page reads a segment; a prefix its range; another pattern a scan of the dictionaries; cameras in a window without VRM
+ * the scene permutation; anything else every row of the days.
+ */
+#ifndef GANTRY_STORAGE_SEARCH_H
+#define GANTRY_STORAGE_SEARCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/base/err.h"
+#include "appliance/base/glob.h"
+#include "appliance/base/read.h"
+
+struct views;
+
+#define SEARCH_LIMIT_MAX 10000
+#define SEARCH_FAULTS_MAX 16
+#define SEARCH_PUBLIC_ID_SIZE 33 /* 32 hex digits and the end */
+#define SEARCH_CURSOR_TEXT_SIZE 256
+
+/* Where an answer ended; the next page begins behind it. Opaque; all zero: from the beginning. */
+struct search_cursor {
+	struct read last;
+	uint32_t ordinal; /* among rows the same in every field */
+	bool set;
+};
+
+struct search_query {
+	const struct glob *key_glob;  /* on the VRM key; NULL any. A not-read record matches no glob */
+	const struct glob *text_glob; /* --strict: also on the text as received; NULL no */
+	bool not_read;                /* only not-read records; then no globs */
+	int64_t from_us;              /* captured in [from_us, to_us) */
+	int64_t to_us;
+	const uint32_t *cameras; /* sorted, without repeats; NULL any */
+	size_t camera_count;
+	/* R16: rows of a camera for which this says false do not exist. NULL: all do. Called by this thread. */
+	bool (*camera_allowed)(void *context, uint32_t camera);
+	bool (*cancelled)(void *context); /* asked every few ms; NULL never */
+	void *context;
+	bool oldest_first; /* else newest first */
+	bool count_only;
+	uint32_t limit; /* rows of one answer, 1 … SEARCH_LIMIT_MAX; not used by count_only */
+	struct search_cursor cursor;
+	/* Budgets; 0 means none. */
+	uint64_t rows_max;  /* looked at */
+	uint64_t bytes_max; /* read from segments */
+	int64_t ms_max;
+};
+
+enum search_stop { SEARCH_DONE = 0, SEARCH_ROWS_MAX, SEARCH_BYTES_MAX, SEARCH_MS_MAX, SEARCH_CANCELLED };
+
+struct search_fault {
+	struct err err; /* which part could not be read, and why */
+};
+
+struct search_result {
+	uint64_t count;  /* rows given, or counted */
+	bool truncated;  /* the limit was reached and there are more: go on from `cursor` */
+	bool incomplete; /* parts were unreadable, or it was stopped: rows may be missing */
+	enum search_stop stop;
+	struct search_cursor cursor; /* set when truncated */
+	uint64_t faults;             /* all of them; the first SEARCH_FAULTS_MAX have a text */
+	struct search_fault fault[SEARCH_FAULTS_MAX];
+	uint64_t rows_seen;
+	uint64_t bytes_read;
+	uint64_t pages_read;
+	uint64_t segments; /* looked into */
+};
+
+/* Row in answer order; borrowed. A non-zero return ends the search and is returned. */
+typedef int search_row_fn(void *context, const struct read *read, const char public_id[SEARCH_PUBLIC_ID_SIZE]);
+
+/*
+ * 0 with *ret_result filled (look at incomplete); -EINVAL a query out of bounds, with err; -ENOMEM. `row` is not called
+ * when count_only. `ret_result` is large: keep it off small stacks.
+ */
+int search_run(struct views *views, const struct search_query *query, struct err *err, search_row_fn *row,
+	       void *row_context, struct search_result *ret_result);
+
+/*
+ * The public id of a read: HMAC-SHA-256 under KEY_IDENTITY over (camera, capture time, lane of the road, VRM key,
+ * ordinal among reads equal in these), the first 16 bytes in hex. It says nothing about the read to whoever lacks the
+ * key.
+ */
+void search_public_id(const uint8_t identity_key[32], const struct read *read, uint32_t ordinal,
+		      char ret_text[SEARCH_PUBLIC_ID_SIZE]);
+
+/* A cursor as text for clients; holds the last row's fields, so it is as confidential as the row. */
+void search_cursor_text(const struct search_cursor *cursor, char text[SEARCH_CURSOR_TEXT_SIZE]);
+int search_cursor_parse(const char *text, struct search_cursor *ret_cursor); /* -EINVAL */
+
+#endif

@@ -1,0 +1,309 @@
+/*
+ * One pass over a segment for gantry-fsck and tests. It goes on after each fault, so that the report is whole and what
+ * can be read is read; what compares one section with another (dictionary, scenes) is done only when both were
+ * readable.
+ */
+#include "storage/segment_read.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "storage/io.h"
+#include "storage/row.h"
+#include "storage/segment_file.h"
+
+struct extent {
+	uint64_t offset;
+	uint64_t size;
+};
+
+struct check {
+	const struct segment *segment;
+	const struct segment_check_hooks *hooks;
+	struct segment_scratch scratch;
+	struct segment_rows rows;
+	struct segment_keys keys;
+	struct segment_scenes scenes;
+	struct segment_hits hits;
+	struct extent *extents;
+	size_t extent_count;
+	size_t extent_room;
+	bool damage;
+	bool section_damage[SEGMENT_SECTIONS];
+	/* The walk over the rows. */
+	struct read last;
+	bool last_set;
+	/* Sums that two sections must agree on, whatever the order. */
+	uint64_t row_keys_sum;
+	uint64_t row_scenes_sum;
+};
+
+static void report(struct check *check, unsigned section, const char *text, uint64_t rows_lost)
+{
+	check->damage = true;
+	if (section < SEGMENT_SECTIONS)
+		check->section_damage[section] = true;
+	if (check->hooks->damage != NULL)
+		check->hooks->damage(check->hooks->context, text, rows_lost);
+}
+
+static void report_logic(struct check *check, unsigned section, const char *what)
+{
+	char name[SEGMENT_NAME_SIZE];
+	struct err err;
+
+	(void)err_set(&err, 0, "%s: %s",
+		      segment_name(check->segment->summary.day, check->segment->summary.id, ".seg", name), what);
+	report(check, section, err.text, 0);
+}
+
+static int add_extent(struct check *check, uint64_t offset, uint64_t size)
+{
+	if (check->extent_count == check->extent_room) {
+		size_t room = check->extent_room == 0 ? 1024 : 2 * check->extent_room;
+		struct extent *extents = realloc(check->extents, room * sizeof(*extents));
+
+		if (extents == NULL)
+			return -ENOMEM;
+		check->extents = extents;
+		check->extent_room = room;
+	}
+	check->extents[check->extent_count++] = (struct extent){offset, size};
+	return 0;
+}
+
+static int compare_extents(const void *a, const void *b)
+{
+	const struct extent *x = a;
+	const struct extent *y = b;
+
+	return x->offset < y->offset ? -1 : x->offset > y->offset;
+}
+
+/* The fixed parts are read again from the file: the reader may have been opened from the catalog's word. */
+static void check_frame(struct check *check)
+{
+	const struct segment_summary *summary = &check->segment->summary;
+	struct io_file *file = check->segment->file;
+	struct segment_summary *own = malloc(sizeof(*own));
+	uint8_t header[SEGMENT_HEADER_SIZE];
+	uint8_t top[SEGMENT_TOP_SIZE_MAX];
+	uint8_t end[SEGMENT_END_SIZE];
+	struct err err = {""};
+
+	if (own == NULL)
+		return;
+	if (file->ops->read(file, 0, header, sizeof(header)) != (int64_t)sizeof(header) ||
+	    segment_header_decode(header, &check->segment->key, &err, own) < 0)
+		report(check, SEGMENT_HEADER, err.text[0] != '\0' ? err.text : "segment header: cannot be read", 0);
+	else if (own->id != summary->id || own->file_size != summary->file_size || own->day != summary->day)
+		report_logic(check, SEGMENT_HEADER, "the header contradicts the catalog");
+	else if (file->ops->read(file, summary->file_size - SEGMENT_END_SIZE, end, sizeof(end)) !=
+			 (int64_t)sizeof(end) ||
+		 segment_end_check(header, summary->file_size, end) < 0)
+		report_logic(check, SEGMENT_HEADER, "the end mark does not fit the header");
+	if (file->ops->read(file, summary->top_offset, top, summary->top_size) != (int64_t)summary->top_size ||
+	    memcmp(top, summary->top, summary->top_size) != 0)
+		report_logic(check, SEGMENT_HEADER, "the top page is not that of the catalog");
+	free(own);
+}
+
+/* Leaves of a section: their places and those of the pages they name. */
+static int check_leaves(struct check *check, unsigned section)
+{
+	const struct segment *segment = check->segment;
+	const struct segment_section_info *info = &segment->summary.sections[section];
+	struct segment_fence fence;
+	int r = 0;
+
+	for (uint32_t leaf = 0; leaf < info->leaf_count && r == 0; leaf++) {
+		const struct segment_fence *top = &segment->top[segment->top_first[section] + leaf];
+		struct err err = {""};
+
+		r = add_extent(check, top->offset, top->size);
+		if (segment_load_leaf(segment, &check->scratch, section, leaf, &err) < 0) {
+			report(check, section, err.text,
+			       section == SEGMENT_ROWS ? (uint64_t)info->leaf_pages * SEGMENT_PAGE_ROWS : 0);
+			continue;
+		}
+		for (uint32_t i = 0; i < check->scratch.leaf_pages && r == 0; i++) {
+			(void)segment_find_fence(segment, &check->scratch, section, leaf * info->leaf_pages + i, &err,
+						 &fence);
+			r = add_extent(check, fence.offset, fence.size);
+		}
+	}
+	return r;
+}
+
+static void check_extents(struct check *check)
+{
+	uint64_t at = SEGMENT_HEADER_SIZE;
+
+	for (unsigned s = SEGMENT_ROWS; s < SEGMENT_TOP; s++)
+		if (check->section_damage[s])
+			return; /* not all places are known */
+	qsort(check->extents, check->extent_count, sizeof(*check->extents), compare_extents);
+	for (size_t i = 0; i < check->extent_count && check->extents[i].offset == at; i++)
+		at += check->extents[i].size;
+	if (at != check->segment->summary.top_offset)
+		report_logic(check, SEGMENT_HEADER, "its pages do not cover the file without gap or overlap");
+}
+
+static uint64_t scene_hash(uint32_t camera, uint32_t second, uint32_t row)
+{
+	uint32_t scene[3] = {camera, second, row};
+
+	return XXH3_64bits(scene, sizeof(scene));
+}
+
+static void check_row(struct check *check, const struct read *row, uint32_t number)
+{
+	int32_t day = check->segment->summary.day;
+
+	if (!check->last_set || memcmp(check->last.key, row->key, 16) != 0)
+		check->row_keys_sum += XXH3_64bits_withSeed(row->key, 16, number);
+	if (check->last_set && row_compare(&check->last, row) > 0)
+		report_logic(check, SEGMENT_ROWS, "rows are out of order");
+	if (read_day(row->capture_us) != day)
+		report_logic(check, SEGMENT_ROWS, "a row belongs to another day");
+	check->row_scenes_sum +=
+		scene_hash(row->camera, (uint32_t)((row->capture_us - (int64_t)day * DAY_US) / 1000000), number);
+	check->last = *row;
+	check->last_set = true;
+}
+
+static int check_rows(struct check *check)
+{
+	const struct segment *segment = check->segment;
+	uint32_t pages = segment->summary.sections[SEGMENT_ROWS].page_count;
+	int r = 0;
+
+	for (uint32_t page = 0; page < pages && r == 0; page++) {
+		uint64_t left = segment->summary.row_count - (uint64_t)page * SEGMENT_PAGE_ROWS;
+		struct err err = {""};
+
+		if (segment_read_rows(segment, &check->scratch, page, &err, &check->rows) < 0) {
+			report(check, SEGMENT_ROWS, err.text, left < SEGMENT_PAGE_ROWS ? left : SEGMENT_PAGE_ROWS);
+			continue;
+		}
+		for (uint32_t i = 0; i < check->rows.count; i++)
+			check_row(check, &check->rows.rows[i], check->rows.first + i);
+		if (check->hooks->rows != NULL)
+			r = check->hooks->rows(check->hooks->context, &check->rows);
+	}
+	return r;
+}
+
+static void check_keys(struct check *check)
+{
+	const struct segment_section_info *info = &check->segment->summary.sections[SEGMENT_KEYS];
+	uint8_t last[16] = {0};
+	uint64_t sum = 0, count = 0;
+	uint32_t next_row = 0;
+
+	for (uint32_t page = 0; page < info->page_count; page++) {
+		const struct segment_keys *keys = &check->keys;
+		struct err err = {""};
+
+		if (segment_read_keys(check->segment, &check->scratch, page, &err, &check->keys) < 0) {
+			report(check, SEGMENT_KEYS, err.text, 0);
+			continue;
+		}
+		for (uint32_t i = 0; i < keys->count; i++, count++) {
+			if (count > 0 && memcmp(last, keys->keys[i], 16) >= 0)
+				report_logic(check, SEGMENT_KEYS, "dictionary keys are out of order");
+			memcpy(last, keys->keys[i], 16);
+			sum += XXH3_64bits_withSeed(last, 16, keys->first_row[i]);
+		}
+		if (keys->first_row[0] != next_row && !check->section_damage[SEGMENT_KEYS])
+			report_logic(check, SEGMENT_KEYS, "dictionary pages do not follow each other");
+		next_row = keys->first_row[keys->count];
+	}
+	if (!check->section_damage[SEGMENT_KEYS] && !check->section_damage[SEGMENT_ROWS] &&
+	    (sum != check->row_keys_sum || count != info->item_count || next_row != check->segment->summary.row_count))
+		report_logic(check, SEGMENT_KEYS, "dictionary and rows disagree");
+}
+
+static void check_scenes(struct check *check)
+{
+	const struct segment_section_info *info = &check->segment->summary.sections[SEGMENT_SCENES];
+	struct segment_scene last = {0, 0, 0};
+	uint64_t sum = 0, count = 0;
+
+	for (uint32_t page = 0; page < info->page_count; page++) {
+		struct err err = {""};
+
+		if (segment_read_scenes(check->segment, &check->scratch, page, &err, &check->scenes) < 0) {
+			report(check, SEGMENT_SCENES, err.text, 0);
+			continue;
+		}
+		for (uint32_t i = 0; i < check->scenes.count; i++, count++) {
+			struct segment_scene scene = check->scenes.scenes[i];
+
+			if (count > 0 &&
+			    (scene.camera < last.camera ||
+			     (scene.camera == last.camera &&
+			      (scene.second < last.second || (scene.second == last.second && scene.row <= last.row)))))
+				report_logic(check, SEGMENT_SCENES, "scenes are out of order");
+			last = scene;
+			sum += scene_hash(scene.camera, scene.second, scene.row);
+		}
+	}
+	if (!check->section_damage[SEGMENT_SCENES] && !check->section_damage[SEGMENT_ROWS] &&
+	    (sum != check->row_scenes_sum || count != info->item_count))
+		report_logic(check, SEGMENT_SCENES, "scenes and rows disagree");
+}
+
+static void check_hits(struct check *check)
+{
+	const struct segment_section_info *info = &check->segment->summary.sections[SEGMENT_HITS];
+	uint64_t count = 0;
+	uint32_t last = 0;
+
+	for (uint32_t page = 0; page < info->page_count; page++) {
+		struct err err = {""};
+
+		if (segment_read_hits(check->segment, &check->scratch, page, &err, &check->hits) < 0) {
+			report(check, SEGMENT_HITS, err.text, 0);
+			continue;
+		}
+		for (uint32_t i = 0; i < check->hits.count; i++, count++) {
+			if (check->hits.hits[i].row < last)
+				report_logic(check, SEGMENT_HITS, "hits are out of order");
+			last = check->hits.hits[i].row;
+		}
+	}
+	if (!check->section_damage[SEGMENT_HITS] && count != info->item_count)
+		report_logic(check, SEGMENT_HITS, "hits are missing");
+}
+
+int segment_check(const struct segment *segment, const struct segment_check_hooks *hooks)
+{
+	struct check *check = calloc(1, sizeof(*check));
+	int r = 0;
+
+	if (check == NULL)
+		return -ENOMEM;
+	check->segment = segment;
+	check->hooks = hooks;
+	check_frame(check);
+	for (unsigned s = SEGMENT_ROWS; s < SEGMENT_TOP && r == 0; s++)
+		r = check_leaves(check, s);
+	if (r == 0) {
+		check_extents(check);
+		r = check_rows(check);
+	}
+	if (r == 0) {
+		check_keys(check);
+		check_scenes(check);
+		check_hits(check);
+		r = check->damage ? 1 : 0;
+	}
+	segment_scratch_fini(&check->scratch);
+	free(check->extents);
+	free(check);
+	return r;
+}

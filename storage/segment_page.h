@@ -1,0 +1,42 @@
+/*
+ * The plain bytes of a segment's data pages: encode for the writer, decode for the reader. Pure functions, any thread.
+ *
+ * A row page keeps each field as a column (column.h), then its distinct VRM keys front-coded, then what does not fit a
+ * column: texts that differ from their key, and positions of mobile reads. Every field of struct read comes back.
+ */
+#ifndef GANTRY_STORAGE_SEGMENT_PAGE_H
+#define GANTRY_STORAGE_SEGMENT_PAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/base/read.h"
+#include "storage/segment_format.h"
+
+/* Bytes that an encoder may write: the largest page, its tag, and what packing writes beyond its end. */
+#define SEGMENT_PAGE_ROOM (SEGMENT_PAGE_SIZE_MAX + 64)
+
+/* Rows in store order, 1 … SEGMENT_PAGE_ROWS. Returns the size. */
+size_t segment_rows_encode(const struct read *rows, unsigned count, uint8_t *page);
+/* -EBADMSG when the bytes are not a page. 16 bytes behind `size` are readable (the tag is there). */
+int segment_rows_decode(const uint8_t *page, size_t size, struct read *ret_rows, uint32_t *ret_count);
+
+/* Distinct keys, ascending, with the number of rows of each. */
+size_t segment_keys_encode(const uint8_t (*keys)[16], const uint32_t *counts, unsigned count, uint32_t first_row,
+			   uint8_t *page);
+/* ret_first_rows gets one more than the count: where the last key's rows end. */
+int segment_keys_decode(const uint8_t *page, size_t size, uint8_t (*ret_keys)[16], uint32_t *ret_first_rows,
+			uint32_t *ret_count);
+
+struct segment_scene {
+	uint32_t camera;
+	uint32_t second; /* of the day */
+	uint32_t row;
+};
+size_t segment_scenes_encode(const struct segment_scene *scenes, unsigned count, uint8_t *page);
+int segment_scenes_decode(const uint8_t *page, size_t size, struct segment_scene *ret_scenes, uint32_t *ret_count);
+
+size_t segment_hits_encode(const struct hit *hits, unsigned count, uint8_t *page);
+int segment_hits_decode(const uint8_t *page, size_t size, struct hit *ret_hits, uint32_t *ret_count);
+
+#endif

@@ -1,0 +1,132 @@
+/*
+ * The inside of the store, shared by store.c, recovery.c, sealer.c, keeper.c, purge.c and store_status.c, nobody else.
+ *
+ * Lock order: purge_mutex, seal_mutex, lane_mutex, memtable_lock, LMDB's writer; status_mutex is a leaf.
+ */
+#ifndef GANTRY_STORAGE_STORE_INTERNAL_H
+#define GANTRY_STORAGE_STORE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/base/err.h"
+#include "storage/catalog.h"
+#include "storage/io.h"
+#include "storage/journal_file.h"
+#include "storage/keyring.h"
+#include "storage/lane_map.h"
+#include "storage/layout.h"
+#include "storage/memtable.h"
+#include "storage/store.h"
+
+struct views;
+
+/* A key that must go, and the journal file that goes after it. */
+struct seal_debt {
+	struct key_id key;
+	bool has_file;
+	struct journal_file_name file;
+};
+
+/* Where a recovered journal lies: its generation may bear another worker's number when there are fewer now. */
+struct recovered_name {
+	uint64_t journal_id;
+	struct journal_file_name file;
+};
+
+/* A generation whose segments are written and whose commit has not succeeded yet; all of it under seal_mutex. */
+struct seal_pending {
+	struct generation *generation; /* NULL: none */
+	struct segment_summary *segments;
+	size_t segment_count;
+	struct catalog_lane *lanes; /* bytes owned */
+	size_t lane_count;
+	size_t lane_capacity;
+	uint64_t refused[REFUSAL_COUNT];
+};
+
+/* The windows given out, by lane; open addressing. Under lane_mutex. */
+struct window_table {
+	struct lane_window **slots;
+	size_t capacity; /* power of two, or 0 */
+	size_t count;
+};
+
+struct store {
+	struct io *io;
+	struct store_options options; /* its texts are not kept: see the paths */
+	struct store_hooks hooks;
+	struct journal_hooks *journal_hooks;
+	char directory[LAYOUT_PATH_SIZE];
+	char db_directory[LAYOUT_PATH_SIZE];
+	char journal_directory[LAYOUT_PATH_SIZE];
+	char segments_directory[LAYOUT_PATH_SIZE];
+	char purge_directory[LAYOUT_PATH_SIZE];
+	char audit_directory[LAYOUT_PATH_SIZE];
+	int lock_fd;
+
+	struct keyring *keyring;
+	struct catalog *catalog;
+	struct reg *reg;
+	struct err reg_why;
+	bool catalog_lost; /* recovery: it knew nothing although there were segments */
+	struct memtable *memtable;
+	struct views *views;
+	struct journal *journals[STORE_WORKERS_MAX];
+
+	_Atomic uint64_t days_closed[STORE_DAY_END / 64]; /* control writes, workers read */
+	atomic_bool credit;                               /* keeper writes, workers read */
+
+	pthread_mutex_t lane_mutex;
+	struct lane_map *lanes; /* as recovered; the windows' memory */
+	struct window_table windows;
+
+	pthread_mutex_t seal_mutex;
+	struct lane_map *sealed_lanes; /* as of the sealed journals */
+	struct seal_pending pending;
+	struct seal_debt *debts;
+	size_t debt_count;
+	size_t debt_capacity;
+	struct recovered_name *recovered;
+	size_t recovered_count;
+	size_t recovered_capacity;
+
+	pthread_mutex_t purge_mutex;
+
+	pthread_mutex_t status_mutex;
+	uint64_t damage_count;
+	unsigned damage_text_count;
+	char damage[STORE_DAMAGE_MAX][192];
+	uint64_t seal_failures;
+	char seal_why[192]; /* of the failure that lasts; empty when well */
+	uint64_t disk_total;
+	uint64_t disk_free;
+	uint64_t disk_reserve;
+	uint64_t journal_bytes;
+	bool space_allows; /* keeper's: room for one more journal file */
+	int64_t recovery_ns;
+	uint64_t recovery_reads;
+
+	int64_t disk_checked_ns; /* keeper's */
+
+	pthread_mutex_t thread_mutex; /* of the sealer's bell and of stop */
+	pthread_cond_t sealer_bell;
+	bool sealer_rung;
+	atomic_bool stop;
+	pthread_t keeper;
+	pthread_t sealer;
+	bool keeper_runs;
+	bool sealer_runs;
+};
+
+/* store.c */
+void store_alarm(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* As an alarm, and kept in the status as damage. */
+void store_damage(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void store_day_close(struct store *store, int32_t day);
+void store_bell(struct store *store);
+
+#endif
