@@ -9,6 +9,7 @@
 
 #define CLASSES FLEET_SLOT_US
 #define CLASS_TABLE 1024
+#define READY_SLOTS 64 /* a millisecond */
 #define MINUTE_US INT64_C(60000000)
 #define SECOND_US INT64_C(1000000)
 
@@ -398,6 +399,8 @@ static unsigned draw_burst(struct fleet_streams *streams, struct stream *stream,
 			   struct draw draws[FLEET_BATCH])
 {
 	const struct population *population = &streams->fleet->population;
+	/* A little ago: the slots from there to now are for cameras drawn more than once in a burst. */
+	int64_t ready_us = now_us - now_us % FLEET_SLOT_US - READY_SLOTS * FLEET_SLOT_US;
 	unsigned made = 0;
 
 	for (unsigned i = 0; i < count; i++) {
@@ -411,8 +414,8 @@ static unsigned draw_burst(struct fleet_streams *streams, struct stream *stream,
 		slot = streams->slots[draw->camera] + FLEET_SLOT_US;
 		if (slot > now_us)
 			continue;
-		if (slot < now_us - FLEET_SLOT_US)
-			slot = now_us - now_us % FLEET_SLOT_US;
+		if (slot < ready_us)
+			slot = ready_us;
 		streams->slots[draw->camera] = slot;
 		draw->slot = slot;
 		made++;

@@ -28,7 +28,7 @@ static const struct pattern dateless_shapes[] = {
 	{30, "GB", "AAA899"}, {20, "GB", "AA8999"}, {15, "GB", "AAA89"}, {10, "GB", "899AAA"},
 	{10, "GB", "8999A"},  {10, "GB", "A89"},    {5, "GB", "A8"},     {0}};
 static const struct pattern northern_shapes[] = {
-	{40, "GB", "RIA8999"}, {40, "GB", "RAZ8999"}, {10, "GB", "RZA899"}, {10, "GB", "AZ8999"}, {0}};
+	{40, "GB", "RIA8999"}, {40, "GB", "RAZ8999"}, {10, "GB", "RZA899"}, {10, "GB", "RZ8999"}, {0}};
 static const struct pattern military_shapes[] = {{1, "GB", "AA89AA"}, {0}};
 static const struct pattern diplomat_shapes[] = {{9, "GB", "899D899"}, {1, "GB", "899X899"}, {0}};
 static const struct pattern foreign_shapes[] = {{22, "IE", "L82L8999"}, {18, "PL", "LL89999"},
