@@ -1,8 +1,8 @@
 /*
  * Flights are numbered in order of sending and kept in a ring [head, tail). One is over when all its reads are
- * acknowledged or when it was given up as lost; its unacknowledged reads then stand in `again`, and go out as flights
- * of their own. Head moves over flights that are over, in order. Nothing new goes out while `again` holds anything that
- * may go.
+ * acknowledged or when it was given up as lost; its unacknowledged reads then stand in `again`, first perhaps for a
+ * while in `waits`, and go out as flights of their own. Head moves over flights that are over, in order. Nothing new
+ * goes out while `again` holds anything that may go.
  */
 #include "bench/outbox.h"
 
@@ -27,6 +27,7 @@ struct flight {
 struct again {
 	uint64_t first;
 	uint64_t end;
+	int64_t due_ns; /* of those that wait */
 	uint8_t times;
 };
 
@@ -35,7 +36,8 @@ struct outbox {
 	const struct outbox_book *book;
 	struct flight *flights;
 	struct again *agains;
-	uint64_t *refused; /* bit of sequence s at s modulo the spool's capacity: a notice said so, not settled yet */
+	struct again *waits; /* unordered */
+	uint64_t *refused;   /* bit of sequence s at s modulo the spool's capacity: a notice said so, not settled yet */
 	uint64_t head;
 	uint64_t tail;
 	uint64_t settled; /* 1 + highest flight that was acknowledged */
@@ -51,6 +53,7 @@ struct outbox {
 	uint64_t ack_next;       /* packet number above the newest ACK's */
 	uint32_t session;
 	uint32_t size; /* of the rings; power of two */
+	uint32_t wait_count;
 	uint32_t flying;
 	uint32_t window;
 	uint32_t window_slow; /* below it the window grows by one a flight, above by one a window */
@@ -64,6 +67,7 @@ struct outbox {
 	struct rtt rtt;
 	int64_t progress_ns;
 	int64_t scan_ns;
+	int64_t waits_ns; /* when `waits` was last gone through */
 	enum feed_lane lane;
 	struct outbox_counters counters;
 };
@@ -90,8 +94,9 @@ int outbox_new(struct spool *spool, enum feed_lane lane, uint32_t window_max, co
 		outbox->size *= 2;
 	outbox->flights = calloc(outbox->size, sizeof(*outbox->flights));
 	outbox->agains = calloc(outbox->size, sizeof(*outbox->agains));
+	outbox->waits = calloc(outbox->size, sizeof(*outbox->waits));
 	outbox->refused = calloc(spool_capacity(spool) / 64, sizeof(*outbox->refused));
-	if (outbox->flights == NULL || outbox->agains == NULL || outbox->refused == NULL) {
+	if (outbox->flights == NULL || outbox->agains == NULL || outbox->waits == NULL || outbox->refused == NULL) {
 		outbox_free(outbox);
 		return -ENOMEM;
 	}
@@ -114,6 +119,7 @@ struct outbox *outbox_free(struct outbox *outbox)
 		return NULL;
 	free(outbox->flights);
 	free(outbox->agains);
+	free(outbox->waits);
 	free(outbox->refused);
 	free(outbox);
 	return NULL;
@@ -190,29 +196,72 @@ static void head_move(struct outbox *outbox, int64_t now_ns)
 	}
 }
 
-/* Hands what is unacknowledged of a flight to `again`. False when there is no room: a later scan will. */
-static bool flight_give_up(struct outbox *outbox, struct flight *flight)
+static bool again_add(struct outbox *outbox, const struct again *again)
 {
-	struct again *again = &outbox->agains[outbox->again_tail & (outbox->size - 1)];
-
 	if (outbox->again_tail - outbox->again_head == outbox->size)
 		return false;
-	again->first = flight->first;
-	again->end = flight->first + flight->count;
-	again->times = flight->times;
-	outbox->again_tail++;
-	flight->over = true;
-	outbox->flying--;
+	outbox->agains[outbox->again_tail++ & (outbox->size - 1)] = *again;
 	return true;
 }
 
-static int64_t loss_ns(const struct outbox *outbox, const struct flight *flight)
+static void flight_over(struct outbox *outbox, struct flight *flight)
 {
-	int64_t base = rtt_now(&outbox->rtt) * 9 / 8 + OUTBOX_SCAN_NS;
-	unsigned doublings = flight->times - 1U;
-	int64_t wait = base << (doublings > 10 ? 10 : doublings);
+	flight->over = true;
+	outbox->flying--;
+}
 
-	return doublings > 0 && wait > OUTBOX_WAIT_NS_MAX ? OUTBOX_WAIT_NS_MAX : wait;
+/* Hands what is unacknowledged of a flight to `again`. False when there is no room: a later scan will. */
+static bool flight_give_up(struct outbox *outbox, struct flight *flight)
+{
+	struct again again = {.first = flight->first, .end = flight->first + flight->count, .times = flight->times};
+
+	if (!again_add(outbox, &again))
+		return false;
+	flight_over(outbox, flight);
+	return true;
+}
+
+/* The same, but later. */
+static bool flight_put_off(struct outbox *outbox, struct flight *flight, int64_t now_ns, int64_t wait_ns)
+{
+	struct again *wait = &outbox->waits[outbox->wait_count];
+
+	if (outbox->wait_count == outbox->size)
+		return false;
+	wait_ns <<= flight->times > 8 ? 8 : flight->times;
+	wait->first = flight->first;
+	wait->end = flight->first + flight->count;
+	wait->times = flight->times;
+	wait->due_ns = now_ns + (wait_ns < OUTBOX_WAIT_NS_MAX ? wait_ns : OUTBOX_WAIT_NS_MAX);
+	outbox->wait_count++;
+	flight_over(outbox, flight);
+	return true;
+}
+
+static void waits_end(struct outbox *outbox, int64_t now_ns)
+{
+	outbox->waits_ns = now_ns;
+	for (uint32_t i = outbox->wait_count; i-- > 0;) {
+		if (outbox->waits[i].due_ns > now_ns)
+			continue;
+		if (!again_add(outbox, &outbox->waits[i]))
+			return;
+		outbox->waits[i] = outbox->waits[--outbox->wait_count];
+	}
+}
+
+/*
+ * A datagram is taken whole. One of which a part is acknowledged has arrived, and the rest of it was deferred: the
+ * register is asked again later, and the wire is not to blame.
+ */
+static bool flight_arrived(const struct outbox *outbox, const struct flight *flight)
+{
+	uint64_t first = flight->first;
+	uint64_t end = flight->first + flight->count;
+	uint64_t open_first;
+	uint64_t open_end;
+
+	return open_run(outbox, first, end, &open_first, &open_end) && (open_first > first || open_end < end);
 }
 
 static void window_shrink(struct outbox *outbox, uint64_t number)
@@ -224,18 +273,30 @@ static void window_shrink(struct outbox *outbox, uint64_t number)
 	outbox->window_slow = outbox->window;
 }
 
+static bool flight_lose(struct outbox *outbox, struct flight *flight, uint64_t number, int64_t now_ns)
+{
+	if (flight_arrived(outbox, flight))
+		return flight_put_off(outbox, flight, now_ns, OUTBOX_DEFER_NS);
+	if (flight->times > 1)
+		return flight_put_off(outbox, flight, now_ns, rtt_now(&outbox->rtt));
+	if (!flight_give_up(outbox, flight))
+		return false;
+	outbox->counters.lost++;
+	window_shrink(outbox, number);
+	return true;
+}
+
 static void losses_find(struct outbox *outbox, int64_t now_ns)
 {
+	int64_t wait_ns = rtt_now(&outbox->rtt) * 9 / 8 + OUTBOX_SCAN_NS;
+
 	for (uint64_t number = outbox->head; number + OUTBOX_REORDER < outbox->settled; number++) {
 		struct flight *flight = flight_at(outbox, number);
 
-		if (flight->over || now_ns - flight->sent_ns < loss_ns(outbox, flight))
+		if (flight->over || now_ns - flight->sent_ns < wait_ns)
 			continue;
-		if (!flight_give_up(outbox, flight))
+		if (!flight_lose(outbox, flight, number, now_ns))
 			break;
-		outbox->counters.lost++;
-		if (flight->times == 1)
-			window_shrink(outbox, number);
 	}
 }
 
@@ -281,6 +342,8 @@ static void probe(struct outbox *outbox, int64_t now_ns)
 
 void outbox_timer(struct outbox *outbox, int64_t now_ns)
 {
+	if (outbox->wait_count > 0 && now_ns - outbox->waits_ns >= OUTBOX_WAITS_NS)
+		waits_end(outbox, now_ns);
 	if (outbox->head == outbox->tail)
 		return;
 	if (now_ns - outbox->scan_ns >= OUTBOX_SCAN_NS && outbox->settled > outbox->head)
@@ -432,10 +495,15 @@ static int refuse(struct outbox *outbox, const struct feed_notice *notice)
 	return 0;
 }
 
+/* Sequences are held against what was sent before anything is added to them: sums of theirs cannot overflow. */
 static bool ranges_valid(struct outbox *outbox, const struct feed_durable *durable)
 {
 	uint64_t before = durable->cumulative;
 
+	if (before >= sent_end(outbox)) {
+		outbox->counters.violations.unsent++;
+		return false;
+	}
 	for (unsigned i = 0; i < durable->range_count; i++) {
 		const struct feed_range *range = &durable->ranges[i];
 
@@ -443,11 +511,11 @@ static bool ranges_valid(struct outbox *outbox, const struct feed_durable *durab
 			outbox->counters.violations.ranges++;
 			return false;
 		}
+		if (range->last >= sent_end(outbox)) {
+			outbox->counters.violations.unsent++;
+			return false;
+		}
 		before = range->last;
-	}
-	if (before >= sent_end(outbox)) {
-		outbox->counters.violations.unsent++;
-		return false;
 	}
 	return true;
 }
@@ -466,16 +534,13 @@ static bool notices_valid(struct outbox *outbox, const struct feed_ack *ack)
 	return true;
 }
 
-/* Counts of the refused: below what is acknowledged, as far as the ACK tells all of that, and never falling. */
+/*
+ * The count of the refused never falls, and never rises above all that was sent. (An ACK need not tell all that is
+ * durable, so it cannot be held against its own ranges.)
+ */
 static bool refused_valid(struct outbox *outbox, const struct feed_durable *durable, bool newest)
 {
-	uint64_t acknowledged = durable->cumulative;
-
-	for (unsigned i = 0; i < durable->range_count; i++)
-		acknowledged += durable->ranges[i].last - durable->ranges[i].first + 1;
-	if (durable->range_count == FEED_ACK_RANGES_MAX)
-		acknowledged = sent_end(outbox) - 1;
-	if (durable->refused_total > acknowledged) {
+	if (durable->refused_total >= sent_end(outbox)) {
 		outbox->counters.violations.refused_above++;
 		return false;
 	}
@@ -494,7 +559,7 @@ static bool ack_valid(struct outbox *outbox, const struct feed_ack *ack, bool ne
 		violations->epoch++;
 		return false;
 	}
-	if (newest && ack->durable.cumulative + 1 < spool_lowest(outbox->spool, outbox->lane)) {
+	if (newest && ack->durable.cumulative < spool_lowest(outbox->spool, outbox->lane) - 1) {
 		violations->went_back++;
 		return false;
 	}
@@ -557,7 +622,7 @@ int outbox_welcome(struct outbox *outbox, const struct feed_lane_granted *grante
 		violations->limits++;
 		return 0;
 	}
-	if (cumulative + 1 < spool_lowest(outbox->spool, outbox->lane)) {
+	if (cumulative < spool_lowest(outbox->spool, outbox->lane) - 1) {
 		/* It forgot what it had acknowledged: told, and gone on with what is left. */
 		violations->went_back++;
 	}

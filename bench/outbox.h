@@ -4,16 +4,17 @@
  * Over the spool of its lane. Reads go out in order of sequence, as datagrams of up to records_max; each is remembered
  * in order of sending until all its reads are acknowledged. The appliance acknowledges sequences, never datagrams, so:
  *
- *	lost        a datagram of which something is not acknowledged, when one sent OUTBOX_REORDER or more later is,
- *and it has been out for 9/8 of a round trip (RFC 9002, 6.1); doubled for each time its reads were sent before, so that
- *deferred reads (never acknowledged until the register knows them) do not flood timeout     nothing settled for a probe
- *timeout: the two oldest are sent again (RFC 9002, 6.2), and the wait doubles window      at most as many datagrams in
- *flight as the window allows; it halves on loss, once a round trip credit      nothing beyond cumulative + credit is
- *sent, not for the first time and not again
+ *	lost        nothing of a datagram is acknowledged, but one sent OUTBOX_REORDER or more later is, and it has been
+ *	            out for 9/8 of a round trip (RFC 9002, 6.1): again at once; the next time after a doubling wait
+ *	deferred    only a part of a datagram is acknowledged: it did arrive. The rest waits for the register, at first
+ *	            OUTBOX_DEFER_NS, doubling, and takes up no window meanwhile
+ *	timeout     nothing settled for a probe timeout: the two oldest go again (RFC 9002, 6.2), the wait doubles
+ *	window      so many datagrams in flight at most; it halves on loss, once a round trip
+ *	credit      nothing beyond cumulative + credit is sent, not for the first time and not again
  *
  * A read that was acknowledged is never sent again: what goes out is cut along the spool's bits at the last moment.
  * An ACK is checked whole before anything of it is believed; one that breaks a rule is counted and changes nothing.
- * One owner thread, no allocation after outbox_init.
+ * One owner thread, no allocation after outbox_new.
  */
 #ifndef GANTRY_BENCH_OUTBOX_H
 #define GANTRY_BENCH_OUTBOX_H
@@ -33,6 +34,8 @@
 #define OUTBOX_ACK_DELAY_NS (INT64_C(10) * 1000000) /* the appliance's group commit */
 #define OUTBOX_WAIT_NS_MAX (INT64_C(2) * 1000000000)
 #define OUTBOX_SCAN_NS (INT64_C(1) * 1000000)
+#define OUTBOX_WAITS_NS (INT64_C(5) * 1000000)
+#define OUTBOX_DEFER_NS (INT64_C(50) * 1000000)
 
 struct spool;
 
@@ -42,7 +45,7 @@ struct spool;
 	X(unsent, "acknowledges or refuses a sequence that was never sent")                                            \
 	X(went_back, "cumulative sequence below what was acknowledged before")                                         \
 	X(ranges, "ranges not ascending, empty, or touching cumulative")                                               \
-	X(refused_above, "more refused than acknowledged")                                                             \
+	X(refused_above, "more refused than was ever sent")                                                            \
 	X(refused_back, "count of the refused went back")                                                              \
 	X(limits, "records allowed in a datagram outside 1..28")
 
