@@ -63,7 +63,8 @@ struct outbox {
 	uint8_t again_times; /* of the one that peek offered */
 	uint16_t records_max;
 	bool welcomed;
-	bool acked; /* an ACK was taken */
+	bool acked;   /* an ACK was taken */
+	bool stirred; /* reads were settled since the last scan: flights behind the head may be over */
 	struct rtt rtt;
 	int64_t progress_ns;
 	int64_t scan_ns;
@@ -303,6 +304,7 @@ static void losses_find(struct outbox *outbox, int64_t now_ns)
 static void scan(struct outbox *outbox, int64_t now_ns)
 {
 	outbox->scan_ns = now_ns;
+	outbox->stirred = false;
 	for (uint64_t number = outbox->head; number < outbox->tail; number++) {
 		struct flight *flight = flight_at(outbox, number);
 
@@ -346,7 +348,7 @@ void outbox_timer(struct outbox *outbox, int64_t now_ns)
 		waits_end(outbox, now_ns);
 	if (outbox->head == outbox->tail)
 		return;
-	if (now_ns - outbox->scan_ns >= OUTBOX_SCAN_NS && outbox->settled > outbox->head)
+	if (now_ns - outbox->scan_ns >= OUTBOX_SCAN_NS && (outbox->stirred || outbox->settled > outbox->head))
 		scan(outbox, now_ns);
 	if (outbox->flying > 0 && now_ns - outbox->progress_ns >= timeout_ns(outbox))
 		probe(outbox, now_ns);
@@ -447,6 +449,7 @@ static int settle(struct outbox *outbox, uint64_t first, uint64_t end)
 		if (r < 0)
 			return r;
 		outbox->counters.acknowledged += run_end - at;
+		outbox->stirred = true;
 		if (run_end > outbox->unsent)
 			outbox->counters.sent += run_end - (at > outbox->unsent ? at : outbox->unsent);
 	}
@@ -603,8 +606,6 @@ int outbox_ack(struct outbox *outbox, const struct feed_ack *ack, uint32_t sessi
 	for (unsigned i = 0; r == 0 && i < ack->durable.range_count; i++)
 		r = settle(outbox, ack->durable.ranges[i].first, ack->durable.ranges[i].last + 1);
 	head_move(outbox, now_ns);
-	if (ack->durable.range_count > 0 && now_ns - outbox->scan_ns >= OUTBOX_SCAN_NS)
-		scan(outbox, now_ns);
 	return r;
 }
 

@@ -338,6 +338,23 @@ static void a_bad_wire_loses_nothing(void)
 	world_close();
 }
 
+/* A whole window is lost behind the last ACK: one probe's answer is enough to send all of it again. */
+static void a_lost_tail_comes_again_soon(void)
+{
+	world_open(256);
+	welcome();
+	drive(2000, 100);
+	CHECK(outbox_counters(world->outbox)->latency.total > 0);
+	world->drop = 1000;
+	drive(7000, 20);
+	world->drop = 0;
+	CHECK(outbox_flight(world->outbox) > 50);
+	/* 300 ms at most: a timeout, two round trips, and what the halved window adds. */
+	CHECK(drive(7000, 1500) < 1500);
+	check_all(7000);
+	world_close();
+}
+
 /* Deferred reads wait, come back with longer and longer pauses, and get through once the register knows them. */
 static void deferred_reads_wait_without_flooding(void)
 {
@@ -498,6 +515,7 @@ int main(int argc, char **argv)
 	static const struct check_test tests[] = {
 		{"a clean wire needs no second sending", a_clean_wire_needs_no_second_sending},
 		{"a bad wire loses nothing", a_bad_wire_loses_nothing},
+		{"a lost tail comes again soon", a_lost_tail_comes_again_soon},
 		{"deferred reads wait without flooding", deferred_reads_wait_without_flooding},
 		{"without credit nothing goes", without_credit_nothing_goes},
 		{"a receiver that dies gets the rest again", a_receiver_that_dies_gets_the_rest_again},
