@@ -325,6 +325,10 @@ static int64_t timeout_ns(const struct outbox *outbox)
 	return wait > OUTBOX_WAIT_NS_MAX ? OUTBOX_WAIT_NS_MAX : wait;
 }
 
+/*
+ * Nothing was settled for too long. What was sent again already makes room (it may be deferred, all of it, and would
+ * fill the window for ever) and comes back after its wait; of the rest the oldest are sent again to ask for an answer.
+ */
 static void probe(struct outbox *outbox, int64_t now_ns)
 {
 	unsigned probes = 0;
@@ -332,13 +336,17 @@ static void probe(struct outbox *outbox, int64_t now_ns)
 	outbox->counters.timeouts++;
 	outbox->timeouts_row++;
 	outbox->progress_ns = now_ns;
-	for (uint64_t number = outbox->head; number < outbox->tail && probes < OUTBOX_PROBES; number++) {
+	for (uint64_t number = outbox->head; number < outbox->tail; number++) {
 		struct flight *flight = flight_at(outbox, number);
 
-		if (!flight->over && flight_give_up(outbox, flight))
+		if (flight->over)
+			continue;
+		if (flight->times > 1)
+			(void)flight_put_off(outbox, flight, now_ns, rtt_now(&outbox->rtt));
+		else if (probes < OUTBOX_PROBES && flight_give_up(outbox, flight))
 			probes++;
 	}
-	outbox->probes = OUTBOX_PROBES;
+	outbox->probes = probes;
 	head_move(outbox, now_ns);
 }
 
@@ -637,8 +645,10 @@ int outbox_welcome(struct outbox *outbox, const struct feed_lane_granted *grante
 	outbox->timeouts_row = 0;
 	r = settle(outbox, 1, cumulative + 1);
 	head_move(outbox, now_ns);
-	/* What was in flight may have met a restart: ask at once rather than wait the timeout out. */
+	/* What was in flight may have met a restart: ask at once rather than wait the timeouts out. */
 	outbox->progress_ns = now_ns - timeout_ns(outbox);
+	for (uint32_t i = 0; i < outbox->wait_count; i++)
+		outbox->waits[i].due_ns = now_ns;
 	return r;
 }
 

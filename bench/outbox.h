@@ -8,7 +8,7 @@
  *	            out for 9/8 of a round trip (RFC 9002, 6.1): again at once; the next time after a doubling wait
  *	deferred    only a part of a datagram is acknowledged: it did arrive. The rest waits for the register, at first
  *	            OUTBOX_DEFER_NS, doubling, and takes up no window meanwhile
- *	timeout     nothing settled for a probe timeout: the two oldest go again (RFC 9002, 6.2), the wait doubles
+ *	timeout     nothing settled for a probe timeout: the two oldest go again (RFC 9002, 6.2), the timeout doubles
  *	window      so many datagrams in flight at most; it halves on loss, once a round trip
  *	credit      nothing beyond cumulative + credit is sent, not for the first time and not again
  *

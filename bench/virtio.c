@@ -160,7 +160,8 @@ static int open_port(struct virtio *virtio, const struct virtio_settings *settin
 	do {
 		if (access(settings->path, F_OK) == 0) {
 			r = port_open(&port, &virtio->port, err);
-			if (r != -ENOENT)
+			/* Bound but not listening yet, or left behind by one that died: the same as not there. */
+			if (r != -ENOENT && r != -ECONNREFUSED)
 				return r;
 		}
 		nap(10 * NAP_NS);
