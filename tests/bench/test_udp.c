@@ -1,135 +1,35 @@
-/* Plain kernel sockets over the loopback interface, IPv4 and IPv6, against a receiver in memory in a forked child. */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/in.h>
-#include <poll.h>
+/* Plain kernel sockets over the loopback interface, IPv4 and IPv6. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "bench/fault.h"
 #include "bench/loop.h"
 #include "bench/transport.h"
 #include "bench/udp.h"
-#include "dpdk/feed/wire.h"
 #include "tests/bench/drive.h"
+#include "tests/bench/udp_server.h"
 #include "tests/check.h"
 
 #define FEEDS 2
 #define READS 30000
 
-struct server {
-	struct transport *loop;
-	struct sockaddr_storage from[FEEDS];
-	socklen_t from_size;
-	int fd;
-};
-
-/* Which feed a datagram is of: a HELLO says it, and the address it came from is remembered. */
-static unsigned channel_of(struct server *server, const uint8_t *payload, size_t size,
-			   const struct sockaddr_storage *from, socklen_t from_size)
-{
-	struct feed_peek peek;
-
-	if (feed_peek(payload, size, FEED_SIDE_APPLIANCE, &peek) == FEED_HELLO_FRESH && peek.id >= 1 &&
-	    peek.id <= FEEDS) {
-		server->from[peek.id - 1] = *from;
-		server->from_size = from_size;
-		return peek.id - 1;
-	}
-	for (unsigned i = 0; i < FEEDS; i++)
-		if (memcmp(&server->from[i], from, from_size) == 0)
-			return i;
-	return FEEDS;
-}
-
-static void answers_send(struct server *server)
-{
-	struct transport_datagram datagrams[TRANSPORT_BURST];
-	unsigned count;
-
-	server->loop->ops->flush(server->loop);
-	count = server->loop->ops->receive(server->loop, datagrams);
-	for (unsigned i = 0; i < count; i++)
-		(void)sendto(server->fd, datagrams[i].payload, datagrams[i].size, 0,
-			     (struct sockaddr *)&server->from[datagrams[i].channel], server->from_size);
-	server->loop->ops->release(server->loop);
-}
-
-static void serve(struct server *server)
-{
-	uint8_t payload[2048];
-
-	for (;;) {
-		struct pollfd readable = {.fd = server->fd, .events = POLLIN};
-		struct sockaddr_storage from = {0};
-
-		(void)poll(&readable, 1, 100);
-		for (unsigned i = 0; i < 32; i++) {
-			socklen_t size = sizeof(from);
-			ssize_t got = recvfrom(server->fd, payload, sizeof(payload), MSG_DONTWAIT,
-					       (struct sockaddr *)&from, &size);
-			unsigned channel;
-
-			if (got < 0 || got > TRANSPORT_DATAGRAM_MAX)
-				break;
-			channel = channel_of(server, payload, (size_t)got, &from, size);
-			if (channel == FEEDS)
-				continue;
-			memcpy(server->loop->ops->begin(server->loop, channel), payload, (size_t)got);
-			server->loop->ops->commit(server->loop, (size_t)got);
-		}
-		answers_send(server);
-	}
-}
-
-/* A child that serves on a fresh port of that family; its port. 0: the family is not there. */
-static pid_t server_start(int family, uint16_t *ret_port)
-{
-	const struct loop_settings settings = {.credit = 20000};
-	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-	static struct server server;
-	static struct feeds feeds;
-	struct sockaddr_storage bound;
-	socklen_t size = sizeof(bound);
-	pid_t child;
-
-	server.fd = socket(family, SOCK_DGRAM, 0);
-	if (server.fd < 0 || bind(server.fd, family == AF_INET ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
-				  family == AF_INET ? sizeof(v4) : sizeof(v6)) < 0)
-		return 0;
-	CHECK_INT(0, getsockname(server.fd, (struct sockaddr *)&bound, &size));
-	*ret_port = ntohs(family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
-					    : ((struct sockaddr_in6 *)&bound)->sin6_port);
-	child = fork();
-	if (child == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		drive_feeds(FEEDS, &feeds);
-		if (loop_new(&settings, feeds.rows, FEEDS, &server.loop) < 0)
-			_exit(1);
-		serve(&server);
-	}
-	close(server.fd);
-	return child;
-}
-
 static void run_over(int family, const struct fault_settings *faults)
 {
+	const struct loop_settings settings = {.credit = 20000};
 	struct transport *transport = NULL;
 	struct sender_totals totals;
-	struct feeds feeds;
+	static struct feeds feeds;
 	uint16_t port = 0;
-	pid_t child = server_start(family, &port);
+	pid_t child;
 	char where[64];
 
+	drive_feeds(FEEDS, &feeds);
+	child = udp_server_start(family, &feeds, &settings, &port);
 	if (child == 0)
 		CHECK_SKIP("no loopback of address family %d here", family);
-	drive_feeds(FEEDS, &feeds);
 	snprintf(where, sizeof(where), family == AF_INET ? "127.0.0.1:%u" : "[::1]:%u", port);
 	CHECK_INT(0, udp_new(where, FEEDS, &transport, NULL));
 	if (faults != NULL)
