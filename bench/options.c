@@ -212,6 +212,10 @@ static int check(const struct options *options, struct err *err)
 			"run needs --feeds FILE: one feed a line, feed_id key_hex, as gantryctl feeds add prints");
 	if (options->command == COMMAND_RUN && options->transport == NULL)
 		return err_set(err, -EINVAL, "run needs --transport udp:HOST:PORT, virtio:SOCKET_PATH or loop");
+	if (options->command == COMMAND_RUN && strcmp(options->transport, "loop") == 0 &&
+	    options->sender.spool_path != NULL)
+		return err_set(err, -EINVAL,
+			       "--spool with --transport loop: that receiver forgets when it ends, a spool does not");
 	if (options->command == COMMAND_LEDGER && options->file == NULL)
 		return err_set(err, -EINVAL, "ledger needs a file: gantry-load ledger FILE");
 	if (options->command == COMMAND_PCAP && options->out == NULL)

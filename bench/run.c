@@ -25,6 +25,7 @@
 #include "bench/virtio.h"
 
 #define SECOND_NS INT64_C(1000000000)
+#define DAY_LEAD_US 2000
 
 struct job {
 	const struct options *options;
@@ -35,7 +36,8 @@ struct job {
 	struct transport *fault;     /* the same or within it, or NULL */
 	struct ledger *ledger;
 	struct sender *sender;
-	uint64_t made;  /* for --day */
+	uint64_t made; /* for --day */
+	int64_t nudge_us;
 	int64_t day_us; /* start of --day; 0 without */
 	struct sender_totals before;
 };
@@ -48,14 +50,25 @@ static void on_stop(int signal)
 	stops++;
 }
 
+/* Where the clock of --day stands: within the day, a little ahead of its first slots. */
+static int64_t day_moment(const struct job *job)
+{
+	int64_t moment = curve_moment(job->made, job->options->sender.reads_max) + DAY_LEAD_US + job->nudge_us;
+
+	return job->day_us + (moment < DAY_US - FLEET_SLOT_US ? moment : DAY_US - FLEET_SLOT_US);
+}
+
 static void source_fill(void *context, unsigned feed, int64_t now_us, unsigned count_max, struct fleet_batch *ret_batch)
 {
 	struct job *job = context;
 
 	if (job->day_us != 0)
-		now_us = job->day_us + curve_moment(job->made, job->options->sender.reads_max);
+		now_us = day_moment(job);
 	fleet_streams_fill(job->streams, feed, now_us, count_max, ret_batch);
 	job->made += ret_batch->count;
+	/* The day's clock is moved by reads: were there no free slot at this moment, there would never be one. */
+	if (ret_batch->count == 0)
+		job->nudge_us += DAY_LEAD_US;
 }
 
 static int transport_open(struct job *job, struct err *err)

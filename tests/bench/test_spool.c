@@ -188,7 +188,7 @@ static void survives_being_killed(void)
 	CHECK_INT(SPOOL_FRESH, spool_open(directory_get(), 9, READS, &spool, NULL));
 	epoch = spool_epoch(spool);
 	spool_close(spool);
-	for (unsigned round = 0; round < 60; round++) {
+	for (unsigned round = 0; round < 150; round++) {
 		struct timespec time = {0, (long)prng_below(&prng, 2000000)};
 		uint64_t seed = prng_next(&prng);
 		int status;
