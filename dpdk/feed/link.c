@@ -143,6 +143,7 @@ static void session_take_over(struct feed_link *link, const struct noise *noise,
 	bytes_wipe(forth, sizeof(forth));
 	bytes_wipe(back, sizeof(back));
 	bytes_wipe(&link->handshake, sizeof(link->handshake));
+	memset(link->ack_next, 0, sizeof(link->ack_next));
 	link->hello_under_way = false;
 	link->hello_count = 0;
 	link->silence_count = 0;
@@ -172,8 +173,17 @@ static enum feed_outcome receive_welcome(struct feed_link *link, const struct fe
 	return outcome;
 }
 
+/* ACKs overtake each other: only the newest of a lane may say how much credit there is. */
+static bool ack_newest(struct feed_link *link, const struct feed_peek *peek)
+{
+	if (peek->id != current_of(link)->id || peek->number < link->ack_next[peek->lane])
+		return false;
+	link->ack_next[peek->lane] = peek->number + 1;
+	return true;
+}
+
 static enum feed_outcome receive_ack(struct feed_link *link, const struct feed_peek *peek, uint8_t *datagram,
-				     size_t size, int64_t now_ns, struct feed_ack *ret_ack)
+				     size_t size, int64_t now_ns, struct feed_event *ret_event)
 {
 	uint8_t *body = datagram + FEED_HEADER_SIZE;
 	size_t body_size = 0;
@@ -188,7 +198,10 @@ static enum feed_outcome receive_ack(struct feed_link *link, const struct feed_p
 	if (outcome != FEED_SEALED)
 		return outcome;
 	link->silence_count = 0;
-	return feed_ack_decode(body, body_size, peek->lane, ret_ack) == 0 ? FEED_OPENED_ACK : FEED_DROP_MALFORMED;
+	if (feed_ack_decode(body, body_size, peek->lane, &ret_event->ack) != 0)
+		return FEED_DROP_MALFORMED;
+	ret_event->newest = ack_newest(link, peek);
+	return FEED_OPENED_ACK;
 }
 
 enum feed_outcome feed_link_receive(struct feed_link *link, uint8_t *datagram, size_t size, int64_t now_ns,
@@ -200,7 +213,7 @@ enum feed_outcome feed_link_receive(struct feed_link *link, uint8_t *datagram, s
 	if (claim == FEED_OPENED_WELCOME)
 		return receive_welcome(link, &peek, datagram, size, now_ns, &ret_event->welcome);
 	if (claim == FEED_OPENED_ACK)
-		return receive_ack(link, &peek, datagram, size, now_ns, &ret_event->ack);
+		return receive_ack(link, &peek, datagram, size, now_ns, ret_event);
 	return claim;
 }
 

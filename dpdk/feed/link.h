@@ -45,6 +45,7 @@ struct feed_link {
 	int64_t hello_wait_ns;
 	int64_t heartbeat_at_ns;                  /* when the next heartbeat is due */
 	void (*random)(void *bytes, size_t size); /* random_bytes; tests put their own */
+	uint64_t ack_next[FEED_LANE_COUNT]; /* above the greatest packet number of an ACK of the current session */
 	uint32_t feed;
 	unsigned hello_count;   /* times that `hello` was sent */
 	unsigned silence_count; /* heartbeats since the last authentic datagram */
@@ -69,8 +70,8 @@ int64_t feed_link_next_ns(const struct feed_link *link);
 
 /*
  * Builds the HELLO to send now, FEED_HELLO_SIZE bytes: the one under way again, or after FEED_HELLO_REPEATS_MAX times
- * (or when none is) a fresh one that carries `hello`. Doubles the wait for the next. FEED_SEALED; FEED_DROP_UNEXPECTED
- * when idle.
+ * (or at first) a fresh one that carries `hello`. Doubles the wait for the next. FEED_SEALED; FEED_DROP_UNEXPECTED
+ * when no HELLO is under way.
  */
 enum feed_outcome feed_link_hello(struct feed_link *link, const struct feed_hello *hello, int64_t now_ns,
 				  uint8_t ret_datagram[FEED_HELLO_SIZE]);
@@ -78,6 +79,11 @@ enum feed_outcome feed_link_hello(struct feed_link *link, const struct feed_hell
 struct feed_event {
 	struct feed_welcome welcome; /* FEED_OPENED_WELCOME: the state is open, a heartbeat is due now */
 	struct feed_ack ack;         /* FEED_OPENED_ACK; its lane is ack.durable.lane */
+	/*
+	 * With an ACK: no newer one of its lane has come, and it is of the current session. What an ACK acknowledges
+	 * holds always; its cumulative + credit is the limit of what may be sent only when this is true.
+	 */
+	bool newest;
 };
 
 /*

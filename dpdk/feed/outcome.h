@@ -2,7 +2,8 @@
  * What became of a datagram: every one ends in exactly one of these, and each of these is one counter. The table gives
  * the enumerator, the counter's name and its help text, so that code, telemetry and docs/feed-protocol.md cannot part.
  *
- * FEED_DROP_UNKNOWN_FEED is never returned by this library: whoever keeps the table of feeds counts it.
+ * On the appliance's side FEED_DROP_UNKNOWN_FEED is not answered by this library: whoever keeps the table of feeds
+ * counts it. A FEED_SEALED is a datagram sent, not one received.
  */
 #ifndef GANTRY_FEED_OUTCOME_H
 #define GANTRY_FEED_OUTCOME_H

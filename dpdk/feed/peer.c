@@ -13,8 +13,8 @@
 #include "appliance/base/digest.h"
 
 #define SECOND_NS INT64_C(1000000000)
-#define TRY_COST_NS (SECOND_NS / 1000)
-#define TRY_BURST 1000
+#define TRY_COST_NS (SECOND_NS / 100)
+#define TRY_BURST 200
 #define FRESH_COST_NS (SECOND_NS / 10)
 #define FRESH_BURST 20
 #define STALE_COST_NS SECOND_NS

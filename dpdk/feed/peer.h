@@ -9,6 +9,9 @@
  * replayed HELLO, which nobody can follow with an authentic datagram, displaces nothing. The same HELLO again gets the
  * same WELCOME again, byte for byte, as long as its session is remembered.
  *
+ * Cost: looking at a HELLO takes about 15 µs, answering a fresh one about 140 µs more (X25519). The limits bound that
+ *per feed; who owns many feeds may want a bound of its own over all of them, and passes no HELLO on while it is spent.
+ *
  * Finding the peer of a datagram: feed_peek gives a feed id (HELLO: look it up in your table; none is
  * FEED_DROP_UNKNOWN_FEED) or a session id:
  *
@@ -77,7 +80,7 @@ struct feed_peer {
 	struct noise handshake; /* between feed_peer_hello and feed_peer_welcome */
 	struct feed_offer offering;
 	uint8_t psk[2][NOISE_KEY_SIZE];
-	struct feed_bucket tries; /* HELLOs looked at: 1000/s, burst 1000 */
+	struct feed_bucket tries; /* HELLOs looked at: 100/s, burst 200 */
 	struct feed_bucket fresh; /* authentic ones whose clock is ahead of the current session's: 10/s, burst 20 */
 	struct feed_bucket stale; /* the other authentic ones, maybe replayed: 1/s, burst 5 */
 	void (*random)(void *bytes, size_t size); /* random_bytes; tests put their own */

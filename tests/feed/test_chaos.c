@@ -2,9 +2,7 @@
 
 #include <string.h>
 
-#include "appliance/base/bytes.h"
 #include "appliance/base/prng.h"
-#include "dpdk/feed/record.h"
 
 static struct ends e;
 

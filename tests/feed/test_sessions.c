@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "appliance/base/bytes.h"
-#include "appliance/base/prng.h"
 #include "dpdk/feed/record.h"
 
 static struct ends e;
@@ -217,6 +216,49 @@ static void a_restarted_appliance_is_found(void)
 	works(&e);
 }
 
+/* Its facts hold whenever it comes; its credit does not. */
+static void an_overtaken_ack_is_not_the_newest(void)
+{
+	struct datagram acks[3];
+	struct feed_event event;
+	struct feed_opened opened;
+
+	feed_connect(&e);
+	for (size_t i = 0; i < 3; i++)
+		acks[i] = ack_send(&e);
+	CHECK_INT(FEED_OPENED_ACK, link_take(&e, acks[1], &event));
+	CHECK(event.newest);
+	CHECK_INT(FEED_OPENED_ACK, link_take(&e, acks[0], &event));
+	CHECK(!event.newest);
+	CHECK_INT(41, event.ack.durable.cumulative);
+	/* After a rekey the WELCOME was newer than any ACK of the old session; the new one counts from 0 again. */
+	e.link.sessions[e.link.current].next = FEED_PACKETS_REKEY;
+	CHECK_INT(FEED_LINK_DUE_HELLO, feed_link_timer(&e.link, e.now));
+	handshake(&e);
+	CHECK_INT(FEED_OPENED_ACK, link_take(&e, acks[2], &event));
+	CHECK(!event.newest);
+	CHECK_INT(FEED_OPENED_DATA, peer_take(&e, data_send(&e), &opened));
+	CHECK_INT(FEED_OPENED_ACK, link_take(&e, ack_send(&e), &event));
+	CHECK(event.newest);
+}
+
+/* An answer within a second, even to every third heartbeat only, is no silence. */
+static void answered_heartbeats_keep_the_session(void)
+{
+	struct feed_opened opened;
+	struct feed_event event;
+
+	feed_connect(&e);
+	for (unsigned i = 0; i < 30; i++) {
+		e.now = feed_link_next_ns(&e.link);
+		CHECK_INT(FEED_LINK_DUE_HEARTBEAT, feed_link_timer(&e.link, e.now));
+		CHECK_INT(FEED_OPENED_HEARTBEAT, peer_take(&e, heartbeat_send(&e), &opened));
+		if (i % 3 == 1)
+			CHECK_INT(FEED_OPENED_ACK, link_take(&e, ack_send(&e), &event));
+	}
+	works(&e);
+}
+
 static void rekeying_loses_nothing_on_its_way(void)
 {
 	struct datagram data;
@@ -234,8 +276,10 @@ static void rekeying_loses_nothing_on_its_way(void)
 	works(&e);
 	data = data_send(&e);
 	ack = ack_send(&e);
+	CHECK(e.link.heartbeat_at_ns > e.now);
 	handshake(&e);
 	CHECK(feed_link_session(&e.link) != id);
+	CHECK_INT(FEED_LINK_DUE_HEARTBEAT, feed_link_timer(&e.link, e.now));
 	/* The appliance has seen nothing of the new session: what it seals is still the old one's. */
 	CHECK_INT(FEED_OPENED_ACK, link_take(&e, ack_send(&e), &event));
 	CHECK_INT(FEED_OPENED_DATA, peer_take(&e, data_send(&e), &opened));
@@ -277,6 +321,10 @@ static void packet_limit_holds_on_both_sides(void)
 	CHECK_INT(FEED_OPENED_ACK, link_take(&e, ack_send(&e), &event));
 	CHECK_INT(FEED_DROP_REKEY, feed_peer_ack(&e.peer, &ack, e.now, d.bytes, &d.size));
 	handshake(&e);
+	/* Nor is a pending session's first datagram beyond it looked at. */
+	d = data_send(&e);
+	le64_put(d.bytes + 8, FEED_PACKETS_MAX);
+	CHECK_INT(FEED_DROP_REKEY, peer_take(&e, d, &opened));
 	works(&e);
 }
 
@@ -373,6 +421,8 @@ int main(int argc, char **argv)
 		{"the other direction is reflected", the_other_direction_is_reflected},
 		{"replayed packets are counted as such", replayed_packets_are_counted_as_such},
 		{"a restarted appliance is found", a_restarted_appliance_is_found},
+		{"an overtaken ACK is not the newest", an_overtaken_ack_is_not_the_newest},
+		{"answered heartbeats keep the session", answered_heartbeats_keep_the_session},
 		{"rekeying loses nothing on its way", rekeying_loses_nothing_on_its_way},
 		{"packet limit holds on both sides", packet_limit_holds_on_both_sides},
 		{"age limit holds on both sides", age_limit_holds_on_both_sides},
