@@ -38,7 +38,8 @@ void eal_settings_init(struct eal_settings *settings, const char *name);
  */
 int eal_start(const struct eal_settings *settings, struct err *err);
 
-/* After the last port is closed and the workers have returned. Nothing of DPDK may be used afterwards. */
+/* After the last port is closed and the workers have returned: removes EAL's runtime files too. Nothing of DPDK may be
+ * used afterwards. */
 void eal_stop(void);
 
 /* True when this process runs on hugepages. */

@@ -113,7 +113,7 @@ int frame_queue_new(struct port *port, unsigned index, const struct frame_local 
 struct frame_queue *frame_queue_free(struct frame_queue *queue);
 
 struct datagram {
-	const uint8_t *payload; /* NULL-free even when size is 0 */
+	const uint8_t *payload; /* not terminated; size may be 0 */
 	uint32_t size;
 	struct path path;
 };

@@ -1,5 +1,6 @@
 #include "tests/dpdk/fixture.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,17 @@ static bool started;
 static char instance[32];
 static char runtime[300];
 
+int fixture_core(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		abort();
+	for (int core = 0;; core++)
+		if (CPU_ISSET(core, &set))
+			return core;
+}
+
 void fixture_eal(void)
 {
 	struct eal_settings settings;
@@ -32,6 +44,7 @@ void fixture_eal(void)
 	eal_settings_init(&settings, instance);
 	settings.memory_mib = 128;
 	settings.worker_count = 2;
+	settings.worker_cores[1] = fixture_core();
 	if (eal_start(&settings, &err) < 0) {
 		(void)fprintf(stderr, "%s\n", err.text);
 		abort();
@@ -90,6 +103,8 @@ void fixture_put(const struct port *port, const void *bytes, size_t size)
 
 	CHECK(frame != NULL);
 	memcpy(rte_pktmbuf_append(frame, (uint16_t)size), bytes, size);
+	frame->ol_flags |=
+		RTE_MBUF_F_RX_RSS_HASH; /* what a device may say of a frame must not go out with its answer */
 	CHECK_INT(1, rte_eth_tx_burst(port->id, 0, &frame, 1));
 }
 
@@ -103,6 +118,7 @@ size_t fixture_take(const struct port *port, void *bytes, size_t room)
 	size = frame->pkt_len;
 	CHECK(size <= room);
 	CHECK_INT(frame->data_len, size);
+	CHECK_INT(0, frame->ol_flags);
 	memcpy(bytes, rte_pktmbuf_mtod(frame, void *), size);
 	rte_pktmbuf_free(frame);
 	return size;

@@ -12,6 +12,8 @@
 /* Starts EAL with 128 MiB at the first call; every later one does nothing. Ends the program when it can not. */
 void fixture_eal(void);
 void fixture_eal_stop(void);
+/* The core to which the second of its two workers is pinned. */
+int fixture_core(void);
 /* Where EAL's telemetry socket lies. */
 const char *fixture_runtime(void);
 

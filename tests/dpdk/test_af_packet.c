@@ -25,7 +25,7 @@
 
 #define OUR_INTERFACE "gantryva"
 #define PEER_INTERFACE "gantryvb"
-#define PATIENCE_NS INT64_C(8000000000)
+#define PATIENCE_NS INT64_C(20000000000)
 #define DATAGRAMS 60
 
 static int run(const char *command)
@@ -117,7 +117,7 @@ static int ping(void)
 /* The child: its own namespace, then on the word "go" an interface that has been moved into it. */
 static int role_sender(void)
 {
-	struct sockaddr_in six_less = {.sin_family = AF_INET, .sin_port = htons(WIRE_US_PORT)};
+	struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(WIRE_US_PORT)};
 	struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(WIRE_US_PORT)};
 	char word;
 	int result;
@@ -131,14 +131,14 @@ static int role_sender(void)
 		return 2;
 	/* A kernel without IPv6 still serves for the rest. */
 	result = run("ip -6 addr add " WIRE_PEER6_TEXT "/64 dev " PEER_INTERFACE " nodad 2>/dev/null");
-	memcpy(&six_less.sin_addr, wire_us4, 4);
+	memcpy(&four.sin_addr, wire_us4, 4);
 	memcpy(&six.sin6_addr, wire_us6, 16);
 	if (result == 0) {
 		result = send_datagrams(AF_INET6, (struct sockaddr *)&six, sizeof(six));
 		if (result != 0)
 			return result + 100;
 	}
-	result = send_datagrams(AF_INET, (struct sockaddr *)&six_less, sizeof(six_less));
+	result = send_datagrams(AF_INET, (struct sockaddr *)&four, sizeof(four));
 	return result != 0 ? result : ping();
 }
 

@@ -132,6 +132,7 @@ static void pings_are_answered(void)
 		struct wire answer = wire_echo4(1, size);
 
 		question.bytes[question.ip + 4] = 0x12; /* identification, time to live: not ours to repeat */
+		question.bytes[question.ip + 6] = 0;
 		question.bytes[question.ip + 8] = 3;
 		wire_checksums_fit(&question);
 		ask(&bench, &question);

@@ -45,6 +45,7 @@ static void sleeps_grow_and_end_with_work(void)
 	struct idle_settings settings;
 	struct hooks hooks = {0, 0};
 	struct idle idle;
+	int64_t shortest = INT64_MAX;
 	uint64_t count;
 	uint64_t ns;
 
@@ -71,6 +72,16 @@ static void sleeps_grow_and_end_with_work(void)
 		CHECK_INT(0, idle_turn(&idle, false, INT64_MAX));
 	CHECK_INT(14, hooks.after);
 	CHECK(nth_sleep(&idle, 1) >= 50000);
+	/* Work brings back the short sleep; another program may have had the core in one of these, hardly in all. */
+	for (unsigned i = 0; i < 50; i++) {
+		int64_t slept;
+
+		(void)nth_sleep(&idle, 3);
+		CHECK_INT(0, idle_turn(&idle, true, INT64_MAX));
+		slept = nth_sleep(&idle, 1);
+		shortest = slept < shortest ? slept : shortest;
+	}
+	CHECK(shortest < 190000);
 }
 
 static void a_deadline_bounds_a_sleep(void)

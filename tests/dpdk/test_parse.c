@@ -344,6 +344,23 @@ static void solicitation_kinds(void)
 		wire_checksums_fit(&wire);
 		CHECK_INT(length == 1 ? FRAME_nd_answered : FRAME_nd_malformed, parse(&wire));
 	}
+	for (unsigned byte = 13; byte < 16; byte++) { /* another address's group */
+		wire = solicitation(1);
+		wire.bytes[wire.ip + 24 + byte] ^= 1;
+		wire_checksums_fit(&wire);
+		CHECK_OUTCOME(ip_destination, parse(&wire));
+	}
+	wire = wire_udp(6, 0, 4); /* to our group, but no neighbour message */
+	memcpy(wire.bytes + wire.ip + 24, solicited_group, 16);
+	wire_checksums_fit(&wire);
+	CHECK_OUTCOME(ip_destination, parse(&wire));
+	for (unsigned length = 0; length < 256; length++) {
+		wire = solicitation(1);
+		wire.bytes[wire.l4 + 24] = 14; /* a nonce (RFC 3971): not ours to read, but it must fit */
+		wire.bytes[wire.l4 + 25] = (uint8_t)length;
+		wire_checksums_fit(&wire);
+		CHECK_INT(length == 1 ? FRAME_nd_answered : FRAME_nd_malformed, parse(&wire));
+	}
 	/* Without the room for a target. */
 	wire = solicitation(0);
 	wire.size -= 8;

@@ -53,9 +53,25 @@ static int work(void *context)
 	return 7;
 }
 
+static int core_of_pinned(void *context)
+{
+	cpu_set_t set;
+
+	(void)context;
+	return sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) == 1 ? sched_getcpu() : -1;
+}
+
+static int wait_for_go(void *context)
+{
+	while (!__atomic_load_n((bool *)context, __ATOMIC_ACQUIRE))
+		(void)usleep(100);
+	return 0;
+}
+
 static void workers_run_and_return(void)
 {
 	pid_t threads[2] = {0, 0};
+	bool go = false;
 
 	fixture_eal();
 	for (unsigned i = 0; i < 2; i++)
@@ -66,6 +82,12 @@ static void workers_run_and_return(void)
 	CHECK_INT(0, eal_worker_launch(0, work, &threads[1]));
 	CHECK_INT(7, eal_worker_wait(0));
 	CHECK_INT(threads[0], threads[1]);
+	CHECK_INT(0, eal_worker_launch(1, core_of_pinned, NULL));
+	CHECK_INT(fixture_core(), eal_worker_wait(1));
+	CHECK_INT(0, eal_worker_launch(0, wait_for_go, &go));
+	CHECK_INT(-EBUSY, eal_worker_launch(0, work, &threads[1]));
+	__atomic_store_n(&go, true, __ATOMIC_RELEASE);
+	CHECK_INT(0, eal_worker_wait(0));
 	CHECK_INT(-EINVAL, eal_worker_launch(2, work, &threads[0]));
 	CHECK_INT(-EINVAL, eal_worker_launch(100000, work, &threads[0]));
 }

@@ -89,11 +89,10 @@ static struct wire udp(int version, unsigned vlan_count, size_t size, int to_us)
 	struct wire wire;
 	const uint8_t *us = version == 4 ? wire_us4 : wire_us6;
 	const uint8_t *peer = version == 4 ? wire_peer4 : wire_peer6;
-	uint8_t *l4;
-
-	wire.ip = 0;
 	size_t ip = put_l2(&wire, to_us ? wire_us_mac : wire_peer_mac, to_us ? wire_peer_mac : wire_us_mac, vlan_count,
 			   version == 4 ? 0x0800 : 0x86dd);
+	uint8_t *l4;
+
 	wire.ip = ip;
 	put_ip(&wire, version, to_us ? peer : us, to_us ? us : peer, 17, 8 + size);
 	l4 = wire.bytes + wire.l4;
