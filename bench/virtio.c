@@ -1,0 +1,262 @@
+#include "bench/virtio.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "appliance/base/clock.h"
+#include "bench/fleet.h"
+#include "bench/transport.h"
+#include "dpdk/answer.h"
+#include "dpdk/eal.h"
+#include "dpdk/frame.h"
+#include "dpdk/port.h"
+#include "dpdk/reply.h"
+
+#define ASK_NS (INT64_C(200) * 1000000)
+#define NAP_NS (INT64_C(1) * 1000000)
+#define WAIT_NS_MAX (INT64_C(50) * 1000) /* the device has no interrupt to wait for */
+
+static_assert(TRANSPORT_DATAGRAM_MAX == REPLY_PAYLOAD_MAX, "a datagram is written in place");
+static_assert(TRANSPORT_BURST >= FRAME_BURST, "a batch of frames is one receive");
+
+struct virtio {
+	struct transport transport;
+	struct port *port;
+	struct frame_queue *queue;
+	unsigned channels;
+	unsigned first_port;
+	bool started;
+	char name[32];
+	struct path paths[FLEET_FEEDS_MAX];
+};
+
+void virtio_settings_init(struct virtio_settings *settings)
+{
+	*settings = (struct virtio_settings){
+		.own = "10.77.0.2",
+		.peer = "10.77.0.1",
+		.own_port = 40000,
+		.peer_port = 4717,
+		.memory_mib = 256,
+		.wait_s = 30,
+		.core = -1,
+	};
+}
+
+static uint8_t *virtio_begin(struct transport *transport, unsigned channel)
+{
+	struct virtio *virtio = (struct virtio *)transport;
+
+	return reply_begin(virtio->queue, &virtio->paths[channel]);
+}
+
+static void virtio_commit(struct transport *transport, size_t size)
+{
+	struct virtio *virtio = (struct virtio *)transport;
+
+	reply_commit(virtio->queue, size);
+	transport->sent++;
+}
+
+static void virtio_abandon(struct transport *transport)
+{
+	struct virtio *virtio = (struct virtio *)transport;
+
+	reply_abandon(virtio->queue);
+}
+
+static void virtio_flush(struct transport *transport)
+{
+	struct virtio *virtio = (struct virtio *)transport;
+
+	transport->unsent += reply_flush(virtio->queue);
+}
+
+static unsigned virtio_receive(struct transport *transport, struct transport_datagram ret_datagrams[TRANSPORT_BURST])
+{
+	struct virtio *virtio = (struct virtio *)transport;
+	const struct frame_batch *batch = frame_receive(virtio->queue);
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < batch->count; i++) {
+		const struct datagram *datagram = &batch->datagrams[i];
+		unsigned channel = datagram->path.own_port - virtio->first_port;
+
+		if (channel >= virtio->channels)
+			continue;
+		/* The buffer is ours until frame_release: opening in place spoils nobody else's bytes. */
+		ret_datagrams[count].payload = (uint8_t *)(uintptr_t)datagram->payload;
+		ret_datagrams[count].size = datagram->size;
+		ret_datagrams[count++].channel = channel;
+	}
+	transport->received += count;
+	return count;
+}
+
+static void virtio_release(struct transport *transport)
+{
+	struct virtio *virtio = (struct virtio *)transport;
+
+	frame_release(virtio->queue);
+}
+
+static void nap(int64_t ns)
+{
+	struct timespec time = {ns / 1000000000, ns % 1000000000};
+
+	nanosleep(&time, NULL);
+}
+
+static void virtio_wait(struct transport *transport, int64_t ns)
+{
+	(void)transport;
+	nap(ns < WAIT_NS_MAX ? ns : WAIT_NS_MAX);
+}
+
+static void virtio_free(struct transport *transport)
+{
+	struct virtio *virtio = (struct virtio *)transport;
+
+	frame_queue_free(virtio->queue);
+	port_close(virtio->port);
+	if (virtio->started)
+		eal_stop();
+	free(virtio);
+}
+
+static const struct transport_ops virtio_ops = {virtio_begin,   virtio_commit,  virtio_abandon, virtio_flush,
+						virtio_receive, virtio_release, virtio_wait,    virtio_free};
+
+static int start_eal(struct virtio *virtio, const struct virtio_settings *settings, struct err *err)
+{
+	struct eal_settings eal;
+	int r;
+
+	snprintf(virtio->name, sizeof(virtio->name), "gantry-load-%d", (int)getpid());
+	eal_settings_init(&eal, virtio->name);
+	eal.memory_mib = settings->memory_mib;
+	eal.hugepages = settings->hugepages;
+	eal.verbose = settings->verbose;
+	eal.control_core = settings->core >= 0 ? settings->core : EAL_CORE_ANY;
+	eal.worker_count = 0;
+	r = eal_start(&eal, err);
+	virtio->started = r == 0;
+	return r;
+}
+
+/* The appliance may still be starting: its socket is waited for. */
+static int open_port(struct virtio *virtio, const struct virtio_settings *settings, int64_t deadline_ns,
+		     struct err *err)
+{
+	struct port_settings port;
+	int r;
+
+	port_settings_init(&port, "virtio", settings->path);
+	port.tx_buffer_count = 8191;
+	do {
+		if (access(settings->path, F_OK) == 0) {
+			r = port_open(&port, &virtio->port, err);
+			/* Bound but not listening yet, or left behind by one that died: the same as not there. */
+			if (r != -ENOENT && r != -ECONNREFUSED)
+				return r;
+		}
+		nap(10 * NAP_NS);
+	} while (clock_mono_ns() < deadline_ns);
+	return err_set(err, -ENOENT, "%s: no vhost socket there: is gantryd running, with a vhost port at this path?",
+		       settings->path);
+}
+
+static int make_paths(struct virtio *virtio, const struct virtio_settings *settings, struct err *err)
+{
+	uint8_t own_mac[PATH_MAC_SIZE];
+	uint8_t peer_mac[PATH_MAC_SIZE];
+
+	port_mac(virtio->port, own_mac);
+	if (settings->peer_mac != NULL && path_mac_parse(settings->peer_mac, peer_mac) < 0)
+		return err_set(err, -EINVAL, "--peer-mac %s is no unicast MAC address", settings->peer_mac);
+	for (unsigned i = 0; i < virtio->channels; i++) {
+		int r = path_make(own_mac, settings->own, (uint16_t)(settings->own_port + i),
+				  settings->peer_mac == NULL ? NULL : peer_mac, settings->peer,
+				  (uint16_t)settings->peer_port, &virtio->paths[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int open_queue(struct virtio *virtio, const struct virtio_settings *settings, struct err *err)
+{
+	struct frame_local local;
+	int r;
+
+	frame_local_init(&local, (uint16_t)settings->own_port);
+	local.udp_port_count = (uint16_t)virtio->channels;
+	r = frame_local_add(&local, settings->own, err);
+	return r < 0 ? r : frame_queue_new(virtio->port, 0, &local, &virtio->queue, err);
+}
+
+static int learn_mac(struct virtio *virtio, const struct virtio_settings *settings, int64_t deadline_ns,
+		     struct err *err)
+{
+	int64_t ask_ns = 0;
+	uint8_t mac[PATH_MAC_SIZE];
+
+	do {
+		int64_t now_ns = clock_mono_ns();
+
+		if (now_ns >= ask_ns) {
+			(void)answer_ask(virtio->queue, &virtio->paths[0]);
+			(void)reply_flush(virtio->queue);
+			ask_ns = now_ns + ASK_NS;
+		}
+		(void)frame_receive(virtio->queue);
+		frame_release(virtio->queue);
+		if (answer_heard(virtio->queue, mac)) {
+			for (unsigned i = 0; i < virtio->channels; i++)
+				memcpy(virtio->paths[i].peer_mac, mac, sizeof(mac));
+			return 0;
+		}
+		nap(NAP_NS);
+	} while (clock_mono_ns() < deadline_ns);
+	return err_set(err, -ETIMEDOUT,
+		       "nobody answers for %s on %s: check the appliance's address, or give --peer-mac", settings->peer,
+		       settings->path);
+}
+
+int virtio_new(const struct virtio_settings *settings, unsigned channels, struct transport **ret_transport,
+	       struct err *err)
+{
+	int64_t deadline_ns = clock_mono_ns() + (int64_t)settings->wait_s * 1000000000;
+	struct virtio *virtio;
+	int r;
+
+	if (channels > FLEET_FEEDS_MAX || settings->own_port + channels > UINT16_MAX)
+		return err_set(err, -EINVAL, "%u feeds from port %u on: more than there are ports", channels,
+			       settings->own_port);
+	virtio = calloc(1, sizeof(*virtio));
+	if (virtio == NULL)
+		return err_set(err, -ENOMEM, "no memory for the transport");
+	virtio->transport.ops = &virtio_ops;
+	virtio->channels = channels;
+	virtio->first_port = settings->own_port;
+	r = start_eal(virtio, settings, err);
+	if (r == 0)
+		r = open_port(virtio, settings, deadline_ns, err);
+	if (r == 0)
+		r = make_paths(virtio, settings, err);
+	if (r == 0)
+		r = open_queue(virtio, settings, err);
+	if (r == 0 && settings->peer_mac == NULL)
+		r = learn_mac(virtio, settings, deadline_ns, err);
+	if (r < 0) {
+		virtio_free(&virtio->transport);
+		return r;
+	}
+	*ret_transport = &virtio->transport;
+	return 0;
+}
