@@ -631,7 +631,7 @@ int outbox_welcome(struct outbox *outbox, const struct feed_lane_granted *grante
 		violations->limits++;
 		return 0;
 	}
-	if (cumulative < spool_lowest(outbox->spool, outbox->lane) - 1) {
+	if (granted->known && cumulative < spool_lowest(outbox->spool, outbox->lane) - 1) {
 		/* It forgot what it had acknowledged: told, and gone on with what is left. */
 		violations->went_back++;
 	}

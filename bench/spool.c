@@ -136,15 +136,14 @@ static bool lane_mend(struct lane_header *lane, uint32_t capacity)
 	       lane->next.value - lane->lowest.value <= capacity;
 }
 
+static uint64_t bit_find(const struct spool *spool, enum feed_lane lane, uint64_t from, uint64_t end, bool wanted);
+
 static void lowest_move(struct spool *spool, enum feed_lane lane, uint64_t from)
 {
 	struct lane_header *header = &spool->header->lanes[lane];
-	uint64_t first;
-	uint64_t end;
 
-	if (!spool_unacknowledged(spool, lane, from, header->next.value, &first, &end))
-		first = header->next.value;
-	store(&header->lowest, first);
+	/* Only where it begins is wanted: where it ends may be a whole spool away. */
+	store(&header->lowest, bit_find(spool, lane, from, header->next.value, false));
 }
 
 static int map(struct spool *spool)
