@@ -75,6 +75,7 @@ struct list_entry {
 
 struct list_options {
 	bool strict;       /* a single bad row: nothing is loaded */
+	bool tolerant;     /* exact entries whose row says nothing of it are tolerant */
 	size_t bytes_max;  /* 0: 512 MiB */
 	uint32_t rows_max; /* 0: 5,000,000 */
 };

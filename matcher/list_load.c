@@ -55,6 +55,7 @@ struct load {
 	uint32_t rows_max;
 	struct list *list;
 	struct list_result *result;
+	bool tolerant; /* where the row does not say, and can be */
 };
 
 static const char *trim(char *text)
@@ -195,6 +196,9 @@ static int row_load(struct load *load)
 	/* As received means as written, spaces at the ends included. */
 	vrm = row.flags & LIST_FLAG_AS_RECEIVED ? field(load, COLUMN_VRM) : trim(field(load, COLUMN_VRM));
 	row.vrm = (struct slice){vrm, strlen(vrm)};
+	if (load->tolerant && *trim(field(load, COLUMN_TOLERANT)) == '\0' && (row.flags & LIST_FLAG_AS_RECEIVED) == 0 &&
+	    strpbrk(vrm, "?*") == NULL)
+		row.flags |= LIST_FLAG_TOLERANT;
 	for (int i = 0; i < LIST_TEXTS; i++)
 		row.texts[i] = (struct slice){field(load, (enum column)i), strlen(field(load, (enum column)i))};
 	status = list_row_add_once(load->list, &row, &reason);
@@ -246,6 +250,7 @@ int list_load_csv(const struct list_info *info, const char *text, size_t size, c
 	memset(load.result, 0, sizeof(*load.result));
 	options = options != NULL ? options : &defaults;
 	bytes_max = options->bytes_max > 0 ? options->bytes_max : BYTES_MAX_DEFAULT;
+	load.tolerant = options->tolerant;
 	load.rows_max = options->rows_max > 0 ? options->rows_max : ROWS_MAX_DEFAULT;
 	if (size > bytes_max)
 		return err_set(err, -E2BIG, "the list has %zu bytes, more than the %zu allowed", size, bytes_max);
