@@ -137,16 +137,53 @@ static void lane_advance(struct lane_window *window)
 	}
 }
 
+static uint64_t lane_missing(const struct lane_window *window, uint64_t first, uint64_t end)
+{
+	uint64_t missing = end - first;
+
+	while (first < end) {
+		struct lane_piece piece = lane_piece_of(window, first, end - first);
+
+		missing -= (uint64_t)__builtin_popcountll(window->durable[piece.word] & lane_piece_mask(piece));
+		first += piece.count;
+	}
+	return missing;
+}
+
+uint64_t lane_take_up(struct lane_window *window, uint64_t lowest)
+{
+	uint64_t end = window->base + window->size;
+	uint64_t inside = lowest < end ? lowest : end;
+	uint64_t missing;
+
+	if (lowest <= window->base)
+		return 0;
+	missing = lane_missing(window, window->base, inside) + (lowest - inside);
+	lane_bits_clear(window, window->taken, window->base, inside - window->base);
+	lane_bits_clear(window, window->durable, window->base, inside - window->base);
+	window->base = lowest;
+	if (window->highest < lowest - 1)
+		window->highest = lowest - 1;
+	lane_advance(window);
+	return missing;
+}
+
 void lane_durable(struct lane_window *window, const struct run *run)
 {
-	assert(run->first >= window->base);
-	assert(run->first - window->base + run->count <= window->size);
-	lane_bits_set(window, window->durable, run->first, run->count);
+	uint64_t first = run->first;
+	uint64_t end = run->first + run->count;
+
+	/* lane_take_up may have passed a run that was on its way to the disk: it is stored all the same. */
+	if (first < window->base)
+		first = window->base;
+	assert(end <= first || end - window->base <= window->size);
+	if (end > first)
+		lane_bits_set(window, window->durable, first, end - first);
 	if (run->refusal == REFUSAL_NONE)
 		window->stored_total += run->count;
 	else
 		window->refused_total += run->count;
-	if (run->first == window->base)
+	if (end > first && first == window->base)
 		lane_advance(window);
 }
 

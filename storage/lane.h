@@ -70,6 +70,14 @@ void lane_take(struct lane_window *window, uint64_t first, unsigned count);
 /* journal.c only: a durable frame holds this run. Advances base over the contiguous durable prefix. Worker. */
 void lane_durable(struct lane_window *window, const struct run *run);
 
+/*
+ * Worker: the sender says that it holds nothing below `lowest` any more, so what is missing below it will never come (a
+ * store that lost journals, a sender that gave reads up). Moves base there, so that the lane goes on. Returns how many
+ * sequences below it were never durable: lost, to be counted and told. Ones on their way to the disk stay with the
+ * journal and are told apart by their run.
+ */
+uint64_t lane_take_up(struct lane_window *window, uint64_t lowest);
+
 void lane_mark(const struct lane_window *window, struct lane_mark *ret_mark);
 
 #endif
