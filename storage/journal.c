@@ -165,6 +165,9 @@ static bool roll_due(const struct journal *journal)
 /* Whether or not the next file is ready: what is in this one must get sealed, and sealing makes room. */
 static void journal_roll_step(struct journal *journal)
 {
+	/* Slabs without a file hold reads that a roll was asked to close in: not answered before they have found one. */
+	if (journal->homeless_count > 0)
+		return;
 	if (!roll_due(journal)) {
 		if (journal->current == NULL || (journal->current->frame == 0 && journal->current->slabs == 0))
 			atomic_store_explicit(&journal->roll_wanted, false, memory_order_release);
