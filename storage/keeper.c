@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 #include <time.h>
 
 #define LOG_MODULE "keeper"
@@ -149,11 +151,19 @@ static void sealer_sleep(struct store *store, int64_t ns, bool failed)
 	pthread_mutex_unlock(&store->thread_mutex);
 }
 
+#define SEALER_NICE 5
+
 static void *sealer_main(void *argument)
 {
 	struct store *store = argument;
 	int64_t backoff_ns = BACKOFF_MIN_NS;
 
+	/*
+	 * Where cores are scarce, workers and alarms come first: the memtable takes up what is not sealed yet, and when
+	 * it fills, workers push back and leave the core to the sealer. Only this thread is made nicer (Linux: by its
+	 * id).
+	 */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), SEALER_NICE);
 	while (!stopping(store)) {
 		bool failed = sealer_round(store) < 0;
 

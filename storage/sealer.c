@@ -279,30 +279,40 @@ static int generation_seal(struct store *store, struct generation *generation, s
 	return generation_commit(store, generation, err);
 }
 
-/* Of each worker the oldest ones, as long as they are closed. */
-static int view_seal(struct store *store, const struct memtable_view *view, struct err *err)
+/* The oldest closed generation of a worker whose older ones are all sealed; NULL when there is none. */
+static struct generation *view_oldest(const struct memtable_view *view)
 {
 	const struct generation *before = NULL;
-	bool blocked = false;
-	int result = 0;
 
-	if (store->pending.generation != NULL) {
-		result = generation_seal(store, store->pending.generation, err);
-		if (result < 0)
-			return result;
-	}
-	for (size_t i = 0; result == 0 && i < view->count; i++) {
+	for (size_t i = 0; i < view->count; i++) {
 		struct generation *generation = view->generations[i];
-		int state = atomic_load_explicit(&generation->state, memory_order_acquire);
+		bool oldest = before == NULL || before->worker != generation->worker;
 
-		if (before == NULL || before->worker != generation->worker)
-			blocked = false;
 		before = generation;
-		if (state == GENERATION_OPEN)
-			blocked = true;
-		if (state == GENERATION_CLOSED && !blocked)
-			result = generation_seal(store, generation, err);
+		if (oldest && atomic_load_explicit(&generation->state, memory_order_acquire) == GENERATION_CLOSED)
+			return generation;
 	}
+	return NULL;
+}
+
+enum seal_outcome { SEAL_ONE = 1 };
+
+/* Seals one generation. A view of its own for each: what is sealed gives its memory back at once. */
+static int seal_next(struct store *store, struct err *err)
+{
+	struct memtable_view view;
+	struct generation *generation;
+	int result = memtable_view_take(store->memtable, &view);
+
+	if (result < 0)
+		return err_set(err, result, "out of memory");
+	generation = store->pending.generation != NULL ? store->pending.generation : view_oldest(&view);
+	if (generation != NULL) {
+		result = generation_seal(store, generation, err);
+		if (result == 0)
+			result = SEAL_ONE;
+	}
+	memtable_view_release(store->memtable, &view);
 	return result;
 }
 
@@ -321,13 +331,11 @@ static void failure_note(struct store *store, int result, const struct err *err)
 
 static int round_locked(struct store *store, struct err *err)
 {
-	struct memtable_view view;
-	int result = memtable_view_take(store->memtable, &view);
+	int result;
 
-	if (result < 0)
-		return err_set(err, result, "out of memory");
-	result = view_seal(store, &view, err);
-	memtable_view_release(store->memtable, &view);
+	do
+		result = seal_next(store, err);
+	while (result == SEAL_ONE);
 	if (result < 0)
 		return result;
 	result = sealer_keys_change(store, NULL, 0);
