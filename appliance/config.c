@@ -71,7 +71,7 @@ const struct setting config_settings[] = {
 	INTEGER("eal", "memory", memory_mib, "MiB", "256", 64, 65536, "Memory for packet buffers and rings."),
 	TEXT("eal", "extra", eal_extra, "", "Further EAL arguments, separated by blanks."),
 
-	INTEGER("storage", "journal_file", journal_file_mib, "MiB", "256", 4, 4096, "Size of one journal file."),
+	INTEGER("storage", "journal_file", journal_file_mib, "MiB", "128", 4, 4096, "Size of one journal file."),
 	INTEGER("storage", "journal_slab", journal_slab_kib, "KiB", "1024", 64, 8192,
 		"Most that one group commit writes."),
 	INTEGER("storage", "journal_slabs", journal_slabs, "", "6", 3, 32,
@@ -81,7 +81,8 @@ const struct setting config_settings[] = {
 	INTEGER("storage", "commit", commit_us, "µs", "1000", 50, 100000,
 		"Oldest that a read may become before its group is written."),
 	INTEGER("storage", "memtable", memtable_mib, "MiB", "0", 0, 1048576,
-		"Memory for reads that are journalled and not yet sealed; 0 takes a quarter of the machine's."),
+		"Memory for reads that are journalled and not yet sealed; 0 takes a quarter of the machine's, 2 GiB at "
+		"most."),
 	INTEGER("storage", "reserve", reserve_mib, "MiB", "256", 16, 1048576,
 		"Disk space kept free beside what sealing and one purge need; below it nothing is accepted."),
 	INTEGER("storage", "catalog_map", catalog_map_mib, "MiB", "16384", 64, 4194304,
@@ -94,7 +95,7 @@ const struct setting config_settings[] = {
 	INTEGER("reads", "lane_window", lane_window, "reads", "65536", 4096, 1048576,
 		"Reads of one lane that may be under way; a power of two."),
 
-	INTEGER("lists", "mass_entries", mass_entries_min, "entries", "50000", 0, 100000000,
+	INTEGER("lists", "mass_entries", mass_entries_min, "entries", "10000", 0, 100000000,
 		"Exact lists at least so long go to the hash table instead of Hyperscan."),
 
 	TEXT("management", "socket", socket, "", "Path of the management socket. Empty: run_directory/gantry.sock."),

@@ -1,0 +1,106 @@
+/*
+ * The appliance, put together: the one place that knows every part.
+ *
+ * Threads. main starts and stops everything and waits. Workers run on EAL lcores (worker.h). The store has its keeper
+ * and sealer, the management server its I/O thread and pool; handlers (handlers.h) run on that pool. The attendant
+ * (attendant.h) opens lanes that workers ask for and delivers hits. Handlers that change feeds, cameras or lists hold
+ * `change_lock`, rewrite the register and then publish new tables.
+ */
+#ifndef GANTRY_APPLIANCE_GANTRY_H
+#define GANTRY_APPLIANCE_GANTRY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "appliance/base/err.h"
+#include "appliance/config.h"
+#include "appliance/worker.h"
+
+struct attendant;
+struct audit;
+struct crossing;
+struct feed_state;
+struct frame_queue;
+struct io;
+struct list;
+struct matching;
+struct port;
+struct rte_rcu_qsbr;
+struct server;
+struct store;
+struct tables;
+struct views;
+
+/* Slots of feeds, per worker: a feed keeps its slot for ever. */
+#define FEED_SLOTS_MAX 65536
+#define LISTS_MAX 1024
+
+struct feed_slots {
+	struct feed_state **states; /* [slot] */
+	uint32_t count;
+};
+
+struct gantry {
+	struct config config;
+	struct io *io;
+	struct port *port;
+	struct frame_queue *queues[WORKERS_MAX];
+	struct crossing *crossing;
+	struct rte_rcu_qsbr *quiescence;
+	struct worker *workers[WORKERS_MAX];
+	unsigned worker_count;
+	bool workers_running;
+	struct store *store;
+	struct views *views; /* the store's */
+	struct audit *audit;
+	struct server *server;
+	struct attendant *attendant;
+	int64_t started_us;
+	int64_t started_ns;
+	atomic_bool stop_asked;
+
+	/* Under change_lock. */
+	pthread_mutex_t change_lock;
+	struct feed_slots slots[WORKERS_MAX];
+	struct tables *tables;              /* those published now */
+	_Atomic uint64_t tables_generation; /* written under change_lock, read by anyone */
+	struct matching *matching;
+
+	/* The lists loaded now, by id: changed with both locks held, read with either. lists_lock is a leaf, held
+	 * briefly. */
+	pthread_mutex_t lists_lock;
+	struct list **lists;
+	size_t list_count;
+
+	/* Alarms of the store, newest last. */
+	pthread_mutex_t alarm_lock;
+	char alarms[16][192];
+	unsigned alarm_count;
+};
+
+/*
+ * In order: EAL, port, workers, store, audit, lists, tables, attendant, lcores, interrupted purges, management socket.
+ * On failure what was started is stopped again. `recover_only`: a port that nobody can reach and no socket; gantry_stop
+ * then seals and closes the recovered store.
+ */
+int gantry_start(struct gantry *gantry, const struct config *config, bool recover_only, struct err *err);
+
+/* Reverse order; seals what is unsealed. -errno when something acknowledged could not be sealed (it stays journalled).
+ */
+int gantry_stop(struct gantry *gantry);
+
+/* `gantryd --check`: what of this configuration would not work on this host. Prints a line each; 0 when all is well. */
+int gantry_check(const struct config *config);
+
+/* An entry of the appliance's own in the audit log; a failure is logged too. Any control thread. */
+int gantry_note(struct gantry *gantry, uint32_t uid, const char *verb, const char *body);
+
+/* change_lock held: new tables from the register, published to all workers; waits for their quiescence. */
+int gantry_publish(struct gantry *gantry, struct err *err);
+
+/* change_lock held: loads the lists of the register that are not loaded, drops those removed, builds the match set. */
+int gantry_load_lists(struct gantry *gantry, struct err *err);
+
+#endif

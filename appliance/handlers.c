@@ -1,0 +1,47 @@
+#include "appliance/handlers.h"
+
+#include <string.h>
+
+#include "appliance/attendant.h"
+#include "appliance/gantry.h"
+#include "mgmt/audit.h"
+#include "mgmt/server.h"
+
+int handlers_bind(struct server *server, struct gantry *gantry, struct err *err)
+{
+	static const struct {
+		const char *method;
+		call_handler *handler;
+	} rows[] = {
+		{"status", handle_status},
+		{"counters", handle_counters},
+		{"feeds.add", handle_feeds_add},
+		{"feeds.show", handle_feeds_show},
+		{"feeds.rotate", handle_feeds_rotate},
+		{"feeds.retire", handle_feeds_retire},
+		{"feeds.remove", handle_feeds_remove},
+		{"cameras.load", handle_cameras_load},
+		{"cameras.show", handle_cameras_show},
+		{"cameras.bind", handle_cameras_bind},
+		{"cameras.suspend", handle_cameras_suspend},
+		{"cameras.resume", handle_cameras_resume},
+		{"lists.load", handle_lists_load},
+		{"lists.show", handle_lists_show},
+		{"lists.remove", handle_lists_remove},
+		{"hits.follow", attendant_follow},
+		{"reads.search", handle_reads_search},
+		{"reads.count", handle_reads_count},
+		{"purge.plan", handle_purge_plan},
+		{"purge.run", handle_purge_run},
+		{"appliance.stop", handle_stop},
+	};
+	int result;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		result = server_bind(server, rows[i].method, rows[i].handler, gantry);
+		if (result < 0)
+			return err_set(err, result, "method %s: %s", rows[i].method, strerror(-result));
+	}
+	result = audit_bind(server, gantry->audit);
+	return result < 0 ? err_set(err, result, "methods audit.*: %s", strerror(-result)) : 0;
+}

@@ -1,0 +1,45 @@
+/* The methods of the management socket, bound to the appliance. Each handler runs on a thread of the server's pool. */
+#ifndef GANTRY_APPLIANCE_HANDLERS_H
+#define GANTRY_APPLIANCE_HANDLERS_H
+
+#include "appliance/base/err.h"
+
+struct call;
+struct gantry;
+struct server;
+
+/* Binds every method this appliance offers. -errno with a text when the table lacks one: our own bug. */
+int handlers_bind(struct server *server, struct gantry *gantry, struct err *err);
+
+/* handlers_status.c */
+int handle_status(struct call *call, void *gantry);
+int handle_counters(struct call *call, void *gantry);
+int handle_stop(struct call *call, void *gantry);
+/* handlers_feeds.c */
+int handle_feeds_add(struct call *call, void *gantry);
+int handle_feeds_show(struct call *call, void *gantry);
+int handle_feeds_rotate(struct call *call, void *gantry);
+int handle_feeds_retire(struct call *call, void *gantry);
+int handle_feeds_remove(struct call *call, void *gantry);
+/* handlers_cameras.c */
+int handle_cameras_load(struct call *call, void *gantry);
+int handle_cameras_show(struct call *call, void *gantry);
+int handle_cameras_bind(struct call *call, void *gantry);
+int handle_cameras_suspend(struct call *call, void *gantry);
+int handle_cameras_resume(struct call *call, void *gantry);
+/* handlers_lists.c */
+int handle_lists_load(struct call *call, void *gantry);
+int handle_lists_show(struct call *call, void *gantry);
+int handle_lists_remove(struct call *call, void *gantry);
+/* handlers_reads.c */
+int handle_reads_search(struct call *call, void *gantry);
+int handle_reads_count(struct call *call, void *gantry);
+/* handlers_purge.c */
+int handle_purge_plan(struct call *call, void *gantry);
+int handle_purge_run(struct call *call, void *gantry);
+
+struct purge_hooks;
+/* What a purge writes into the audit log; also for the purges that a crash left standing. */
+void purge_hooks_of(struct gantry *gantry, struct purge_hooks *ret_hooks);
+
+#endif

@@ -1,0 +1,205 @@
+#include "appliance/present.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/gantry.h"
+#include "matcher/list.h"
+#include "storage/register.h"
+#include "storage/store.h"
+
+static const char *direction_name(uint8_t direction)
+{
+	static const char *const names[] = {"unknown", "approaching", "receding"};
+
+	return direction < sizeof(names) / sizeof(names[0]) ? names[direction] : "unknown";
+}
+
+static json_t *flag_names(const struct read *read)
+{
+	static const struct {
+		uint16_t flag;
+		const char *name;
+	} names[] = {{READ_FLAG_POSITION, "position"},
+		     {READ_FLAG_TEST, "test"},
+		     {READ_FLAG_CLOCK_UNSURE, "clock-unsure"},
+		     {READ_FLAG_BACKLOG, "backlog"},
+		     {READ_FLAG_UNMATCHED, "unmatched"}};
+	json_t *array = json_array();
+
+	for (size_t i = 0; array != NULL && i < sizeof(names) / sizeof(names[0]); i++)
+		if ((read->flags & names[i].flag) != 0)
+			(void)json_array_append_new(array, json_string(names[i].name));
+	return array;
+}
+
+/* Texts come from outside: what is not UTF-8 (a damaged register cannot be, the codec refuses it) becomes null. */
+static json_t *text_of(const uint8_t text[READ_TEXT_SIZE])
+{
+	json_t *string = json_stringn((const char *)text, strnlen((const char *)text, READ_TEXT_SIZE));
+
+	return string != NULL ? string : json_null();
+}
+
+/*
+ * What the register says of cameras, remembered: a page of a search or a flood of hits names the same few thousand
+ * again and again, and each look costs a transaction and an unsealing. Forgotten whole when the register changes, which
+ * publishes new tables.
+ */
+#define CAMERA_CACHE_SIZE 8192
+
+struct cached_camera {
+	uint64_t generation; /* of the tables when it was looked up, plus one; 0 empty */
+	uint32_t camera;
+	bool known;
+	int32_t lat_e7;
+	int32_t lon_e7;
+	char name[REG_NAME_SIZE];
+};
+
+static pthread_mutex_t camera_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct cached_camera camera_cache[CAMERA_CACHE_SIZE];
+
+static struct cached_camera camera_of(struct gantry *gantry, struct reg *reg, uint32_t number)
+{
+	struct cached_camera *place = &camera_cache[number % CAMERA_CACHE_SIZE];
+	uint64_t generation = atomic_load(&gantry->tables_generation) + 1;
+	struct cached_camera found;
+	struct reg_camera camera;
+
+	pthread_mutex_lock(&camera_lock);
+	found = *place;
+	pthread_mutex_unlock(&camera_lock);
+	if (found.generation == generation && found.camera == number)
+		return found;
+	found = (struct cached_camera){.generation = generation, .camera = number};
+	if (reg_camera_get(reg, number, &camera) == 0) {
+		found.known = true;
+		found.lat_e7 = camera.lat_e7;
+		found.lon_e7 = camera.lon_e7;
+		memcpy(found.name, camera.name, sizeof(found.name));
+	}
+	pthread_mutex_lock(&camera_lock);
+	*place = found;
+	pthread_mutex_unlock(&camera_lock);
+	return found;
+}
+
+static void put_camera(struct gantry *gantry, const struct read *read, json_t *object)
+{
+	struct reg *reg = store_register(gantry->store, NULL);
+	struct cached_camera camera = {.known = false};
+	bool own = (read->flags & READ_FLAG_POSITION) != 0;
+
+	if (reg != NULL)
+		camera = camera_of(gantry, reg, read->camera);
+	(void)json_object_set_new(object, "camera", json_integer(read->camera));
+	(void)json_object_set_new(object, "camera_name", camera.known ? json_string(camera.name) : json_null());
+	(void)json_object_set_new(object, "lat", json_real((own ? read->lat_e7 : camera.lat_e7) / 1e7));
+	(void)json_object_set_new(object, "lon", json_real((own ? read->lon_e7 : camera.lon_e7) / 1e7));
+}
+
+json_t *present_read(struct gantry *gantry, const struct read *read, const char *public_id)
+{
+	json_t *object = json_object();
+	char time[CLOCK_TEXT_SIZE];
+	char country[2] = {(char)(read->country & 0xff), (char)(read->country >> 8)};
+
+	if (object == NULL)
+		return NULL;
+	if (public_id != NULL)
+		(void)json_object_set_new(object, "id", json_string(public_id));
+	(void)json_object_set_new(object, "vrm", text_of(read->text));
+	(void)json_object_set_new(object, "key", text_of(read->key));
+	(void)json_object_set_new(object, "capture", json_string(clock_text_utc(read->capture_us, time)));
+	(void)json_object_set_new(object, "receipt", json_string(clock_text_utc(read->receipt_us, time)));
+	put_camera(gantry, read, object);
+	(void)json_object_set_new(object, "feed", json_integer(read->feed));
+	(void)json_object_set_new(object, "confidence",
+				  read->confidence == READ_CONFIDENCE_UNKNOWN ? json_null()
+									      : json_integer(read->confidence));
+	(void)json_object_set_new(object, "lane", json_integer(read->road_lane));
+	(void)json_object_set_new(object, "direction", json_string(direction_name(read->direction)));
+	(void)json_object_set_new(object, "country", read->country != 0 ? json_stringn(country, 2) : json_null());
+	(void)json_object_set_new(object, "kind", json_string(read->kind == READ_KIND_NOT_READ ? "not-read" : "vrm"));
+	(void)json_object_set_new(object, "images", json_integer(read->images));
+	(void)json_object_set_new(object, "flags", flag_names(read));
+	return object;
+}
+
+static const char *hit_kind_name(uint8_t kind)
+{
+	static const char *const names[] = {"exact", "pattern", "tolerant", "retro", "clone"};
+
+	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "unknown";
+}
+
+/* What the entry says, when that version of its list is the one loaded now. */
+static void put_entry(struct gantry *gantry, const struct hit *hit, json_t *object)
+{
+	pthread_mutex_lock(&gantry->lists_lock);
+	for (size_t i = 0; i < gantry->list_count; i++) {
+		const struct list_info *info = list_info(gantry->lists[i]);
+		struct list_entry entry;
+
+		if (info->id != hit->list)
+			continue;
+		(void)json_object_set_new(object, "list_name", json_string(info->name));
+		(void)json_object_set_new(object, "list_purpose", json_string(list_purpose_name(info->purpose)));
+		if (info->version != hit->version || hit->entry >= list_count(gantry->lists[i]))
+			break;
+		list_entry(gantry->lists[i], hit->entry, &entry);
+		(void)json_object_set_new(object, "line", json_integer(entry.line));
+		(void)json_object_set_new(object, "reason", json_string(entry.reason));
+		(void)json_object_set_new(object, "action", json_string(entry.action));
+	}
+	pthread_mutex_unlock(&gantry->lists_lock);
+}
+
+json_t *present_hit(struct gantry *gantry, const struct hit *hit, const struct read *read)
+{
+	json_t *object = json_object();
+
+	if (object == NULL)
+		return NULL;
+	(void)json_object_set_new(object, "list", json_integer(hit->list));
+	(void)json_object_set_new(object, "version", json_integer(hit->version));
+	(void)json_object_set_new(object, "entry", json_integer(hit->entry));
+	(void)json_object_set_new(object, "kind", json_string(hit_kind_name(hit->kind)));
+	(void)json_object_set_new(object, "priority", json_integer(hit->priority));
+	put_entry(gantry, hit, object);
+	(void)json_object_set_new(object, "receipt_us", json_integer(read->receipt_us));
+	(void)json_object_set_new(object, "read", present_read(gantry, read, NULL));
+	return object;
+}
+
+const char *present_day(int32_t day, char buffer[PRESENT_DAY_SIZE])
+{
+	time_t seconds = (time_t)day * 86400;
+	struct tm tm;
+
+	if (gmtime_r(&seconds, &tm) == NULL || strftime(buffer, PRESENT_DAY_SIZE, "%Y-%m-%d", &tm) == 0)
+		(void)snprintf(buffer, PRESENT_DAY_SIZE, "%d", day);
+	return buffer;
+}
+
+const char *present_refusal(enum refusal refusal)
+{
+	switch (refusal) {
+	case REFUSAL_MALFORMED:
+		return "malformed";
+	case REFUSAL_TOO_OLD:
+		return "too_old";
+	case REFUSAL_FUTURE:
+		return "future";
+	case REFUSAL_CAMERA_SUSPENDED:
+		return "camera_suspended";
+	case REFUSAL_NONE:
+	case REFUSAL_COUNT:
+		break;
+	}
+	return "none";
+}

@@ -1,0 +1,25 @@
+/* Reads and hits as JSON, the same in every answer. New references; NULL when out of memory. Control threads. */
+#ifndef GANTRY_APPLIANCE_PRESENT_H
+#define GANTRY_APPLIANCE_PRESENT_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "appliance/base/read.h"
+
+struct gantry;
+
+/* {id?, vrm, key, capture, receipt, camera, camera_name, feed, lat, lon, confidence, lane, direction, country, kind,
+ * flags} */
+json_t *present_read(struct gantry *gantry, const struct read *read, const char *public_id);
+
+/* A read with what it met: {list, list_name, version, entry, kind, priority, reason, action, receipt_us, read: {…}}. */
+json_t *present_hit(struct gantry *gantry, const struct hit *hit, const struct read *read);
+
+/* "2026-11-22" */
+#define PRESENT_DAY_SIZE 16
+const char *present_day(int32_t day, char buffer[PRESENT_DAY_SIZE]);
+
+const char *present_refusal(enum refusal refusal);
+
+#endif

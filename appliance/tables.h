@@ -1,0 +1,123 @@
+/*
+ * What the control plane tells the workers: feeds, cameras, bindings and the match set, as one immutable object.
+ *
+ * A control thread builds a new one from the register, publishes it with one pointer store, waits until every worker
+ * has passed a quiescent point (rte_rcu_qsbr) and frees the old one. A worker loads the pointer once a turn and never
+ * keeps anything of it over the turn's end. The match set outlives tables that share it (a reference count, control
+ * plane only).
+ */
+#ifndef GANTRY_APPLIANCE_TABLES_H
+#define GANTRY_APPLIANCE_TABLES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "appliance/base/err.h"
+
+struct feed_state;
+struct match_scratch;
+struct matchset;
+struct reg;
+
+/* A match set with one scratch a worker. Made and let go of by control threads. */
+struct matching {
+	struct matchset *set;
+	struct match_scratch **scratches;
+	unsigned workers;
+	unsigned references;
+};
+
+/* Takes over `set` also on failure. -ENOMEM. */
+int matching_new(struct matchset *set, unsigned workers, struct matching **ret_matching);
+struct matching *matching_hold(struct matching *matching);
+struct matching *matching_release(struct matching *matching); /* returns NULL */
+
+struct feed_entry {
+	struct feed_state *state; /* worker-owned content, outlives every table */
+	uint32_t feed;
+	bool active;
+	bool all_cameras;
+	bool has_key_next;
+	uint8_t key[32];
+	uint8_t key_next[32];
+};
+
+/* How a camera stands to a feed. */
+enum camera_standing { CAMERA_BOUND, CAMERA_SUSPENDED, CAMERA_UNKNOWN, CAMERA_NOT_BOUND };
+
+struct slot_table {
+	uint64_t *keys; /* 0 empty */
+	uint32_t *values;
+	uint64_t mask;
+	size_t count;
+};
+
+struct tables {
+	uint64_t generation;      /* of the publication: what a worker has taken over is told by it */
+	struct feed_entry *feeds; /* in the order of their ids */
+	size_t feed_count;
+	struct slot_table by_feed;  /* feed + 1 → index in feeds */
+	struct slot_table cameras;  /* camera + 1 → 1 when suspended */
+	struct slot_table bindings; /* feed << 32 | camera → 1 when the camera is suspended */
+	struct matching *matching;
+	/* Per worker: slot → index in feeds + 1, 0 none. Slots are feed_state's for ever. */
+	uint32_t **slots;
+	uint32_t *slot_counts;
+	unsigned workers;
+};
+
+/* Finds or makes the state of a feed. Called for every feed of the register. NULL: no memory or no slot left. */
+typedef struct feed_state *tables_state_of(void *context, uint32_t feed, const uint8_t key[32],
+					   const uint8_t *key_next);
+
+/* Reads the whole register. `matching` is held by the new tables. */
+int tables_new(struct reg *reg, struct matching *matching, unsigned workers, tables_state_of *state_of, void *context,
+	       struct tables **ret_tables);
+struct tables *tables_free(struct tables *tables);
+
+static inline uint64_t slot_hash(uint64_t key)
+{
+	key *= UINT64_C(0x9e3779b97f4a7c15);
+	return key ^ (key >> 29);
+}
+
+/* 0 when absent, else the value + 1. Worker. */
+static inline uint32_t slot_find(const struct slot_table *table, uint64_t key)
+{
+	for (uint64_t at = slot_hash(key) & table->mask;; at = (at + 1) & table->mask) {
+		if (table->keys[at] == key)
+			return table->values[at] + 1;
+		if (table->keys[at] == 0)
+			return 0;
+	}
+}
+
+/* NULL when it is not registered. Worker. */
+static inline const struct feed_entry *tables_feed(const struct tables *tables, uint32_t feed)
+{
+	uint32_t found = slot_find(&tables->by_feed, (uint64_t)feed + 1);
+
+	return found == 0 ? NULL : &tables->feeds[found - 1];
+}
+
+/* Worker. */
+static inline enum camera_standing tables_camera(const struct tables *tables, const struct feed_entry *feed,
+						 uint32_t camera)
+{
+	uint32_t found;
+
+	if (!feed->all_cameras) {
+		found = slot_find(&tables->bindings, (uint64_t)feed->feed << 32 | camera);
+		if (found != 0)
+			return found == 1 ? CAMERA_BOUND : CAMERA_SUSPENDED;
+	}
+	found = slot_find(&tables->cameras, (uint64_t)camera + 1);
+	if (found == 0)
+		return CAMERA_UNKNOWN;
+	if (!feed->all_cameras)
+		return CAMERA_NOT_BOUND;
+	return found == 1 ? CAMERA_BOUND : CAMERA_SUSPENDED;
+}
+
+#endif
