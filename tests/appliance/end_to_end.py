@@ -1,0 +1,434 @@
+"""The appliance as its users meet it: the socket's verbs over real traffic, answers before and after sealing and restart,
+what must not be found in clear, a full disk, a rotten byte, an idle core."""
+
+import json
+import os
+import random as random_module
+import signal
+import subprocess
+import sys
+import time
+
+from compare import Comparison, dump_rows
+from rig import FSCK, GANTRYCTL, GANTRYD, GROUNDS, LOAD, Appliance, Skip, check, fleet, fleet_result, main, run, start
+
+
+def send(appliance, name="fleet", seconds="1", rate="10000", more=(), **kind):
+    process = fleet(appliance, name=name, rate=rate, more=["--duration", seconds, "--drain", "30", *more], **kind)
+    process.wait(90)
+    result = fleet_result(appliance, name)
+    check(process.returncode == 0, f"gantry-load: {result}")
+    return result
+
+
+def rows(appliance, *arguments):
+    answer = appliance.ctl("search", *arguments, *GROUNDS)
+    return answer[:-1], answer[-1]
+
+
+def load_list(appliance, name, lines, *more):
+    path = os.path.join(appliance.directory, name + ".csv")
+    with open(path, "w") as file:
+        file.write("\n".join(lines) + "\n")
+    return appliance.ctl("lists", "load", path, "--name", name, *more)[-1]
+
+
+def totals(appliance):
+    return appliance.ctl("status")[-1]["totals"]
+
+
+def sums_hold(appliance, result):
+    of = totals(appliance)
+    check(of["acknowledged"] == of["stored"] + of["collapsed"] + of["refused"], f"the totals do not add up: {of}")
+    check(of["acknowledged"] == result["sent"], f"sent {result['sent']}, acknowledged {of['acknowledged']}")
+    check(of["balance_ok"], f"counters do not add up: {of}")
+
+
+def stored_reads(appliance):
+    """Every read as the files have it, for a plain model of search: (vrm text, capture µs, camera, kind)."""
+    path = os.path.join(appliance.directory, "model")
+    appliance.fsck(path)
+    reads = [(content[2], int(content[0]), int(content[1]), content[5]) for _, content, _ in dump_rows(path)]
+    os.unlink(path)
+    return reads
+
+
+def plain_key(text):
+    """Enough of the VRM key for the fleet's plain plates: upper case, letters and digits, 0/O and 1/I alike."""
+    if not text.isascii():
+        return None
+    return "".join(c for c in text.upper() if c.isalnum()).replace("O", "0").replace("I", "1")
+
+
+def matches(pattern, text):
+    if not pattern:
+        return not text
+    if pattern[0] == "*":
+        return any(matches(pattern[1:], text[i:]) for i in range(len(text) + 1))
+    return bool(text) and pattern[0] in ("?", text[0]) and matches(pattern[1:], text[1:])
+
+
+def iso(us):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(us // 1000000)) + f".{us % 1000000:06d}Z"
+
+
+def search_agrees_with_a_plain_model(directory, random):
+    """The same questions before sealing, after it, and after a restart; the model is built from the files."""
+    appliance = Appliance(directory, **{"storage.journal_roll": "3600"})
+    appliance.start()
+    appliance.register()
+    send(appliance, rate="20000", more=["--not-read", "3", "--foreign", "0"])
+    questions = []
+    known = run([LOAD, "list", "--cameras", "200", "--vehicles", "5000", "--seed", "1", "--entries", "40", "--patterns",
+                 "0"]).splitlines()[1:]
+    for line in known[:20]:
+        vrm = line.split(",")[0].strip('"')
+        spots = random.sample(range(len(vrm)), 2)
+        questions += [vrm, "".join("?" if i in spots else c for i, c in enumerate(vrm)), vrm[:2] + "*", "*" + vrm[-3:],
+                      vrm.lower()[:3] + "*" + vrm[-1]]
+    windows = []
+    before = {}
+    now = int(time.time() * 1e6)
+    for question in questions:
+        options = []
+        window = (now - random.randint(1, 3000) * 1000000, now + 1000000) if random.random() < 0.3 else None
+        cameras = sorted(random.sample(range(1, 201), 40)) if random.random() < 0.3 else None
+        if window:
+            options += ["--from", iso(window[0]), "--to", iso(window[1])]
+        for camera in cameras or []:
+            options += ["--camera", str(camera)]
+        windows.append((question, options, window, cameras))
+
+    def ask():
+        answers = {}
+        for index, (question, options, _, _) in enumerate(windows):
+            found, result = rows(appliance, question, "--limit", "10000", *options)
+            check(result["complete"] and result["count"] == len(found), f"{question}: {result}")
+            count = appliance.ctl("search", question, "--count", *options, *GROUNDS)[-1]
+            check(count["count"] == len(found), f"{question}: counted {count['count']}, found {len(found)}")
+            answers[index] = [(row["id"], row["vrm"], row["capture"], row["camera"]) for row in found]
+        return answers
+
+    before = ask()
+    check(sum(map(len, before.values())) > 200, "the questions found next to nothing")
+    appliance.stop()
+    appliance.start()
+    check(appliance.ctl("status")[-1]["storage"]["unsealed_reads"] == 0, "a clean stop left reads unsealed")
+    check(ask() == before, "answers changed by sealing and a restart")
+    appliance.stop()
+    model = stored_reads(appliance)
+    for index, (question, _, window, cameras) in enumerate(windows):
+        pattern = plain_key(question.replace("?", "\x00").replace("*", "\x01")) if False else \
+            question.upper().replace("O", "0").replace("I", "1")
+        expected = sorted((capture, camera) for text, capture, camera, kind in model
+                          if kind == "0" and plain_key(text) is not None and matches(pattern, plain_key(text))
+                          and (window is None or window[0] <= capture < window[1]) and (not cameras or camera in cameras))
+        answer = sorted((micros(capture), camera) for _, _, capture, camera in before[index])
+        check(answer == expected, f"{question}: {len(answer)} found, {len(expected)} expected")
+
+
+def micros(text):
+    whole, fraction = text.rstrip("Z").split(".")
+    return int(time.mktime(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) - time.timezone) * 1000000 + int(fraction)
+
+
+def pages_by_cursor(directory, random):
+    appliance = Appliance(directory)
+    appliance.start()
+    appliance.register()
+    send(appliance)
+    whole, _ = rows(appliance, "*A*", "--limit", "10000", "--order", "oldest")
+    seen = []
+    more = []
+    while True:
+        page, result = rows(appliance, "*A*", "--limit", "700", "--order", "oldest", *more)
+        seen += page
+        if not result["truncated"]:
+            break
+        more = ["--cursor", result["cursor"]]
+    check([row["id"] for row in seen] == [row["id"] for row in whole], f"{len(seen)} by pages, {len(whole)} at once")
+    check(len(whole) > 1500, "too few rows to need pages")
+
+
+def grounds_are_asked_for_and_audited(directory, random):
+    appliance = Appliance(directory)
+    appliance.start()
+    appliance.register()
+    for missing in ([], ["--purpose", "serious"], ["--purpose", "serious", "--case", "C-1"],
+                    ["--purpose", "serious", "--case", "-", "--reason", "-"]):
+        appliance.refused("search", "AB12CDE", *missing)
+    rows(appliance, "AB12CDE")
+    entries = [json.loads(line) for line in run(
+        [GANTRYCTL, "--socket", appliance.socket, "audit", "show", "--json", *GROUNDS]).splitlines()]
+    text = json.dumps(entries)
+    searches = [entry for entry in entries if entry.get("verb") == "reads.search"]
+    outcomes = [entry["outcome"] for entry in searches]
+    check(outcomes.count("refused") == 4, f"refusals in the audit log: {outcomes}")
+    check("intent" in outcomes and "done" in outcomes, f"the search itself: {outcomes}")
+    check(all(entry["uid"] == os.getuid() for entry in searches), "the peer's uid is not in the entry")
+    check("AB12CDE" in text, "the body of the entry does not say what was searched")
+    check(appliance.ctl("audit", "verify")[-1]["size"] >= len(entries), "verify saw fewer entries than show")
+    export = os.path.join(directory, "export")
+    run([GANTRYCTL, "--socket", appliance.socket, "audit", "export", "--out", export, *GROUNDS])
+    key = run([GANTRYCTL, "--socket", appliance.socket, "audit", "key"]).strip()
+    appliance.stop()
+    run([GANTRYCTL, "audit", "verify", "--file", export, "--key", key])
+    with open(export, "r+b") as file:
+        file.seek(os.path.getsize(export) // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 1]))
+    done = subprocess.run([GANTRYCTL, "audit", "verify", "--file", export, "--key", key], capture_output=True, text=True)
+    check(done.returncode == 1, f"a flipped bit in the export was not seen: {done.stdout}{done.stderr}")
+
+
+def refusals_and_deferrals(directory, random):
+    appliance = Appliance(directory)
+    appliance.start()
+    appliance.register(feeds=1, cameras=50, bind=False)
+    # Not bound: deferred, nothing acknowledged, nothing lost.
+    process = fleet(appliance, rate="2000", cameras=50, more=["--duration", "1", "--drain", "2"])
+    process.wait(30)
+    result = fleet_result(appliance)
+    check(process.returncode == 3 and result["acknowledged"] == 0, f"unbound cameras were acknowledged: {result}")
+    check(totals(appliance)["deferred"] > 0 and appliance.ctl("status")[-1]["alarms"], "no alarm of deferred reads")
+    # Bound now: the same spool is taken whole.
+    appliance.ctl("cameras", "bind", "--feed", "1", "--all")
+    result = send(appliance, rate="100", cameras=50)
+    before = totals(appliance)
+    check(before["stored"] >= result["sent"], f"{result} {before}")
+    # Suspended: acknowledged as refused, by reason.
+    for camera in range(1, 51):
+        appliance.ctl("cameras", "suspend", "--camera", str(camera), "--reason", "not mended in 30 days")
+    result = send(appliance, rate="2000", cameras=50)
+    check(result["refused_by"]["camera_suspended"] == result["refused"] > 0, f"{result}")
+    check(totals(appliance)["stored"] == before["stored"], "reads of suspended cameras were stored")
+    appliance.ctl("cameras", "resume", "--camera", "7", "--reason", "mended")
+    after = totals(appliance)
+    check(after["refused_by"]["camera_suspended"] == after["refused"], f"{after}")
+    # A restart still knows what was refused: the books balance.
+    appliance.kill()
+    appliance.start()
+    again = totals(appliance)
+    check(again["refused"] == after["refused"] and again["stored"] == after["stored"], f"{after} then {again}")
+
+
+def lists_are_swapped_under_load(directory, random):
+    appliance = Appliance(directory)
+    appliance.start()
+    appliance.register()
+    vrm = run([LOAD, "sample", "--cameras", "200", "--vehicles", "5000", "--seed", "1"]).split("\t")[1].split("\n")[0]
+    first = load_list(appliance, "crime", ["vrm,reason,action", f"{vrm},test,stop"], "--priority", "90")
+    check(first["version"] == 1, f"{first}")
+    out = open(os.path.join(directory, "hits"), "wb")
+    follower = start([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "--json"],
+                     os.path.join(directory, "hits.log"), stdout=out)
+    process = fleet(appliance, rate="20000", more=["--duration", "4", "--drain", "20"])
+    deadline = time.monotonic() + 20
+    while os.path.getsize(os.path.join(directory, "hits")) == 0:
+        check(time.monotonic() < deadline, "no hit of the first version")
+        time.sleep(0.02)
+    for version in range(2, 8):
+        time.sleep(0.4)
+        load_list(appliance, "crime", ["vrm,reason,action", f"{vrm},version {version},stop", f"{vrm[:3]}*,partial,report"])
+    appliance.refused("lists", "load", os.path.join(directory, "crime.csv"), "--name", "crime", "--version", "3")
+    process.wait(60)
+    time.sleep(0.5)
+    follower.send_signal(signal.SIGINT)
+    follower.wait(10)
+    with open(os.path.join(directory, "hits")) as file:
+        hits = [json.loads(line) for line in file if '"kind"' in line]
+    check(len(hits) > 50, f"only {len(hits)} hits")
+    check({hit["version"] for hit in hits} >= {1, 7}, f"versions seen: {sorted({hit['version'] for hit in hits})}")
+    for hit in hits:
+        key = plain_key(hit["read"]["vrm"])
+        check(key is not None and key.startswith(plain_key(vrm)[:3]), f"{hit} is no hit")
+        check(hit["version"] > 1 or hit["kind"] == "exact", "version 1 had no pattern")
+    status = appliance.ctl("status")[-1]
+    check(status["hits"]["total"] == len(hits), f"{status['hits']} but {len(hits)} arrived")
+    appliance.ctl("lists", "remove", "--name", "crime")
+    before = status["hits"]["total"]
+    send(appliance, name="later")
+    check(appliance.ctl("status")[-1]["hits"]["total"] == before, "a removed list still hits")
+
+
+def nothing_in_clear(directory, random):
+    """No VRM sent, listed or searched for, as text, as key or in UTF-16, anywhere under the data directory."""
+    appliance = Appliance(directory, **{"storage.journal_roll": "2"})
+    appliance.start()
+    appliance.register()
+    lines = run([LOAD, "list", "--cameras", "200", "--vehicles", "5000", "--seed", "1", "--entries", "300", "--patterns",
+                 "10"]).splitlines()
+    load_list(appliance, "clear", lines)
+    wanted = [line.split(",")[0].strip('"') for line in lines[1:]] + ["ZZ99XQJ"]
+    rows(appliance, "ZZ99XQJ")
+    send(appliance, seconds="3", more=["--foreign", "0"])
+    time.sleep(0.5)
+    for phase in ("running", "stopped"):
+        if phase == "stopped":
+            appliance.stop()
+        needles = set()
+        for vrm in wanted:
+            key = plain_key(vrm) if "?" not in vrm and "*" not in vrm else vrm
+            if len(vrm) < 6:
+                continue  # too short to be told from chance in gigabytes of ciphertext
+            for text in {vrm, key}:
+                needles |= {text.encode(), text.encode("utf-16-le"), text.lower().encode(), text.encode().hex().encode()}
+        for where, _, files in os.walk(appliance.data):
+            for name in files:
+                with open(os.path.join(where, name), "rb") as file:
+                    content = file.read()
+                found = [needle for needle in needles if needle in content]
+                check(not found, f"{phase}: {len(found)} VRM(s) in clear in {os.path.relpath(os.path.join(where, name), directory)}")
+        with open(appliance.log, "rb") as file:
+            log = file.read()
+        check(not [needle for needle in needles if needle in log], "a VRM in the log")
+
+
+def a_full_disk(directory, random):
+    """A small file system fills: credit goes to zero, status says why; a purge makes room and service resumes."""
+    if os.geteuid() != 0:
+        raise Skip("a small file system is mounted: needs root")
+    mount = os.path.join(directory, "disk")
+    os.mkdir(mount)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=112m", "tmpfs", mount], capture_output=True).returncode != 0:
+        raise Skip("tmpfs cannot be mounted here")
+    try:
+        appliance = Appliance(directory, **{"appliance.data_directory": os.path.join(mount, "data"),
+                                            "storage.memtable": "64", "storage.catalog_map": "64"})
+        appliance.data = os.path.join(mount, "data")
+        comparison = Comparison(appliance)
+        appliance.start()
+        appliance.register()
+        process = fleet(appliance, rate="300000", more=["--duration", "60", "--drain", "3", "--late", "60", "--backlog", "0"])
+        deadline = time.monotonic() + 45
+        while True:
+            full = appliance.ctl("status")[-1]
+            if full["storage"]["state"] == "disk full" and full["workers"][0]["credit"] == 0:
+                break
+            check(time.monotonic() < deadline, f"the disk did not fill: {appliance.ctl('status')[-1]['storage']}")
+            time.sleep(0.2)
+        check(full["storage"]["why"], f"{full['storage']}")
+        time.sleep(1)
+        acknowledged = totals(appliance)["acknowledged"]
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+        days = appliance.ctl("purge", "plan")[-1]["days"]
+        check(days, "no past day to purge")
+        appliance.ctl("purge", "run", "--day", days[0]["day"], "--authority", "room", *GROUNDS)
+        deadline = time.monotonic() + 20
+        while appliance.ctl("status")[-1]["workers"][0]["credit"] == 0:
+            check(time.monotonic() < deadline, f"service did not resume: {appliance.ctl('status')[-1]['storage']}")
+            time.sleep(0.2)
+        process = fleet(appliance, rate="2000", more=["--duration", "1", "--drain", "40"])
+        process.wait(60)
+        result = fleet_result(appliance)
+        check(process.returncode == 0, f"not drained after the purge: {result}")
+        check(totals(appliance)["acknowledged"] > acknowledged, "nothing was taken after the purge")
+        appliance.stop()
+        purged = {int(time.mktime(time.strptime(days[0]["day"] + " UTC", "%Y-%m-%d %Z")) - time.timezone) // 86400}
+        comparison.compare(purged)
+    finally:
+        for process in list(__import__("rig").started):
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        subprocess.run(["umount", "-l", mount], capture_output=True)
+
+
+def a_rotten_byte(directory, random):
+    """A byte rots in an acknowledged journal frame: reported as damage, later frames kept, the rest served."""
+    appliance = Appliance(directory, **{"storage.journal_roll": "3600", "storage.journal_file": "64"})
+    appliance.start()
+    appliance.register()
+    result = send(appliance, seconds="2")
+    appliance.kill()
+    journals = os.path.join(appliance.data, "journal")
+    name = max(os.listdir(journals), key=lambda n: os.path.getsize(os.path.join(journals, n)) if "0001." in n else 0)
+    path = os.path.join(journals, name)
+    with open(path, "r+b") as file:
+        offset = 4096 * 12 + 900
+        file.seek(offset)
+        byte = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte[0] ^ 0x40]))
+    report = appliance.fsck()
+    check(not report["clean"] and report["damage"], "gantry-fsck did not see it")
+    held = report["segment_rows"] + report["journal_rows"]
+    check(0 < result["sent"] - held < result["sent"] / 4, f"{held} of {result['sent']} reads survived one rotten byte")
+    appliance.start()
+    status = appliance.ctl("status")[-1]
+    check(status["storage"]["damage_count"] > 0 and status["storage"]["damage"], "status does not tell of the damage")
+    check(status["storage"]["held_reads"] == held, f"{status['storage']['held_reads']} held, {held} survive in the file")
+    send(appliance, name="after")
+
+
+def an_idle_core(directory, random):
+    appliance = Appliance(directory)
+    appliance.start()
+    time.sleep(2)
+    ticks = os.sysconf("SC_CLK_TCK")
+
+    def used():
+        with open(f"/proc/{appliance.process.pid}/stat") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / ticks
+
+    before, begun = used(), time.monotonic()
+    time.sleep(3)
+    share = (used() - before) / (time.monotonic() - begun)
+    check(share < 0.15, f"an idle appliance used {100 * share:.1f} % of a core")
+    print(f" [{100 * share:.1f} % of a core]", end="")
+
+
+def garbage_on_the_socket(directory, random):
+    import socket
+    appliance = Appliance(directory)
+    appliance.start()
+    good = b'{"jsonrpc":"2.0","id":1,"method":"reads.search","params":{"vrm":"AB12","limit":5,"purpose":"serious"}}\n'
+    for _ in range(300):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(appliance.socket)
+            client.settimeout(2)
+            line = bytearray(good)
+            for _ in range(random.randint(1, 8)):
+                line[random.randrange(len(line))] = random.randrange(256)
+            try:
+                client.sendall(bytes(line[:random.randint(1, len(line))]) + b"\n")
+                client.recv(65536)
+            except OSError:
+                pass
+    check(appliance.ctl("status")[-1]["state"] == "running", "garbage on the socket was not survived")
+
+
+def configuration_is_checked(directory, random):
+    done = subprocess.run([GANTRYD, "--set", "port.udp_port=99999"], capture_output=True, text=True)
+    check(done.returncode == 2 and "port.udp_port" in done.stderr, f"{done}")
+    done = subprocess.run([GANTRYD, "--check", "--set", f"appliance.data_directory={directory}/d", "--set",
+                           f"appliance.master_key={directory}/k", "--set", f"appliance.run_directory={directory}/r"],
+                          capture_output=True, text=True)
+    check(done.returncode == 0 and "Ready." in done.stdout, f"{done}")
+    done = subprocess.run([GANTRYD, "--check", "--set", "port.port=af_packet", "--set", "port.device=no-such-if"],
+                          capture_output=True, text=True)
+    check(done.returncode == 1 and "MEND" in done.stdout, f"{done}")
+    check("storage.commit" in run([GANTRYD, "--settings-markdown"]), "the settings' table is empty")
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/operations.md")) as file:
+        page = file.read()
+    check(run([GANTRYD, "--settings-markdown"]) in page, "docs/operations.md does not hold gantryd --settings-markdown")
+
+
+if __name__ == "__main__":
+    sys.exit(main("end to end", [
+        ("search agrees with a plain model, sealed or not", search_agrees_with_a_plain_model),
+        ("pages follow each other by cursor", pages_by_cursor),
+        ("grounds are asked for, and everything is audited", grounds_are_asked_for_and_audited),
+        ("refusals and deferrals", refusals_and_deferrals),
+        ("lists are swapped under load", lists_are_swapped_under_load),
+        ("nothing in clear under the data directory", nothing_in_clear),
+        ("a full disk", a_full_disk),
+        ("a rotten byte in a journal", a_rotten_byte),
+        ("an idle appliance", an_idle_core),
+        ("garbage on the socket", garbage_on_the_socket),
+        ("configuration is checked", configuration_is_checked),
+    ]))

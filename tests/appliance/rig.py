@@ -1,0 +1,212 @@
+"""What the tests of the whole appliance share: starting, killing and asking the built programs, and counting tests."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+
+BUILD = os.environ.get("GANTRY_BUILD", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../build"))
+GANTRYD = os.path.join(BUILD, "appliance/gantryd")
+GANTRYCTL = os.path.join(BUILD, "mgmt/gantryctl")
+LOAD = os.path.join(BUILD, "bench/gantry-load")
+FSCK = os.path.join(BUILD, "storage/gantry-fsck")
+GROUNDS = ["--purpose", "serious", "--case", "TEST-1", "--reason", "testing the whole appliance"]
+
+SEED = int(os.environ.get("GANTRY_SEED", time.time_ns() % 1000000007))
+started = []
+
+
+class Skip(Exception):
+    """The test cannot run here; the text says why."""
+
+
+def check(condition, text):
+    if not condition:
+        raise AssertionError(text)
+
+
+def run(command, **more):
+    done = subprocess.run(command, capture_output=True, text=True, **more)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(command[:4])} … ended with {done.returncode}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def start(command, log, **more):
+    with open(log, "ab") as file:
+        process = subprocess.Popen(command, stderr=file, stdin=subprocess.DEVNULL, start_new_session=True, **more)
+    started.append(process)
+    return process
+
+
+def end_all():
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+class Appliance:
+    """One data directory and the gantryd that serves it, again and again."""
+
+    def __init__(self, directory, **settings):
+        self.directory = directory
+        self.data = os.path.join(directory, "data")
+        self.master = os.path.join(directory, "key/master.key")
+        self.socket = os.path.join(directory, "run/gantry.sock")
+        self.port = os.path.join(directory, "run/port.sock")
+        self.log = os.path.join(directory, "gantryd.log")
+        self.settings = {
+            "appliance.data_directory": self.data,
+            "appliance.master_key": self.master,
+            "appliance.run_directory": os.path.join(directory, "run"),
+            "eal.memory": "96",
+            "port.buffers": "4096",
+            "storage.memtable": "128",
+            "storage.journal_file": "8",
+            "storage.journal_slab": "256",
+            "storage.journal_roll": "1",
+            "storage.reserve": "16",
+        }
+        self.settings.update(settings)
+        self.process = None
+
+    def command(self, *more):
+        command = [GANTRYD]
+        for name, value in self.settings.items():
+            command += ["--set", f"{name}={value}"]
+        return command + list(more)
+
+    def start(self, kill=None, wait=True):
+        environment = dict(os.environ)
+        environment.pop("GANTRY_KILL", None)
+        if kill is not None:
+            environment["GANTRY_KILL"] = kill
+        self.process = start(self.command(), self.log, stdout=subprocess.DEVNULL, env=environment)
+        if wait:
+            self.wait_ready()
+
+    def ready(self):
+        return os.path.exists(self.socket) and subprocess.run(
+            [GANTRYCTL, "--socket", self.socket, "status", "--json"], capture_output=True).returncode == 0
+
+    def wait_ready(self, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not self.ready():
+            if self.process.poll() is not None:
+                raise AssertionError(f"gantryd ended with {self.process.returncode}: {self.tail()}")
+            check(time.monotonic() < deadline, f"gantryd does not answer: {self.tail()}")
+            time.sleep(0.02)
+
+    def tail(self):
+        with open(self.log, errors="replace") as log:
+            return "".join(log.readlines()[-12:])
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        check(self.process.wait(120) == 0, f"gantryd did not stop cleanly: {self.tail()}")
+
+    def recover(self):
+        """What a start does before its port opens, and no more."""
+        with open(self.log, "ab") as log:
+            done = subprocess.run(self.command("--recover"), stderr=log, stdout=subprocess.DEVNULL, timeout=120)
+        check(done.returncode == 0, f"gantryd --recover ended with {done.returncode}: {self.tail()}")
+
+    def ctl(self, *arguments):
+        output = run([GANTRYCTL, "--socket", self.socket, *arguments, "--json"], timeout=120)
+        return [json.loads(line) for line in output.splitlines() if line.strip()]
+
+    def refused(self, *arguments):
+        """Runs what must be refused; returns what gantryctl said."""
+        done = subprocess.run([GANTRYCTL, "--socket", self.socket, *arguments], capture_output=True, text=True, timeout=60)
+        check(done.returncode == 1, f"{arguments} was not refused: {done.returncode} {done.stdout}")
+        return done.stderr
+
+    def register(self, feeds=2, cameras=200, seed=1, bind=True):
+        path = os.path.join(self.directory, "cameras.csv")
+        with open(path, "w") as file:
+            file.write(run([LOAD, "cameras", "--cameras", str(cameras), "--seed", str(seed)]))
+        self.ctl("cameras", "load", path)
+        self.feeds = os.path.join(self.directory, "feeds")
+        with open(self.feeds, "w") as file:
+            for feed in range(1, feeds + 1):
+                key = self.ctl("feeds", "add", "--feed", str(feed), "--name", f"feed {feed}", "--organisation", "Test")[-1]
+                file.write(f"{feed} {key['key']}\n")
+                if bind:
+                    self.ctl("cameras", "bind", "--feed", str(feed), "--all")
+
+    def fsck(self, dump=None):
+        command = [FSCK, self.data, "--master-key", self.master, "--json"]
+        if dump is not None:
+            command += ["--dump", dump]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        check(done.returncode in (0, 1), f"gantry-fsck: {done.stderr[-2000:]}")
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+def fleet(appliance, name="fleet", rate="20000", seed=1, cameras=200, vehicles=5000, transport=None, more=(), ledger=True):
+    """A gantry-load that goes on with the spool of the one before it."""
+    command = [LOAD, "run", "--feeds", appliance.feeds, "--transport", transport or "virtio:" + appliance.port, "--rate",
+               str(rate), "--seed", str(seed), "--cameras", str(cameras), "--vehicles", str(vehicles), "--spool",
+               os.path.join(appliance.directory, "spool"), "--json", "--memory", "160", *more]
+    if ledger:
+        command += ["--ledger", os.path.join(appliance.directory, "ledger")]
+    out = open(os.path.join(appliance.directory, name + ".json"), "wb")
+    return start(command, os.path.join(appliance.directory, name + ".log"), stdout=out)
+
+
+def fleet_result(appliance, name="fleet"):
+    with open(os.path.join(appliance.directory, name + ".json"), errors="replace") as file:
+        lines = [line for line in file if line.startswith("{")]
+    check(lines, "gantry-load printed no result: " + open(os.path.join(appliance.directory, name + ".log"),
+                                                           errors="replace").read()[-1500:])
+    return json.loads(lines[-1])
+
+
+def main(suite, tests):
+    """Runs the tests as tests/check.h's programs do, with the same closing line."""
+    only = [name for name in sys.argv[1:] if not name.startswith("-")]
+    passed = failed = skipped = 0
+    top = tempfile.mkdtemp(prefix="gantry-test-")
+    print(f"seed {SEED}\n\nSuite: {suite}", flush=True)
+    try:
+        for name, test in tests:
+            if only and not any(part in name for part in only):
+                continue
+            directory = os.path.join(top, str(passed + failed + skipped))
+            os.mkdir(directory)
+            print(f"  Test: {name} ...", end="", flush=True)
+            begun = time.monotonic()
+            try:
+                test(directory, random.Random(SEED))
+                passed += 1
+                print(f"passed ({time.monotonic() - begun:.1f} s)", flush=True)
+            except Skip as reason:
+                skipped += 1
+                print(f"skipped: {reason}", flush=True)
+            except Exception:  # a test's failure, whatever it is: say it and go on with the next
+                failed += 1
+                print("FAILED\n" + traceback.format_exc() + f"    seed {SEED}", flush=True)
+            finally:
+                end_all()
+                started.clear()
+                if not os.environ.get("GANTRY_KEEP"):
+                    shutil.rmtree(directory, ignore_errors=True)
+    finally:
+        end_all()
+        if os.environ.get("GANTRY_KEEP"):
+            print("kept: " + top)
+        else:
+            shutil.rmtree(top, ignore_errors=True)
+    print(f"gantry-check: {passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
