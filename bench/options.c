@@ -64,6 +64,7 @@ static const struct option table[] = {
 	{"own", "ADDRESS", KIND_STRING, AT(virtio.own), 0, 0, "virtio: our address (10.77.0.2)"},
 	{"own-port", "N", KIND_U32, AT(virtio.own_port), 1, 65535, "virtio: UDP port of the first feed (40000)"},
 	{"peer", "ADDRESS", KIND_STRING, AT(virtio.peer), 0, 0, "virtio: the appliance's address (10.77.0.1)"},
+	{"queues", "N", KIND_U32, AT(virtio.queues), 1, 16, "virtio: queues, one for each worker of the appliance (1)"},
 	{"peer-port", "N", KIND_U32, AT(virtio.peer_port), 1, 65535, "virtio: its UDP port (4717)"},
 	{"peer-mac", "MAC", KIND_STRING, AT(virtio.peer_mac), 0, 0, "virtio: its MAC (asked for by ARP)"},
 	{"wait", "S", KIND_U32, AT(virtio.wait_s), 0, 86400, "virtio: seconds to wait for socket and MAC (30)"},

@@ -26,7 +26,9 @@ static_assert(TRANSPORT_BURST >= FRAME_BURST, "a batch of frames is one receive"
 struct virtio {
 	struct transport transport;
 	struct port *port;
-	struct frame_queue *queue;
+	struct frame_queue *queues[PORT_QUEUES_MAX]; /* the first one sends; all of them receive */
+	unsigned queue_count;
+	unsigned turn; /* the queue that was received from last */
 	unsigned channels;
 	unsigned first_port;
 	bool started;
@@ -43,6 +45,7 @@ void virtio_settings_init(struct virtio_settings *settings)
 		.peer_port = 4717,
 		.memory_mib = 256,
 		.wait_s = 30,
+		.queues = 1,
 		.core = -1,
 	};
 }
@@ -51,14 +54,14 @@ static uint8_t *virtio_begin(struct transport *transport, unsigned channel)
 {
 	struct virtio *virtio = (struct virtio *)transport;
 
-	return reply_begin(virtio->queue, &virtio->paths[channel]);
+	return reply_begin(virtio->queues[0], &virtio->paths[channel]);
 }
 
 static void virtio_commit(struct transport *transport, size_t size)
 {
 	struct virtio *virtio = (struct virtio *)transport;
 
-	reply_commit(virtio->queue, size);
+	reply_commit(virtio->queues[0], size);
 	transport->sent++;
 }
 
@@ -66,20 +69,34 @@ static void virtio_abandon(struct transport *transport)
 {
 	struct virtio *virtio = (struct virtio *)transport;
 
-	reply_abandon(virtio->queue);
+	reply_abandon(virtio->queues[0]);
 }
 
 static void virtio_flush(struct transport *transport)
 {
 	struct virtio *virtio = (struct virtio *)transport;
 
-	transport->unsent += reply_flush(virtio->queue);
+	transport->unsent += reply_flush(virtio->queues[0]);
+}
+
+/* The next queue that has something: each worker of the appliance answers on its own. */
+static const struct frame_batch *receive_any(struct virtio *virtio)
+{
+	const struct frame_batch *batch;
+
+	for (unsigned tries = 1;; tries++) {
+		virtio->turn = (virtio->turn + 1) % virtio->queue_count;
+		batch = frame_receive(virtio->queues[virtio->turn]);
+		if (batch->frame_count > 0 || tries == virtio->queue_count)
+			return batch;
+		frame_release(virtio->queues[virtio->turn]);
+	}
 }
 
 static unsigned virtio_receive(struct transport *transport, struct transport_datagram ret_datagrams[TRANSPORT_BURST])
 {
 	struct virtio *virtio = (struct virtio *)transport;
-	const struct frame_batch *batch = frame_receive(virtio->queue);
+	const struct frame_batch *batch = receive_any(virtio);
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < batch->count; i++) {
@@ -101,7 +118,7 @@ static void virtio_release(struct transport *transport)
 {
 	struct virtio *virtio = (struct virtio *)transport;
 
-	frame_release(virtio->queue);
+	frame_release(virtio->queues[virtio->turn]);
 }
 
 static void nap(int64_t ns)
@@ -121,7 +138,8 @@ static void virtio_free(struct transport *transport)
 {
 	struct virtio *virtio = (struct virtio *)transport;
 
-	frame_queue_free(virtio->queue);
+	for (unsigned i = 0; i < virtio->queue_count; i++)
+		frame_queue_free(virtio->queues[i]);
 	port_close(virtio->port);
 	if (virtio->started)
 		eal_stop();
@@ -157,6 +175,7 @@ static int open_port(struct virtio *virtio, const struct virtio_settings *settin
 
 	port_settings_init(&port, "virtio", settings->path);
 	port.tx_buffer_count = 8191;
+	port.queue_count = virtio->queue_count;
 	do {
 		if (access(settings->path, F_OK) == 0) {
 			r = port_open(&port, &virtio->port, err);
@@ -189,7 +208,7 @@ static int make_paths(struct virtio *virtio, const struct virtio_settings *setti
 	return 0;
 }
 
-static int open_queue(struct virtio *virtio, const struct virtio_settings *settings, struct err *err)
+static int open_queues(struct virtio *virtio, const struct virtio_settings *settings, struct err *err)
 {
 	struct frame_local local;
 	int r;
@@ -197,7 +216,9 @@ static int open_queue(struct virtio *virtio, const struct virtio_settings *setti
 	frame_local_init(&local, (uint16_t)settings->own_port);
 	local.udp_port_count = (uint16_t)virtio->channels;
 	r = frame_local_add(&local, settings->own, err);
-	return r < 0 ? r : frame_queue_new(virtio->port, 0, &local, &virtio->queue, err);
+	for (unsigned i = 0; i < virtio->queue_count && r == 0; i++)
+		r = frame_queue_new(virtio->port, i, &local, &virtio->queues[i], err);
+	return r;
 }
 
 static int learn_mac(struct virtio *virtio, const struct virtio_settings *settings, int64_t deadline_ns,
@@ -210,13 +231,13 @@ static int learn_mac(struct virtio *virtio, const struct virtio_settings *settin
 		int64_t now_ns = clock_mono_ns();
 
 		if (now_ns >= ask_ns) {
-			(void)answer_ask(virtio->queue, &virtio->paths[0]);
-			(void)reply_flush(virtio->queue);
+			(void)answer_ask(virtio->queues[0], &virtio->paths[0]);
+			(void)reply_flush(virtio->queues[0]);
 			ask_ns = now_ns + ASK_NS;
 		}
-		(void)frame_receive(virtio->queue);
-		frame_release(virtio->queue);
-		if (answer_heard(virtio->queue, mac)) {
+		(void)frame_receive(virtio->queues[0]);
+		frame_release(virtio->queues[0]);
+		if (answer_heard(virtio->queues[0], mac)) {
 			for (unsigned i = 0; i < virtio->channels; i++)
 				memcpy(virtio->paths[i].peer_mac, mac, sizeof(mac));
 			return 0;
@@ -243,6 +264,7 @@ int virtio_new(const struct virtio_settings *settings, unsigned channels, struct
 		return err_set(err, -ENOMEM, "no memory for the transport");
 	virtio->transport.ops = &virtio_ops;
 	virtio->channels = channels;
+	virtio->queue_count = settings->queues;
 	virtio->first_port = settings->own_port;
 	r = start_eal(virtio, settings, err);
 	if (r == 0)
@@ -250,7 +272,7 @@ int virtio_new(const struct virtio_settings *settings, unsigned channels, struct
 	if (r == 0)
 		r = make_paths(virtio, settings, err);
 	if (r == 0)
-		r = open_queue(virtio, settings, err);
+		r = open_queues(virtio, settings, err);
 	if (r == 0 && settings->peer_mac == NULL)
 		r = learn_mac(virtio, settings, deadline_ns, err);
 	if (r < 0) {

@@ -20,6 +20,7 @@ struct virtio_settings {
 	unsigned own_port;
 	unsigned peer_port;
 	unsigned memory_mib;
+	unsigned queues; /* 1..PORT_QUEUES_MAX: as many as the appliance has workers, each answers on its own */
 	unsigned wait_s; /* for the socket, the link and the MAC */
 	int core;        /* CPU of this thread, or -1 */
 	bool hugepages;

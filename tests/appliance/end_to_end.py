@@ -252,6 +252,53 @@ def lists_are_swapped_under_load(directory, random):
     check(appliance.ctl("status")[-1]["hits"]["total"] == before, "a removed list still hits")
 
 
+def workers_come_and_go(directory, random):
+    """Two workers, one busy queue: datagrams cross over to their owners. Then one worker takes all up, then two again."""
+    appliance = Appliance(directory, **{"appliance.workers": "2", "storage.journal_roll": "3600"})
+    comparison = Comparison(appliance)
+    appliance.start()
+    appliance.register(feeds=4)
+    send(appliance, seconds="2", more=["--queues", "2", "--memory", "320"])
+    reads = appliance.ctl("counters")[-1]["reads"]
+    check(reads["crossed"] > 100 and reads["cross_dropped"] < reads["crossed"], f"{reads}")
+    workers = appliance.ctl("status")[-1]["workers"]
+    check(len(workers) == 2 and all(worker["reads"] > 1000 for worker in workers), f"{workers}")
+    for count in ("1", "2"):
+        appliance.kill()
+        appliance.settings["appliance.workers"] = count
+        appliance.start()
+        send(appliance, name=f"with{count}", more=["--queues", count, "--memory", "320"])
+    appliance.stop()
+    acknowledged, held = comparison.compare()
+    check(acknowledged == held > 30000, f"{acknowledged} acknowledged, {held} held")
+
+
+def keys_are_rotated(directory, random):
+    appliance = Appliance(directory)
+    appliance.start()
+    appliance.register(feeds=1)
+    send(appliance, rate="2000")
+    with open(appliance.feeds) as file:
+        old = file.read()
+    new = appliance.ctl("feeds", "rotate", "--feed", "1")[-1]["key"]
+    send(appliance, name="old", rate="2000")
+    with open(appliance.feeds, "w") as file:
+        file.write(f"1 {new}\n")
+    send(appliance, name="new", rate="2000")
+    appliance.ctl("feeds", "retire", "--feed", "1")
+    send(appliance, name="retired", rate="2000")
+    for text, verb in ((old, None), (f"1 {new}\n", "remove")):
+        if verb is not None:
+            appliance.ctl("feeds", verb, "--feed", "1")
+        with open(appliance.feeds, "w") as file:
+            file.write(text)
+        process = fleet(appliance, name="refused", rate="100", ledger=False, more=["--duration", "1", "--drain", "1"])
+        process.wait(60)
+        check(fleet_result(appliance, "refused")["acknowledged"] == 0, f"a dead key was taken ({verb})")
+    feed = appliance.ctl("counters")[-1]["feed"]
+    check(feed["drop_bad_tag"] > 0 and feed["drop_unknown_feed"] > 0, f"{feed}")
+
+
 def nothing_in_clear(directory, random):
     """No VRM sent, listed or searched for, as text, as key or in UTF-16, anywhere under the data directory."""
     appliance = Appliance(directory, **{"storage.journal_roll": "2"})
@@ -425,6 +472,8 @@ if __name__ == "__main__":
         ("grounds are asked for, and everything is audited", grounds_are_asked_for_and_audited),
         ("refusals and deferrals", refusals_and_deferrals),
         ("lists are swapped under load", lists_are_swapped_under_load),
+        ("workers come and go, datagrams cross over", workers_come_and_go),
+        ("keys are rotated, retired, removed", keys_are_rotated),
         ("nothing in clear under the data directory", nothing_in_clear),
         ("a full disk", a_full_disk),
         ("a rotten byte in a journal", a_rotten_byte),
