@@ -55,7 +55,7 @@ void check_skipped(const char *format, ...) __attribute__((format(printf, 1, 2))
 				   check_a_ != NULL ? check_a_ : "(null)", check_e_);                                  \
 		CU_ASSERT_FATAL(check_a_ != NULL && strcmp(check_e_, check_a_) == 0);                                  \
 	} while (0)
-#define CHECK_MEM(expected, actual, size) CU_ASSERT_FATAL(memcmp((expected), (actual), (size)) == 0)
+#define CHECK_MEM(expected, actual, size) CU_ASSERT_FATAL((size) == 0 || memcmp((expected), (actual), (size)) == 0)
 void check_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A fresh directory under $TMPDIR, removed with all it holds when the program ends. The caller frees nothing. */

@@ -116,6 +116,57 @@ static void test_window_against_reference(void)
 	free(reference);
 }
 
+/*
+ * A sender's word that it holds nothing below a sequence, at random, amid taking and completing: the count of what was
+ * lost, the base and every later judgement are the reference's, also when a run completes that was passed meanwhile.
+ */
+static void test_take_up(void)
+{
+	static struct reference reference;
+	static uint64_t taken[SIZE / 64];
+	static uint64_t durable[SIZE / 64];
+	struct prng prng = {check_seed()};
+	struct lane_window window;
+	uint64_t passed = 0;
+
+	memset(&reference, 0, sizeof(reference));
+	reference.base = 1;
+	lane_init(&window, 1, SIZE, taken, durable);
+	while (reference.base + 3 * SIZE < SEQUENCES) {
+		uint64_t first = reference.base + prng_below(&prng, SIZE - 1);
+		struct run run = {.first = first, .count = 1};
+		struct lane_fates fates;
+
+		lane_judge(&window, first, 1, &fates);
+		CHECK_INT(!reference.taken[first], fates.fresh);
+		if (fates.fresh != 0) {
+			lane_take(&window, first, 1);
+			reference.taken[first] = true;
+		}
+		if (prng_chance(&prng, 3)) {
+			uint64_t lowest = reference.base + prng_below(&prng, SIZE + SIZE / 4);
+			uint64_t missing = 0;
+
+			for (uint64_t i = reference.base; i < lowest; i++)
+				missing += !reference.durable[i];
+			CHECK_INT(missing, lane_take_up(&window, lowest));
+			if (lowest > reference.base)
+				reference.base = lowest;
+			reference_advance(&reference);
+			CHECK_INT(0, lane_take_up(&window, reference.base));
+		}
+		if (!prng_chance(&prng, 200)) {
+			passed += first < reference.base;
+			lane_durable(&window, &run);
+			reference.durable[first] = true;
+			reference_advance(&reference);
+		}
+		CHECK_INT(reference.base, window.base);
+		judge_check(&window, &reference, first, 1);
+	}
+	CHECK(passed > 0);
+}
+
 static void test_far_numbers(void)
 {
 	uint64_t taken[SIZE / 64];
@@ -387,6 +438,7 @@ int main(int argc, char **argv)
 	static const struct check_test tests[] = {
 		{"a window judges as the reference does", test_window_against_reference},
 		{"numbers at both ends", test_far_numbers},
+		{"a window takes up where its sender still has reads", test_take_up},
 		{"the map holds what the reference holds", test_map_against_reference},
 		{"lanes are dumped, loaded and merged", test_dump_load_merge},
 		{"a window made from the map", test_window_of_map},
