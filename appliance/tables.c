@@ -37,7 +37,8 @@ no_memory:
 
 struct matching *matching_hold(struct matching *matching)
 {
-	matching->references++;
+	if (matching != NULL)
+		matching->references++;
 	return matching;
 }
 
@@ -185,17 +186,17 @@ int tables_new(struct reg *reg, struct matching *matching, unsigned workers, tab
 {
 	struct tables *tables = calloc(1, sizeof(*tables));
 	struct making making = {.reg = reg, .tables = tables, .state_of = state_of, .context = context};
-	size_t feed_count;
-	size_t camera_count;
-	size_t binding_count;
+	size_t feed_count = 0;
+	size_t camera_count = 0;
+	size_t binding_count = 0;
 	int result;
 
 	if (tables == NULL)
 		return -ENOMEM;
 	tables->workers = workers;
-	if ((result = count_kind(&making, REG_FEED, &feed_count)) < 0 ||
-	    (result = count_kind(&making, REG_CAMERA, &camera_count)) < 0 ||
-	    (result = count_kind(&making, REG_BINDING, &binding_count)) < 0)
+	if (reg != NULL && ((result = count_kind(&making, REG_FEED, &feed_count)) < 0 ||
+			    (result = count_kind(&making, REG_CAMERA, &camera_count)) < 0 ||
+			    (result = count_kind(&making, REG_BINDING, &binding_count)) < 0))
 		goto failed;
 	tables->feeds = calloc(feed_count + 1, sizeof(struct feed_entry));
 	if (tables->feeds == NULL) {
@@ -204,11 +205,13 @@ int tables_new(struct reg *reg, struct matching *matching, unsigned workers, tab
 	}
 	if ((result = slot_table_new(&tables->by_feed, feed_count)) < 0 ||
 	    (result = slot_table_new(&tables->cameras, camera_count)) < 0 ||
-	    (result = slot_table_new(&tables->bindings, binding_count)) < 0 ||
-	    (result = reg_each(reg, REG_FEED, 0, UINT32_MAX, take_feed, &making)) < 0 ||
-	    (result = reg_each(reg, REG_CAMERA, 0, UINT32_MAX, take_camera, &making)) < 0 ||
-	    (result = reg_each(reg, REG_BINDING, 0, UINT32_MAX, take_binding, &making)) < 0 ||
-	    (result = make_slots(tables)) < 0)
+	    (result = slot_table_new(&tables->bindings, binding_count)) < 0)
+		goto failed;
+	if (reg != NULL && ((result = reg_each(reg, REG_FEED, 0, UINT32_MAX, take_feed, &making)) < 0 ||
+			    (result = reg_each(reg, REG_CAMERA, 0, UINT32_MAX, take_camera, &making)) < 0 ||
+			    (result = reg_each(reg, REG_BINDING, 0, UINT32_MAX, take_binding, &making)) < 0))
+		goto failed;
+	if ((result = make_slots(tables)) < 0)
 		goto failed;
 	tables->matching = matching_hold(matching);
 	*ret_tables = tables;

@@ -30,7 +30,7 @@ struct matching {
 
 /* Takes over `set` also on failure. -ENOMEM. */
 int matching_new(struct matchset *set, unsigned workers, struct matching **ret_matching);
-struct matching *matching_hold(struct matching *matching);
+struct matching *matching_hold(struct matching *matching);    /* NULL stays NULL: nothing is matched */
 struct matching *matching_release(struct matching *matching); /* returns NULL */
 
 struct feed_entry {
@@ -71,7 +71,8 @@ struct tables {
 typedef struct feed_state *tables_state_of(void *context, uint32_t feed, const uint8_t key[32],
 					   const uint8_t *key_next);
 
-/* Reads the whole register. `matching` is held by the new tables. */
+/* Reads the whole register; NULL: it is incomplete, no feed is known. `matching` (may be NULL) is held by the new
+ * tables. */
 int tables_new(struct reg *reg, struct matching *matching, unsigned workers, tables_state_of *state_of, void *context,
 	       struct tables **ret_tables);
 struct tables *tables_free(struct tables *tables);

@@ -88,6 +88,9 @@ struct epoch_state *worker_epoch(struct worker *worker, struct feed_state *feed,
 			lane_ask(worker, feed, state);
 		return NULL;
 	}
+	/* Runs of this burst that are collected already point into the epochs: they go before anything moves. */
+	if (worker->run_count > 0)
+		worker_append(worker);
 	feed->epochs[1] = *newest;
 	*newest = (struct epoch_state){.epoch = epoch};
 	lane_ask(worker, feed, newest);

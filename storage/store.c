@@ -443,7 +443,7 @@ struct views *store_views(struct store *store)
 
 struct reg *store_register(struct store *store, const char **ret_why)
 {
-	if (store->reg == NULL)
+	if (store->reg == NULL && ret_why != NULL)
 		*ret_why = store->reg_why.text;
 	return store->reg;
 }
