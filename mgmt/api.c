@@ -4,7 +4,7 @@
 
 #define U32 0, UINT32_MAX
 #define INDEX 0, INT64_MAX
-#define NAME 1, 64
+#define NAME 1, 63 /* the register keeps names in 64 bytes, zero included */
 #define REASON 3, 500
 
 static const char *const orders[] = {"newest", "oldest", NULL};
@@ -152,11 +152,10 @@ const struct api_method api_methods[] = {
 	 {{"name", API_STRING, true, NAME, NULL, "name of the list"}, {0}}},
 	{"hits.follow",
 	 "Hits as they happen, until cancelled",
-	 API_STREAM | API_READS,
+	 API_STREAM | API_GROUNDS | API_READS,
 	 "hits.hit",
 	 "delivered",
 	 {{"lists", API_STRINGS, false, 1, 64, NULL, "only of these lists, by name"},
-	  {"from_now", API_BOOLEAN, false, 0, 0, NULL, "leave out what waits undelivered"},
 	  {"window", API_INTEGER, false, 1, 1000000, NULL,
 	   "hits the client takes before it sends credit; default: no limit"},
 	  {0}}},

@@ -255,7 +255,7 @@ static void wrong_parameters_have_no_effect(void)
 		{"reads.search", "{\"purpose\":\"curiosity\",\"case\":\"C\",\"reason\":\"because\"}", "purpose"},
 		{"reads.search", "{\"purpose\":\"serious\",\"case\":7,\"reason\":\"because\"}", "case"},
 		{"hits.follow", "{\"lists\":[\"\"]}", "lists"},
-		{"hits.follow", "{\"from_now\":\"yes\"}", "from_now"},
+		{"hits.follow", "{\"lists\":\"yes\"}", "lists"},
 	};
 	struct test_server test;
 	struct world world;
