@@ -59,6 +59,7 @@ struct attendant {
 	_Atomic uint64_t delivered;
 	_Atomic uint64_t missed;
 	int64_t clock_due_ns;
+	unsigned budget; /* hits that this round may still look at */
 };
 
 static void open_lanes(struct gantry *gantry)
@@ -181,7 +182,9 @@ static bool follow_generation(struct attendant *attendant, struct hit_cursor *cu
 		struct chunk *next = atomic_load(&cursor->chunk->next);
 		uint32_t count = atomic_load(&cursor->chunk->hits_durable);
 
-		for (; cursor->index < count; cursor->index++) {
+		for (; cursor->index < count; cursor->index++, attendant->budget--) {
+			if (attendant->budget == 0)
+				return false;
 			const struct hit *hit = &cursor->chunk->hits[cursor->index];
 			const struct read *read = row_of(cursor->chunk, hit->row);
 
@@ -195,6 +198,37 @@ static bool follow_generation(struct attendant *attendant, struct hit_cursor *cu
 		cursor->index = 0;
 	}
 	return closed && (cursor->chunk == NULL || cursor->index == cursor->chunk->hit_count);
+}
+
+static uint64_t hits_left(const struct hit_cursor *cursor)
+{
+	uint64_t left = 0;
+	uint32_t index = cursor->index;
+
+	for (struct chunk *chunk = cursor->chunk; chunk != NULL; chunk = atomic_load(&chunk->next)) {
+		left += atomic_load(&chunk->hits_durable) - index;
+		index = 0;
+	}
+	return left;
+}
+
+/*
+ * Followers are so far behind that a generation was sealed under them. Holding it longer would keep its memory from the
+ * workers: an alarm that is late must not become a read that is refused. The hits stay with their reads.
+ */
+static void give_up(struct attendant *attendant, struct hit_cursor *cursor, const struct generation *generation)
+{
+	uint64_t left = hits_left(cursor);
+
+	pthread_mutex_lock(&attendant->lock);
+	for (unsigned i = 0; i < FOLLOWERS_MAX; i++) {
+		if (attendant->followers[i].call == NULL)
+			continue;
+		attendant->followers[i].missed += left;
+		atomic_fetch_add_explicit(&attendant->missed, left, memory_order_relaxed);
+	}
+	pthread_mutex_unlock(&attendant->lock);
+	*cursor = (struct hit_cursor){.sequence = generation->sequence + 1};
 }
 
 /*
@@ -218,6 +252,8 @@ static void follow_view(struct attendant *attendant, const struct memtable_view 
 			*cursor = (struct hit_cursor){.sequence = generation->sequence};
 		if (follow_generation(attendant, cursor, generation))
 			*cursor = (struct hit_cursor){.sequence = generation->sequence + 1};
+		else if (atomic_load(&generation->state) == GENERATION_SEALED)
+			give_up(attendant, cursor, generation);
 		else
 			waiting[generation->worker] = true;
 	}
@@ -232,6 +268,7 @@ static void follow_hits(struct attendant *attendant)
 	struct memtable *memtable = store_memtable(attendant->gantry->store);
 	struct memtable_view view;
 
+	attendant->budget = HITS_A_ROUND;
 	if (memtable_view_take(memtable, &view) < 0)
 		return;
 	if (attendant->viewing) {
@@ -302,7 +339,8 @@ static void *attend(void *context)
 		follow_hits(attendant);
 		end_gone(attendant, false);
 		audit_clock(attendant);
-		(void)nanosleep(&nap, NULL);
+		if (attendant->budget > 0)
+			(void)nanosleep(&nap, NULL);
 	}
 	follow_hits(attendant);
 	end_gone(attendant, true);

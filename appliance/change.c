@@ -1,6 +1,7 @@
 #include "appliance/change.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "appliance/gantry.h"
 #include "mgmt/call.h"
@@ -48,10 +49,21 @@ int change_commit(struct call *call, struct gantry *gantry, const struct reg_cha
 
 int change_commit_many(struct call *call, struct gantry *gantry, const struct reg_change *changes, size_t count)
 {
-	const size_t chunk = 4096;
+	const size_t chunk = REG_CHANGES_MAX;
+	size_t done = 0;
 	int result = 0;
 
-	for (size_t at = 0; at < count && result == 0; at += chunk)
-		result = change_write(call, gantry, changes + at, count - at < chunk ? count - at : chunk);
-	return result < 0 ? result : change_publish(call, gantry);
+	while (done < count && result == 0) {
+		size_t take = count - done < chunk ? count - done : chunk;
+
+		result = change_write(call, gantry, changes + done, take);
+		if (result == 0)
+			done += take;
+	}
+	if (result == 0)
+		return change_publish(call, gantry);
+	if (done > 0 && change_publish(call, gantry) == 0)
+		call_fail(call, CALL_FAILED, "only the first %zu of %zu rows were taken: %s; load the rest again", done,
+			  count, strerror(-result));
+	return result;
 }

@@ -18,7 +18,10 @@ struct reg *change_register(struct call *call, struct gantry *gantry);
  */
 int change_commit(struct call *call, struct gantry *gantry, const struct reg_change *changes, size_t count);
 
-/* change_lock held: the same for any number of changes, in entries of REG_CHANGES_MAX, published once. */
+/*
+ * change_lock held: the same for any number of changes, in entries of REG_CHANGES_MAX, published once. When a later
+ * entry fails the earlier ones are durable and published, and the text says how many.
+ */
 int change_commit_many(struct call *call, struct gantry *gantry, const struct reg_change *changes, size_t count);
 
 #endif

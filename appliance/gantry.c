@@ -61,6 +61,11 @@ static void on_alarm(void *context, const char *text)
 	pthread_mutex_unlock(&gantry->alarm_lock);
 }
 
+void gantry_alarm(struct gantry *gantry, const char *text)
+{
+	on_alarm(gantry, text);
+}
+
 static int make_directory(const char *path, struct err *err)
 {
 	char copy[CONFIG_TEXT_SIZE];
@@ -179,7 +184,7 @@ static int start_workers(struct gantry *gantry, struct err *err)
 	return 0;
 }
 
-static size_t memtable_bytes(const struct config *config)
+size_t gantry_memtable_bytes(const struct config *config)
 {
 	struct sysinfo info;
 
@@ -214,7 +219,7 @@ static int start_store(struct gantry *gantry, struct err *err)
 		.master_path = config->master_key,
 		.workers = gantry->worker_count,
 		.key_version = VRM_KEY_VERSION,
-		.memtable_bytes_max = memtable_bytes(config),
+		.memtable_bytes_max = gantry_memtable_bytes(config),
 		.memtable_prefault = true,
 		.journal_file_size = (uint64_t)config->journal_file_mib << 20,
 		.journal_slab_size = (uint32_t)config->journal_slab_kib << 10,
@@ -366,15 +371,15 @@ int gantry_publish(struct gantry *gantry, struct err *err)
 	struct tables *tables;
 	int result;
 
-	if (reg == NULL)
-		return err_set(err, -ENOKEY, "the register is incomplete: restore it before changing anything");
 	result = tables_new(reg, gantry->matching, gantry->worker_count, feed_state_of, gantry, &tables);
 	if (result < 0)
 		return err_set(err, result, "new tables for the workers: %s", strerror(-result));
 	tables->generation = atomic_fetch_add(&gantry->tables_generation, 1) + 1;
 	for (unsigned i = 0; i < gantry->worker_count; i++)
 		worker_publish(gantry->workers[i], tables);
+	pthread_mutex_lock(&gantry->tables_lock);
 	gantry->tables = tables;
+	pthread_mutex_unlock(&gantry->tables_lock);
 	if (gantry->workers_running)
 		rte_rcu_qsbr_synchronize(gantry->quiescence, RTE_QSBR_THRID_INVALID);
 	(void)tables_free(old);
@@ -559,6 +564,7 @@ int gantry_start(struct gantry *gantry, const struct config *config, bool recove
 	gantry->started_ns = clock_mono_ns();
 	pthread_mutex_init(&gantry->change_lock, NULL);
 	pthread_mutex_init(&gantry->lists_lock, NULL);
+	pthread_mutex_init(&gantry->tables_lock, NULL);
 	pthread_mutex_init(&gantry->alarm_lock, NULL);
 	if (recover_only) {
 		/* Workers run, so that journals can be closed for a purge, on a port that nobody can reach. */

@@ -64,7 +64,8 @@ struct gantry {
 	/* Under change_lock. */
 	pthread_mutex_t change_lock;
 	struct feed_slots slots[WORKERS_MAX];
-	struct tables *tables;              /* those published now */
+	pthread_mutex_t tables_lock;        /* a leaf: whoever reads `tables` without change_lock holds it meanwhile */
+	struct tables *tables;              /* those published now; replaced with both locks held */
 	_Atomic uint64_t tables_generation; /* written under change_lock, read by anyone */
 	struct matching *matching;
 
@@ -96,6 +97,12 @@ int gantry_check(const struct config *config);
 
 /* An entry of the appliance's own in the audit log; a failure is logged too. Any control thread. */
 int gantry_note(struct gantry *gantry, uint32_t uid, const char *verb, const char *body);
+
+/* Something an operator must know: logged, and shown by status. Neither VRM nor secret. Any control thread. */
+void gantry_alarm(struct gantry *gantry, const char *text);
+
+/* What storage.memtable means on this machine, in bytes. */
+size_t gantry_memtable_bytes(const struct config *config);
 
 /* change_lock held: new tables from the register, published to all workers; waits for their quiescence. */
 int gantry_publish(struct gantry *gantry, struct err *err);

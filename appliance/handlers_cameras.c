@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/camera_csv.h"
 #include "appliance/change.h"
@@ -223,7 +224,7 @@ static int bind_all(struct call *call, struct gantry *gantry, struct reg_feed *f
 	feed->all_cameras = true;
 	change = reg_feed_put(feed, buffer);
 	result = change_commit(call, gantry, &change, 1);
-	memset(buffer, 0, sizeof(buffer));
+	bytes_wipe(buffer, sizeof(buffer));
 	if (result == 0)
 		call_result(call, json_pack("{s:I,s:s}", "feed", (json_int_t)feed->feed, "bound", "all"));
 	return result;
@@ -282,7 +283,7 @@ int handle_cameras_bind(struct call *call, void *context)
 	else
 		(void)bind_some(call, gantry, reg, number, cameras);
 	pthread_mutex_unlock(&gantry->change_lock);
-	memset(&feed, 0, sizeof(feed));
+	bytes_wipe(&feed, sizeof(feed));
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/bytes.h"
@@ -75,6 +76,13 @@ static int rotate_feed(struct call *call, struct gantry *gantry, struct reg *reg
 
 	if (result < 0)
 		return result;
+	if (feed.has_key_next) {
+		call_fail(call, CALL_REFUSED,
+			  "feed %u has two keys already: its sender may be using the second; feeds.retire drops the "
+			  "first",
+			  feed.feed);
+		return -EEXIST;
+	}
 	random_bytes(feed.key_next, sizeof(feed.key_next));
 	feed.has_key_next = true;
 	result = put_feed(call, gantry, &feed);
@@ -105,6 +113,45 @@ static int retire_feed(struct call *call, struct gantry *gantry, struct reg *reg
 	return result;
 }
 
+struct unbinding {
+	struct reg_change *changes;
+	size_t count;
+	size_t space;
+};
+
+static int unbind_one(void *context, const struct reg_record *record)
+{
+	struct unbinding *unbinding = context;
+
+	if (unbinding->count == unbinding->space) {
+		size_t space = unbinding->space * 2 + 64;
+		void *changes = realloc(unbinding->changes, space * sizeof(struct reg_change));
+
+		if (changes == NULL)
+			return -ENOMEM;
+		unbinding->changes = changes;
+		unbinding->space = space;
+	}
+	unbinding->changes[unbinding->count++] =
+		(struct reg_change){.kind = REG_BINDING, .a = record->a, .b = record->b};
+	return 0;
+}
+
+/* change_lock held: a feed registered later under the number of one removed inherits none of its cameras. */
+static int unbind_all(struct call *call, struct gantry *gantry, struct reg *reg, uint32_t feed)
+{
+	struct unbinding unbinding = {.changes = NULL};
+	int result = reg_each(reg, REG_BINDING, feed, feed, unbind_one, &unbinding);
+
+	if (result < 0)
+		call_fail(call, CALL_FAILED, "the feed's bindings cannot be read, nothing is changed: %s",
+			  strerror(-result));
+	else if (unbinding.count > 0)
+		result = change_commit_many(call, gantry, unbinding.changes, unbinding.count);
+	free(unbinding.changes);
+	return result;
+}
+
 /* The row stays, without its key: the reads that the feed sent still name it. */
 static int remove_feed(struct call *call, struct gantry *gantry, struct reg *reg)
 {
@@ -113,7 +160,10 @@ static int remove_feed(struct call *call, struct gantry *gantry, struct reg *reg
 
 	if (result < 0)
 		return result;
+	if ((result = unbind_all(call, gantry, reg, feed.feed)) < 0)
+		return result;
 	feed.state = REG_FEED_REMOVED;
+	feed.all_cameras = false;
 	feed.has_key_next = false;
 	memset(feed.key, 0, sizeof(feed.key));
 	memset(feed.key_next, 0, sizeof(feed.key_next));

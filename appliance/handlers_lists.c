@@ -54,6 +54,11 @@ static int list_header(struct call *call, const struct list_finding *known, stru
 		call_fail(call, CALL_INVALID_PARAMS, "list_purpose: monitor or respond");
 		return -EINVAL;
 	}
+	if (version > UINT32_MAX) {
+		call_fail(call, CALL_REFUSED,
+			  "the list has had every version there is: remove it and use another name");
+		return -EOVERFLOW;
+	}
 	if (version <= last) {
 		call_fail(call, CALL_REFUSED, "version %lld is not newer than %u, which is loaded (R22)",
 			  (long long)version, last);

@@ -137,6 +137,10 @@ static int take_query(struct searching *searching, bool count_only)
 		query->to_us = newest_us;
 	if (query->to_us < query->from_us)
 		query->to_us = query->from_us;
+	if (call_has(call, "from") && call_has(call, "to") && call_time(call, "from", 0) >= call_time(call, "to", 0)) {
+		call_fail(call, CALL_INVALID_PARAMS, "from is not before to");
+		return -EINVAL;
+	}
 	query->not_read = call_boolean(call, "not_read", false);
 	query->count_only = count_only;
 	query->cancelled = search_cancelled;
@@ -194,6 +198,9 @@ static int search(struct searching *searching, bool count_only)
 		return result;
 	if (searching->result.stop == SEARCH_CANCELLED)
 		return -ECANCELED;
+	/* An unreadable part is damage, whoever finds it. */
+	for (uint64_t i = 0; i < searching->result.faults && i < SEARCH_FAULTS_MAX; i++)
+		gantry_alarm(searching->gantry, searching->result.fault[i].err.text);
 	call_audit_fact(call, "count", json_integer((json_int_t)searching->result.count));
 	call_audit_fact(call, "complete", json_boolean(!searching->result.incomplete));
 	call_result(call, result_json(&searching->result, clock_mono_ns() - began_ns, count_only));

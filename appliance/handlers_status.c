@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "appliance/attendant.h"
+#include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/counters.h"
 #include "appliance/feed_state.h"
@@ -118,11 +119,11 @@ static int show_feed(void *context, const struct reg_record *record)
 		return 1;
 	showing->left--;
 	(void)json_array_append_new(showing->array, feed_json(showing->gantry, &feed, showing->now_us));
-	memset(&feed, 0, sizeof(feed));
+	bytes_wipe(&feed, sizeof(feed)); /* its keys */
 	return 0;
 }
 
-/* change_lock keeps the published tables from being freed while their feeds' states are looked up. */
+/* tables_lock keeps the published tables from being freed while their feeds' states are looked up. */
 static json_t *feeds_json(struct gantry *gantry, uint32_t first, uint32_t last, size_t limit)
 {
 	struct feeds_showing showing = {
@@ -130,9 +131,9 @@ static json_t *feeds_json(struct gantry *gantry, uint32_t first, uint32_t last, 
 	struct reg *reg = store_register(gantry->store, NULL);
 
 	if (reg != NULL) {
-		pthread_mutex_lock(&gantry->change_lock);
+		pthread_mutex_lock(&gantry->tables_lock);
 		(void)reg_each(reg, REG_FEED, first, last, show_feed, &showing);
-		pthread_mutex_unlock(&gantry->change_lock);
+		pthread_mutex_unlock(&gantry->tables_lock);
 	}
 	return showing.array;
 }
