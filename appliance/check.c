@@ -11,6 +11,8 @@
 #include "appliance/base/aead.h"
 #include "appliance/base/clock.h"
 #include "appliance/gantry.h"
+#include "dpdk/frame.h"
+#include "dpdk/path.h"
 #include "dpdk/port.h"
 #include "storage/io.h"
 
@@ -48,6 +50,34 @@ static int check_directory(const char *what, const char *path)
 	return result;
 }
 
+/* What will be made is a directory's matter; a key that is there must be ours to read, and nobody else's. */
+static int check_master_key(const struct config *config)
+{
+	char parent[CONFIG_TEXT_SIZE];
+	char text[CONFIG_TEXT_SIZE + 128];
+	struct stat stat_of;
+	char *slash;
+	int result = 0;
+
+	if (stat(config->master_key, &stat_of) < 0) {
+		(void)snprintf(parent, sizeof(parent), "%s", config->master_key);
+		slash = strrchr(parent, '/');
+		if (slash != NULL && slash != parent)
+			*slash = '\0';
+		return check_directory("master key", parent);
+	}
+	(void)snprintf(text, sizeof(text), "%s", config->master_key);
+	if (access(config->master_key, R_OK) < 0) {
+		(void)snprintf(text, sizeof(text), "%s cannot be read by this account", config->master_key);
+		result = -EACCES;
+	} else if ((stat_of.st_mode & 077) != 0) {
+		(void)snprintf(text, sizeof(text), "%s may be read by others: chmod 600 it", config->master_key);
+		result = -EPERM;
+	}
+	say(result, "master key", text);
+	return result;
+}
+
 static int check_disk(const struct config *config)
 {
 	char found[CONFIG_TEXT_SIZE];
@@ -80,8 +110,7 @@ static int check_memory(const struct config *config)
 	if (sysinfo(&info) < 0)
 		return 0;
 	have_mib = (uint64_t)info.totalram * info.mem_unit >> 20;
-	need_mib = (uint64_t)config->memory_mib +
-		   (uint64_t)(config->memtable_mib > 0 ? config->memtable_mib : (int64_t)have_mib / 4);
+	need_mib = (uint64_t)config->memory_mib + (gantry_memtable_bytes(config) >> 20);
 	result = need_mib > have_mib * 9 / 10 ? -ENOMEM : 0;
 	(void)snprintf(text, sizeof(text), "%llu MiB for packets and memtable of %llu MiB; lists come on top",
 		       (unsigned long long)need_mib, (unsigned long long)have_mib);
@@ -97,6 +126,12 @@ static int check_cores(const struct config *config)
 
 	if (config->workers >= cores && cores > 1)
 		result = 1;
+	if (config->control_core >= cores || config->first_worker_core + config->workers > cores) {
+		(void)snprintf(text, sizeof(text),
+			       "this host has %ld: lower appliance.control_core or first_worker_core", cores);
+		say(-EINVAL, "cores", text);
+		return -EINVAL;
+	}
 	(void)snprintf(text, sizeof(text), "%lld worker(s) on %ld cores%s", (long long)config->workers, cores,
 		       result > 0 ? ": sealing, search and lists will compete with them" : "");
 	say(result, "cores", text);
@@ -122,6 +157,44 @@ static int check_port(const struct config *config)
 	settings.buffer_count = (unsigned)config->buffers - 1;
 	result = port_describe(&settings, text, sizeof(text), &err);
 	say(result, "port", result < 0 ? err.text : text);
+	return result;
+}
+
+static int check_addresses(const struct config *config)
+{
+	const char *const addresses[] = {config->ipv4, config->ipv6};
+	uint8_t mac[PATH_MAC_SIZE];
+	int result = 0;
+
+	for (size_t i = 0; i < 2; i++) {
+		struct frame_local local;
+		struct err err = {""};
+
+		frame_local_init(&local, (uint16_t)config->udp_port);
+		if (addresses[i][0] != '\0' && frame_local_add(&local, addresses[i], &err) < 0) {
+			say(-EINVAL, i == 0 ? "port.ipv4" : "port.ipv6", err.text);
+			result = -EINVAL;
+		}
+	}
+	if (config->mac[0] != '\0' && path_mac_parse(config->mac, mac) < 0) {
+		say(-EINVAL, "port.mac", "wants six bytes in hex like 02:00:5e:10:00:01");
+		result = -EINVAL;
+	}
+	if (result == 0)
+		say(0, "addresses", "can be served");
+	return result;
+}
+
+/* EAL's memory never grows: what the pools will ask for, with what DPDK itself takes. */
+static int check_buffers(const struct config *config)
+{
+	int64_t need_mib = (config->buffers + 4096) * config->workers * 2432 / (1 << 20) + 16;
+	char text[128];
+	int result = need_mib > config->memory_mib ? -ENOMEM : 0;
+
+	(void)snprintf(text, sizeof(text), "about %lld MiB of %lld (eal.memory)%s", (long long)need_mib,
+		       (long long)config->memory_mib, result < 0 ? ": raise it, or lower port.buffers" : "");
+	say(result, "buffers", text);
 	return result;
 }
 
@@ -156,11 +229,13 @@ int gantry_check(const struct config *config)
 	int worst = 0;
 
 	worst |= check_directory("data", config->data_directory);
-	worst |= check_directory("master key", config->master_key);
+	worst |= check_master_key(config);
 	worst |= check_directory("run", config->run_directory);
 	worst |= check_disk(config);
 	worst |= check_memory(config);
 	worst |= check_cores(config);
+	worst |= check_addresses(config);
+	worst |= check_buffers(config);
 	worst |= check_port(config);
 	worst |= check_io();
 	worst |= check_clock();

@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char *const poll_choices[] = {"adaptive", "busy", NULL};
@@ -192,7 +193,12 @@ static int reading_value(void *context, const char *section, const char *name, c
 int config_read(struct config *config, const char *path, struct err *err)
 {
 	struct reading reading = {.config = config, .path = path, .err = err};
-	int line = ini_parse(path, reading_value, &reading);
+	struct stat stat_of;
+	int line;
+
+	if (stat(path, &stat_of) == 0 && !S_ISREG(stat_of.st_mode))
+		return err_set(err, -EINVAL, "%s: is not a file", path);
+	line = ini_parse(path, reading_value, &reading);
 
 	if (line < 0)
 		return err_set(err, -EINVAL, "%s: cannot be read: %s", path, strerror(errno));

@@ -15,6 +15,7 @@
 #include "appliance/config.h"
 #include "appliance/gantry.h"
 #include "appliance/notify.h"
+#include "appliance/totals.h"
 #include "gantry-config.h"
 
 static void help(FILE *to)
@@ -27,7 +28,8 @@ static void help(FILE *to)
 		"  gantryd --set port.port=af_packet --set port.device=veth0\n"
 		"                                       one setting on the command line, over the file's\n"
 		"  gantryd --check [--config FILE]      say what would not work here and what to mend; start nothing\n"
-		"  gantryd --recover [--config FILE]    recover and seal what a crash left, then stop; no port opens\n"
+		"  gantryd --recover [--config FILE]    recover and seal what a crash left, then stop; no port opens.\n"
+		"                                       Prints what the directory holds as JSON\n"
 		"  gantryd --settings-markdown          this table for the docs\n\n"
 		"Stop it with SIGTERM or `gantryctl stop`; both seal what is journalled first.\n\n"
 		"Settings, as in a file:\n",
@@ -54,6 +56,20 @@ static void wait_for_end(struct gantry *gantry, const sigset_t *signals)
 	}
 }
 
+/* What the directory holds, for whoever recovered it: one JSON object. */
+static void report(struct gantry *gantry)
+{
+	struct totals totals;
+
+	if (totals_get(gantry, &totals) < 0)
+		return;
+	printf("{\"acknowledged\":%llu,\"stored\":%llu,\"collapsed\":%llu,\"refused\":%llu,\"purged\":%llu}\n",
+	       (unsigned long long)totals.acknowledged, (unsigned long long)totals.stored,
+	       (unsigned long long)totals.collapsed, (unsigned long long)totals.refused_total,
+	       (unsigned long long)totals.purged);
+	(void)fflush(stdout);
+}
+
 static int serve(const struct config *config, bool recover_only)
 {
 	static struct gantry gantry;
@@ -71,7 +87,9 @@ static int serve(const struct config *config, bool recover_only)
 		log_error("cannot start: %s", err.text);
 		return EXIT_FAILURE;
 	}
-	if (!recover_only) {
+	if (recover_only) {
+		report(&gantry);
+	} else {
 		notify_ready(config);
 		wait_for_end(&gantry, &signals);
 		notify_stopping();

@@ -16,6 +16,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GANTRYD = os.path.join(ROOT, "build/appliance/gantryd")
 GANTRYCTL = os.path.join(ROOT, "build/mgmt/gantryctl")
 LOAD = os.path.join(ROOT, "build/bench/gantry-load")
+FSCK = os.path.join(ROOT, "build/storage/gantry-fsck")
 GROUNDS = ["--purpose", "serious", "--case", "QUICKSTART-1", "--reason", "trying out a new appliance"]
 FEEDS = 4
 
@@ -36,6 +37,7 @@ class Quickstart:
         self.run_directory = os.path.join(self.directory, "run")
         self.socket = os.path.join(self.run_directory, "gantry.sock")
         self.processes = []
+        os.umask(0o077)  # lists and hits are personal data, here too
         os.makedirs(self.directory, exist_ok=True)
 
     def path(self, *names):
@@ -70,7 +72,7 @@ class Quickstart:
             return command
         return ["taskset", "-c", str(core), *command]
 
-    def start_appliance(self):
+    def settings(self):
         settings = {
             "appliance.data_directory": self.path("data"),
             "appliance.master_key": self.path("key", "master.key"),
@@ -78,9 +80,17 @@ class Quickstart:
         }
         if os.cpu_count() >= 2:
             settings["appliance.first_worker_core"] = "0"
-        command = [GANTRYD]
-        for name, value in settings.items():
-            command += ["--set", f"{name}={value}"]
+        return [part for name, value in settings.items() for part in ("--set", f"{name}={value}")]
+
+    def start_appliance(self):
+        if os.path.exists(self.socket):
+            try:
+                self.ctl("status")
+            except Failed:
+                pass  # left behind by one that died
+            else:
+                raise Failed(f"an appliance serves {self.directory} already; stop it, or give another --data")
+        command = [GANTRYD, *self.settings()]
         say("starting the appliance: a vhost port, no hugepages, data in " + self.path("data"))
         self.appliance = self.start(command, "gantryd", stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
@@ -131,7 +141,7 @@ class Quickstart:
     def follow(self):
         self.hits_path = self.path("hits.jsonl")
         out = open(self.hits_path, "wb")
-        self.follower = self.start([GANTRYCTL, "--socket", self.socket, "hits", "follow", "--json"], "hits", stdout=out)
+        self.follower = self.start([GANTRYCTL, "--socket", self.socket, "hits", "follow", *GROUNDS, "--json"], "hits", stdout=out)
 
     def show_hits(self, offset, limit):
         """The newest hits since `offset`, a few at most; returns the new offset."""
@@ -242,17 +252,15 @@ class Quickstart:
     def figures(self, before, status, searches):
         totals = {name: status["totals"][name] - before[name] for name in ("acknowledged", "stored", "collapsed", "refused")}
         if not self.options.keep:
-            # Collapsing is found when journals are sealed, so ask the sealed store: it has them all now.
-            held = json.loads(subprocess.run(
-                [os.path.join(ROOT, "build/storage/gantry-fsck"), self.path("data"), "--master-key",
-                 self.path("key", "master.key"), "--json"], capture_output=True, text=True).stdout.splitlines()[-1])
-            self.fsck = held
-            if self.options.data is None or before["acknowledged"] == 0:
-                reads = held["segment_rows"] + held["journal_rows"]
-                totals["stored"] = reads
-                totals["collapsed"] = totals["acknowledged"] - totals["refused"] - reads
-        bytes_held = self.bytes_on_disk()
-        reads_held = before["stored"] + totals["stored"]
+            # Equal reads are found when journals are sealed, which the stop did: now the appliance's books are final.
+            # What they call stored must be what gantry-fsck, which knows nothing of them, finds in the files.
+            books = json.loads(run_or_fail([GANTRYD, *self.settings(), "--recover"]).splitlines()[-1])
+            files = json.loads(run_or_fail([FSCK, self.path("data"), "--master-key", self.path("key", "master.key"),
+                                            "--json"]).splitlines()[-1])
+            totals = {name: books[name] - before[name] for name in totals}
+            totals["stored"] = files["segment_rows"] + files["journal_rows"] + books["purged"] - before["stored"]
+        bytes_held = status["storage"]["bytes"] if self.options.keep else self.bytes_on_disk()
+        reads_held = status["storage"]["held_reads"] if self.options.keep else before["stored"] + totals["stored"]
         return {
             "sent": self.fleet["sent"],
             "acknowledged": self.fleet["acknowledged"],
@@ -260,10 +268,11 @@ class Quickstart:
             "stored": totals["stored"],
             "collapsed": totals["collapsed"],
             "refused": totals["refused"],
-            "refused_by": status["totals"]["refused_by"],
+            "refused_by": {reason: count - before["refused_by"][reason]
+                           for reason, count in status["totals"]["refused_by"].items()},
             "hits": status["hits"]["total"],
             "reads_per_s": round(self.fleet["reads_per_s"]),
-            "bytes_per_read": round(bytes_held / reads_held, 1) if reads_held and not self.options.keep else None,
+            "bytes_per_read": round(bytes_held / reads_held, 1) if reads_held else None,
             "hit_p50_us": status["hits"]["latency_p50_us"],
             "hit_p99_us": status["hits"]["latency_p99_us"],
             "search_exact_ms": round(searches["exact"], 2),
@@ -286,6 +295,13 @@ class Quickstart:
                     process.kill()
         if self.made_directory and not self.options.keep:
             shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def run_or_fail(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Failed(f"{os.path.basename(command[0])} ended with {done.returncode}: {done.stderr.strip()}{done.stdout.strip()}")
+    return done.stdout
 
 
 def local(text):
@@ -314,7 +330,7 @@ def table(figures):
 
 def main():
     parser = argparse.ArgumentParser(prog="appliance/quickstart")
-    parser.add_argument("--duration", type=float, default=10)
+    parser.add_argument("--duration", type=int, default=10)
     parser.add_argument("--rate", default="max")
     parser.add_argument("--data")
     parser.add_argument("--keep", action="store_true")
@@ -325,6 +341,8 @@ def main():
     options = parser.parse_args()
     if options.rate != "max" and not options.rate.isdigit():
         parser.error("--rate wants a whole number of reads a second, or max")
+    if options.duration < 1:
+        parser.error("--duration wants a whole number of seconds, 1 or more")
     quickstart = Quickstart(options)
     atexit.register(quickstart.clean)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

@@ -221,7 +221,7 @@ def lists_are_swapped_under_load(directory, random):
     first = load_list(appliance, "crime", ["vrm,reason,action", f"{vrm},test,stop"], "--priority", "90")
     check(first["version"] == 1, f"{first}")
     out = open(os.path.join(directory, "hits"), "wb")
-    follower = start([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "--json"],
+    follower = start([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", *GROUNDS, "--json"],
                      os.path.join(directory, "hits.log"), stdout=out)
     process = fleet(appliance, rate="20000", more=["--duration", "4", "--drain", "20"])
     deadline = time.monotonic() + 20
