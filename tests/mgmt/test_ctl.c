@@ -384,12 +384,13 @@ static void hits(void)
 	struct world world;
 
 	begin(&world);
-	CHECK_INT(0, run(&world, "hits follow --count 3"));
+	CHECK_INT(0, run(&world, "hits follow --count 3 --purpose serious --case OP1 --reason 'a test of hits'"));
 	CHECK(says("stolen"));
 	CHECK_INT(4, line_count());
-	CHECK_INT(0, run(&world, "hits follow --count 3 --json"));
+	CHECK_INT(0,
+		  run(&world, "hits follow --count 3 --json --purpose serious --case OP1 --reason 'a test of hits'"));
 	CHECK_INT(3, line_count());
-	CHECK_INT(0, run(&world, "hits follow --for 1 --json"));
+	CHECK_INT(0, run(&world, "hits follow --for 1 --json --purpose serious --case OP1 --reason 'a test of hits'"));
 	CHECK_INT(5, line_count());
 	test_server_fini(&world.test);
 }

@@ -701,7 +701,8 @@ static void disconnect_cancels(void)
 	begin(&test, &world);
 	test_connect(&client, &test);
 	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"reads.count\",\"params\":{" GROUNDS "}}");
-	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\"}");
+	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{\"purpose\":"
+			   "\"serious\",\"case\":\"OP 1\",\"reason\":\"a test of streams\"}}");
 	wait_for(&world.blocked, 1);
 	for (bool kept = false; !kept; (void)usleep(1000)) {
 		(void)pthread_mutex_lock(&world.lock);
@@ -735,7 +736,8 @@ static void follow_delivers_until_cancelled(void)
 	test.options.output_size_max = 8192;
 	begin(&test, &world);
 	test_connect(&client, &test);
-	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{\"window\":2}}");
+	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{\"window\":2,"
+			   "" GROUNDS "}}");
 	while (push_hit(&world, 0) == -ENOENT)
 		(void)usleep(1000);
 	CHECK_INT(0, push_hit(&world, 1));
@@ -756,7 +758,8 @@ static void follow_delivers_until_cancelled(void)
 	CHECK_INT(1, atomic_load(&world.cancelled));
 	CHECK_INT(-ENOENT, push_hit(&world, 3));
 	/* A client that takes nothing: the publisher is told, not held up. */
-	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"hits.follow\"}");
+	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"hits.follow\",\"params\":{\"purpose\":"
+			   "\"serious\",\"case\":\"OP 1\",\"reason\":\"a test of streams\"}}");
 	while (push_hit(&world, 0) == -ENOENT)
 		(void)usleep(1000);
 	for (int n = 0; n < 100000 && push_hit(&world, n) == 0; n++)
@@ -795,9 +798,11 @@ static void leaving_while_stopping(void)
 		begin(&test, &world);
 		for (unsigned n = 0; n < 3; n++) {
 			test_connect(&clients[n], &test);
-			test_send(&clients[n], n == 0 ? "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\"}"
-						      : "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"reads.count\","
-							"\"params\":{" GROUNDS "}}");
+			test_send(&clients[n],
+				  n == 0 ? "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{"
+					   "" GROUNDS "}}"
+					 : "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"reads.count\","
+					   "\"params\":{" GROUNDS "}}");
 		}
 		(void)usleep((useconds_t)prng_below(&prng, 4000));
 		for (unsigned n = 0; n < 3; n++)
@@ -821,7 +826,8 @@ static void streams_come_and_go(void)
 		struct test_client client;
 
 		test_connect(&client, &test);
-		test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\"}");
+		test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{\"purpose\":"
+				   "\"serious\",\"case\":\"OP 1\",\"reason\":\"a test of streams\"}}");
 		json_decref(test_receive(&client));
 		if (i % 2 == 0)
 			test_send(&client, "{\"jsonrpc\":\"2.0\",\"method\":\"cancel\",\"params\":{\"id\":2}}");
@@ -843,7 +849,8 @@ static void stop_with_everything_in_flight(void)
 	begin(&test, &world);
 	test_connect(&client, &test);
 	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"reads.count\",\"params\":{" GROUNDS "}}");
-	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\"}");
+	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{\"purpose\":"
+			   "\"serious\",\"case\":\"OP 1\",\"reason\":\"a test of streams\"}}");
 	test_send(&client,
 		  "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"reads.search\",\"params\":{\"window\":1," GROUNDS "}}");
 	wait_for(&world.blocked, 1);
