@@ -17,6 +17,7 @@
 #include "dpdk/reply.h"
 
 #define ASK_NS (INT64_C(200) * 1000000)
+#define LOOK_NS (INT64_C(250) * 1000000) /* between looks at the link, and the longest that coming back may block */
 #define NAP_NS (INT64_C(1) * 1000000)
 #define WAIT_NS_MAX (INT64_C(50) * 1000) /* the device has no interrupt to wait for */
 
@@ -29,6 +30,8 @@ struct virtio {
 	struct frame_queue *queues[PORT_QUEUES_MAX]; /* the first one sends; all of them receive */
 	unsigned queue_count;
 	unsigned turn; /* the queue that was received from last */
+	struct virtio_settings settings;
+	int64_t look_ns; /* when the link is to be looked at next */
 	unsigned channels;
 	unsigned first_port;
 	bool started;
@@ -54,7 +57,7 @@ static uint8_t *virtio_begin(struct transport *transport, unsigned channel)
 {
 	struct virtio *virtio = (struct virtio *)transport;
 
-	return reply_begin(virtio->queues[0], &virtio->paths[channel]);
+	return virtio->port == NULL ? NULL : reply_begin(virtio->queues[0], &virtio->paths[channel]);
 }
 
 static void virtio_commit(struct transport *transport, size_t size)
@@ -76,7 +79,29 @@ static void virtio_flush(struct transport *transport)
 {
 	struct virtio *virtio = (struct virtio *)transport;
 
-	transport->unsent += reply_flush(virtio->queues[0]);
+	if (virtio->port != NULL)
+		transport->unsent += reply_flush(virtio->queues[0]);
+}
+
+static int connect_port(struct virtio *virtio, int64_t deadline_ns, struct err *err);
+static void close_port(struct virtio *virtio);
+
+/*
+ * virtio-user never takes up again with an appliance that went away: the port is closed, and opened anew when its
+ * socket is back. Until then there is no room to send and nothing to receive, and the spool waits.
+ */
+static void watch_link(struct virtio *virtio)
+{
+	int64_t now_ns = clock_mono_ns();
+	struct err err;
+
+	if (now_ns < virtio->look_ns)
+		return;
+	virtio->look_ns = now_ns + LOOK_NS;
+	if (virtio->port != NULL && !port_link_up(virtio->port))
+		close_port(virtio);
+	if (virtio->port == NULL && connect_port(virtio, now_ns + LOOK_NS, &err) < 0)
+		close_port(virtio);
 }
 
 /* The next queue that has something: each worker of the appliance answers on its own. */
@@ -96,8 +121,13 @@ static const struct frame_batch *receive_any(struct virtio *virtio)
 static unsigned virtio_receive(struct transport *transport, struct transport_datagram ret_datagrams[TRANSPORT_BURST])
 {
 	struct virtio *virtio = (struct virtio *)transport;
-	const struct frame_batch *batch = receive_any(virtio);
+	const struct frame_batch *batch;
 	unsigned count = 0;
+
+	watch_link(virtio);
+	if (virtio->port == NULL)
+		return 0;
+	batch = receive_any(virtio);
 
 	for (unsigned i = 0; i < batch->count; i++) {
 		const struct datagram *datagram = &batch->datagrams[i];
@@ -118,7 +148,8 @@ static void virtio_release(struct transport *transport)
 {
 	struct virtio *virtio = (struct virtio *)transport;
 
-	frame_release(virtio->queues[virtio->turn]);
+	if (virtio->port != NULL)
+		frame_release(virtio->queues[virtio->turn]);
 }
 
 static void nap(int64_t ns)
@@ -134,13 +165,18 @@ static void virtio_wait(struct transport *transport, int64_t ns)
 	nap(ns < WAIT_NS_MAX ? ns : WAIT_NS_MAX);
 }
 
+static void close_port(struct virtio *virtio)
+{
+	for (unsigned i = 0; i < virtio->queue_count; i++)
+		virtio->queues[i] = frame_queue_free(virtio->queues[i]);
+	virtio->port = port_close(virtio->port);
+}
+
 static void virtio_free(struct transport *transport)
 {
 	struct virtio *virtio = (struct virtio *)transport;
 
-	for (unsigned i = 0; i < virtio->queue_count; i++)
-		frame_queue_free(virtio->queues[i]);
-	port_close(virtio->port);
+	close_port(virtio);
 	if (virtio->started)
 		eal_stop();
 	free(virtio);
@@ -249,6 +285,21 @@ static int learn_mac(struct virtio *virtio, const struct virtio_settings *settin
 		       settings->path);
 }
 
+/* Port, addresses, queues, the appliance's MAC. On failure close_port tidies up. */
+static int connect_port(struct virtio *virtio, int64_t deadline_ns, struct err *err)
+{
+	const struct virtio_settings *settings = &virtio->settings;
+	int r = open_port(virtio, settings, deadline_ns, err);
+
+	if (r == 0)
+		r = make_paths(virtio, settings, err);
+	if (r == 0)
+		r = open_queues(virtio, settings, err);
+	if (r == 0 && settings->peer_mac == NULL)
+		r = learn_mac(virtio, settings, deadline_ns, err);
+	return r;
+}
+
 int virtio_new(const struct virtio_settings *settings, unsigned channels, struct transport **ret_transport,
 	       struct err *err)
 {
@@ -265,16 +316,11 @@ int virtio_new(const struct virtio_settings *settings, unsigned channels, struct
 	virtio->transport.ops = &virtio_ops;
 	virtio->channels = channels;
 	virtio->queue_count = settings->queues;
+	virtio->settings = *settings;
 	virtio->first_port = settings->own_port;
 	r = start_eal(virtio, settings, err);
 	if (r == 0)
-		r = open_port(virtio, settings, deadline_ns, err);
-	if (r == 0)
-		r = make_paths(virtio, settings, err);
-	if (r == 0)
-		r = open_queues(virtio, settings, err);
-	if (r == 0 && settings->peer_mac == NULL)
-		r = learn_mac(virtio, settings, deadline_ns, err);
+		r = connect_port(virtio, deadline_ns, err);
 	if (r < 0) {
 		virtio_free(&virtio->transport);
 		return r;

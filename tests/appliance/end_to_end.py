@@ -273,6 +273,25 @@ def workers_come_and_go(directory, random):
     check(acknowledged == held > 30000, f"{acknowledged} acknowledged, {held} held")
 
 
+def a_fleet_outlives_the_appliance(directory, random):
+    """One gantry-load, three lives of gantryd: it says hello again, and all it sent is there once."""
+    appliance = Appliance(directory)
+    comparison = Comparison(appliance)
+    appliance.start()
+    appliance.register()
+    process = fleet(appliance, rate="5000", more=["--duration", "6", "--drain", "30"])
+    for _ in range(2):
+        time.sleep(1.5)
+        appliance.kill()
+        appliance.start()
+    process.wait(60)
+    result = fleet_result(appliance)
+    check(process.returncode == 0 and result["violations"] == 0, f"{result}")
+    appliance.stop()
+    acknowledged, held = comparison.compare()
+    check(acknowledged == held == result["sent"], f"{acknowledged} acknowledged, {held} held, {result['sent']} sent")
+
+
 def keys_are_rotated(directory, random):
     appliance = Appliance(directory)
     appliance.start()
@@ -473,6 +492,7 @@ if __name__ == "__main__":
         ("refusals and deferrals", refusals_and_deferrals),
         ("lists are swapped under load", lists_are_swapped_under_load),
         ("workers come and go, datagrams cross over", workers_come_and_go),
+        ("a fleet outlives the appliance", a_fleet_outlives_the_appliance),
         ("keys are rotated, retired, removed", keys_are_rotated),
         ("nothing in clear under the data directory", nothing_in_clear),
         ("a full disk", a_full_disk),
