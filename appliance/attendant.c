@@ -15,6 +15,7 @@
 #define LOG_MODULE "attendant"
 #include "appliance/base/clock.h"
 #include "appliance/base/log.h"
+#include "appliance/counters.h"
 #include "appliance/gantry.h"
 #include "appliance/histogram.h"
 #include "appliance/present.h"
@@ -59,6 +60,12 @@ struct attendant {
 	_Atomic uint64_t delivered;
 	_Atomic uint64_t missed;
 	int64_t clock_due_ns;
+	/* The last second, for status. */
+	int64_t rate_ns;
+	uint64_t rate_reads;
+	uint64_t rate_slept_ns[WORKERS_MAX];
+	_Atomic uint64_t reads_per_s;
+	_Atomic unsigned busy_permille[WORKERS_MAX];
 	unsigned budget; /* hits that this round may still look at */
 };
 
@@ -326,6 +333,35 @@ static void audit_clock(struct attendant *attendant)
 	(void)gantry_note(attendant->gantry, 0, "clock.state", body);
 }
 
+static void take_rates(struct attendant *attendant)
+{
+	const struct gantry *gantry = attendant->gantry;
+	int64_t now_ns = clock_mono_ns();
+	int64_t passed_ns = now_ns - attendant->rate_ns;
+	uint64_t reads = 0;
+
+	if (passed_ns < INT64_C(1000000000))
+		return;
+	for (unsigned i = 0; i < gantry->worker_count; i++) {
+		int64_t running_ns;
+		uint64_t slept_ns;
+		uint32_t credit;
+		uint64_t slept;
+
+		reads += counter_get(&worker_counters(gantry->workers[i])->durable_reads);
+		worker_load(gantry->workers[i], &running_ns, &slept_ns, &credit);
+		slept = slept_ns - attendant->rate_slept_ns[i];
+		attendant->rate_slept_ns[i] = slept_ns;
+		atomic_store(&attendant->busy_permille[i],
+			     slept < (uint64_t)passed_ns ? (unsigned)(1000 - 1000 * slept / (uint64_t)passed_ns) : 0);
+	}
+	if (attendant->rate_ns != 0)
+		atomic_store(&attendant->reads_per_s,
+			     (reads - attendant->rate_reads) * 1000000000 / (uint64_t)passed_ns);
+	attendant->rate_reads = reads;
+	attendant->rate_ns = now_ns;
+}
+
 static void *attend(void *context)
 {
 	struct attendant *attendant = context;
@@ -339,6 +375,7 @@ static void *attend(void *context)
 		follow_hits(attendant);
 		end_gone(attendant, false);
 		audit_clock(attendant);
+		take_rates(attendant);
 		if (attendant->budget > 0)
 			(void)nanosleep(&nap, NULL);
 	}
@@ -454,6 +491,9 @@ void attendant_info(struct attendant *attendant, struct attendant_info *ret_info
 	ret_info->hits = atomic_load(&attendant->hits);
 	ret_info->delivered = atomic_load(&attendant->delivered);
 	ret_info->missed = atomic_load(&attendant->missed);
+	ret_info->reads_per_s = atomic_load(&attendant->reads_per_s);
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		ret_info->busy_permille[i] = atomic_load(&attendant->busy_permille[i]);
 	ret_info->latency_p50_us = histogram_quantile(&attendant->latency, 500);
 	ret_info->latency_p99_us = histogram_quantile(&attendant->latency, 990);
 	pthread_mutex_lock(&attendant->lock);

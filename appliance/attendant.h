@@ -16,6 +16,8 @@
 
 #include "appliance/base/err.h"
 
+#include "appliance/worker.h"
+
 struct attendant;
 struct call;
 struct gantry;
@@ -31,7 +33,9 @@ struct attendant_info {
 	uint64_t delivered; /* to followers; one hit to two followers counts twice */
 	uint64_t missed;    /* by followers that lagged */
 	unsigned followers;
-	uint64_t latency_p50_us; /* receipt of the read to its delivery */
+	uint64_t reads_per_s;                /* made durable in the last second */
+	unsigned busy_permille[WORKERS_MAX]; /* share of the last second that a worker did not sleep */
+	uint64_t latency_p50_us;             /* receipt of the read to its delivery */
 	uint64_t latency_p99_us;
 };
 void attendant_info(struct attendant *attendant, struct attendant_info *ret_info);

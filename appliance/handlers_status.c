@@ -40,7 +40,7 @@ static json_t *totals_json(const struct totals *totals)
 			 totals->balanced);
 }
 
-static json_t *workers_json(struct gantry *gantry)
+static json_t *workers_json(struct gantry *gantry, const struct attendant_info *info)
 {
 	json_t *array = json_array();
 
@@ -51,11 +51,10 @@ static json_t *workers_json(struct gantry *gantry)
 		uint32_t credit;
 
 		worker_load(gantry->workers[i], &running_ns, &slept_ns, &credit);
-		double busy = running_ns > 0 ? 100.0 * (1.0 - (double)slept_ns / (double)running_ns) : 0;
 		(void)json_array_append_new(array, json_pack("{s:i,s:I,s:I,s:f,s:I}", "id", (int)i, "rx",
 							     (json_int_t)counter_get(&counters->feed[FEED_OPENED_DATA]),
 							     "reads", (json_int_t)counter_get(&counters->durable_reads),
-							     "busy_percent", busy < 0 ? 0 : busy, "credit",
+							     "busy_percent", info->busy_permille[i] / 10.0, "credit",
 							     (json_int_t)credit));
 	}
 	return array;
@@ -245,12 +244,12 @@ int handle_status(struct call *call, void *context)
 		GANTRY_VERSION, "node", gantry->config.node, "state",
 		status->state == STORE_RUNNING ? "running" : "degraded", "since",
 		clock_text_utc(gantry->started_us, since), "uptime_s", uptime_s, "totals", totals_json(&totals),
-		"rates", "reads_per_s", uptime_s > 0 ? (double)totals.durable_reads / uptime_s : 0.0, "hits", "total",
-		(json_int_t)totals.hits, "delivered", (json_int_t)hits.delivered, "missed", (json_int_t)hits.missed,
-		"followers", (int)hits.followers, "latency_p50_us", (json_int_t)hits.latency_p50_us, "latency_p99_us",
-		(json_int_t)hits.latency_p99_us, "workers", workers_json(gantry), "storage", storage_json(status),
-		"feeds", feeds_json(gantry, 0, UINT32_MAX, 1000), "lists", lists_json(gantry), "clock", clock_json(),
-		"alarms", alarms_json(gantry, status, &totals));
+		"rates", "reads_per_s", (double)hits.reads_per_s, "hits", "total", (json_int_t)totals.hits, "delivered",
+		(json_int_t)hits.delivered, "missed", (json_int_t)hits.missed, "followers", (int)hits.followers,
+		"latency_p50_us", (json_int_t)hits.latency_p50_us, "latency_p99_us", (json_int_t)hits.latency_p99_us,
+		"workers", workers_json(gantry, &hits), "storage", storage_json(status), "feeds",
+		feeds_json(gantry, 0, UINT32_MAX, 1000), "lists", lists_json(gantry), "clock", clock_json(), "alarms",
+		alarms_json(gantry, status, &totals));
 	free(status);
 	call_result(call, object);
 	return 0;
