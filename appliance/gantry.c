@@ -17,6 +17,7 @@
 #include "appliance/base/aead.h"
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
+#include "appliance/base/digest.h"
 #include "appliance/base/log.h"
 #include "appliance/cross.h"
 #include "appliance/feed_state.h"
@@ -551,6 +552,18 @@ static void resume_purges(struct gantry *gantry)
 		log_info("%d interrupted purge(s) finished", result);
 }
 
+/*
+ * EAL's name of this instance: the same for every life of it, so that a killed one leaves nothing that the next does
+ * not take over, and different for two instances on one host.
+ */
+static void eal_name(const struct config *config, char *name, size_t size)
+{
+	uint8_t digest[SHA256_SIZE];
+
+	sha256(config->run_directory, strlen(config->run_directory), digest);
+	(void)snprintf(name, size, "gantry-%02x%02x%02x%02x", digest[0], digest[1], digest[2], digest[3]);
+}
+
 int gantry_start(struct gantry *gantry, const struct config *config, bool recover_only, struct err *err)
 {
 	struct eal_settings eal;
@@ -571,7 +584,7 @@ int gantry_start(struct gantry *gantry, const struct config *config, bool recove
 		(void)snprintf(gantry->config.port, sizeof(gantry->config.port), "ring");
 		(void)snprintf(gantry->config.port_device, sizeof(gantry->config.port_device), "recover");
 	}
-	(void)snprintf(name, sizeof(name), "gantry-%d", (int)getpid());
+	eal_name(config, name, sizeof(name));
 	eal_settings_of(&gantry->config, &eal, name);
 	if ((result = make_directories(config, err)) < 0 || (result = eal_start(&eal, err)) < 0)
 		return result;
@@ -587,8 +600,8 @@ int gantry_start(struct gantry *gantry, const struct config *config, bool recove
 		return 0;
 	if ((result = telemetry_start(gantry, err)) < 0 || (result = start_server(gantry, err)) < 0)
 		goto failed;
-	log_info("%s serves: port %s, %u worker(s), journal by %s, AEAD by %s", config->node, port_name(gantry->port),
-		 gantry->worker_count, gantry->io->ops->name, aead_engine_name());
+	log_info("%s serves: port %s, %u worker(s), journal by %s, AEAD by %s, telemetry %s", config->node,
+		 port_name(gantry->port), gantry->worker_count, gantry->io->ops->name, aead_engine_name(), name);
 	return 0;
 
 failed:

@@ -448,6 +448,26 @@ def an_idle_core(directory, random):
     print(f" [{100 * share:.1f} % of a core]", end="")
 
 
+def counters_on_the_telemetry_socket(directory, random):
+    import re
+    import socket
+    appliance = Appliance(directory)
+    appliance.start()
+    appliance.register()
+    result = send(appliance)
+    with open(appliance.log) as log:
+        name = re.search(r"telemetry (\S+)", log.read()).group(1)
+    root = os.environ.get("RUNTIME_DIRECTORY") or ("/var/run" if os.geteuid() == 0
+                                                   else os.environ.get("XDG_RUNTIME_DIR", "/tmp"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.connect(os.path.join(root, "dpdk", name, "dpdk_telemetry.v2"))
+        client.recv(4096)
+        client.send(b"/gantry/reads")
+        answer = json.loads(client.recv(65536))["/gantry/reads"]
+    check(answer["durable_reads"] == result["sent"], f"{answer}")
+    check(answer == appliance.ctl("counters")[-1]["reads"], "the telemetry socket and the management socket disagree")
+
+
 def garbage_on_the_socket(directory, random):
     import socket
     appliance = Appliance(directory)
@@ -498,6 +518,7 @@ if __name__ == "__main__":
         ("a full disk", a_full_disk),
         ("a rotten byte in a journal", a_rotten_byte),
         ("an idle appliance", an_idle_core),
+        ("counters on DPDK's telemetry socket", counters_on_the_telemetry_socket),
         ("garbage on the socket", garbage_on_the_socket),
         ("configuration is checked", configuration_is_checked),
     ]))
