@@ -59,6 +59,9 @@ int lane_map_watermark(struct lane_map *map, const struct lane_id *id, uint64_t 
 		       void (*lost)(void *context, const struct lane_id *id, const struct lane_range *range),
 		       void *context);
 
+/* Closes over a range that is lost, as lane_map_watermark does with its gaps, whatever its length. 0, -ENOMEM. */
+int lane_map_lose(struct lane_map *map, const struct lane_id *id, const struct lane_range *range);
+
 /* False when the map has never heard of the lane. */
 bool lane_map_get(const struct lane_map *map, const struct lane_id *id, struct lane_state *ret_state);
 int lane_map_each(const struct lane_map *map, int (*each)(void *context, const struct lane_state *state),

@@ -423,6 +423,27 @@ static void lost_sum(void *context, const struct lane_id *id, const struct lane_
 	*(uint64_t *)context += range->last - range->first + 1;
 }
 
+static void test_lost_ranges_of_any_length(void)
+{
+	struct lane_id id = {.feed = 4, .epoch = 4, .lane = 0};
+	struct lane_range lost = {.first = 1, .last = UINT64_C(1) << 62};
+	struct run run = run_of(id, 101, 10);
+	struct lane_map *map;
+	struct lane_state state;
+
+	CHECK_INT(0, lane_map_new(&map));
+	CHECK_INT(0, lane_map_apply(map, &run));
+	CHECK_INT(0, lane_map_lose(map, &id, &lost));
+	CHECK_INT(0, lane_map_lose(map, &id, &lost));
+	CHECK(lane_map_get(map, &id, &state));
+	CHECK_INT(lost.last, state.cumulative);
+	CHECK_INT(0, state.range_count);
+	CHECK_INT(lost.last - run.count, state.lost_total);
+	CHECK_INT(run.count, state.stored_total);
+	CHECK_INT(0, state.refused_total);
+	lane_map_free(map);
+}
+
 static void test_watermark_names_the_lost(void)
 {
 	struct lane_id id = {.feed = 4, .epoch = 4, .lane = 0};
@@ -480,6 +501,7 @@ int main(int argc, char **argv)
 		{"the map holds what the reference holds", test_map_against_reference},
 		{"lanes are dumped, loaded and merged", test_dump_load_merge},
 		{"a window made from the map", test_window_of_map},
+		{"a lost range of any length is closed over in one step", test_lost_ranges_of_any_length},
 		{"a watermark names what was lost and closes the gap", test_watermark_names_the_lost},
 		{"the newest epochs of a feed", test_epochs},
 		{NULL, NULL},
