@@ -113,7 +113,9 @@ void worker_grants(struct worker *worker)
 			if (state->epoch != grant.epoch)
 				continue;
 			state->asked = false;
-			state->refused = grant.windows[0] == NULL;
+			if (grant.outcome == LANES_FAILED)
+				continue;
+			state->refused = grant.outcome == LANES_REFUSED;
 			state->lanes[FEED_LANE_LIVE].window = grant.windows[FEED_LANE_LIVE];
 			state->lanes[FEED_LANE_BACKLOG].window = grant.windows[FEED_LANE_BACKLOG];
 			if (!state->refused)
