@@ -1,4 +1,4 @@
-/* How a worker gets the lanes of an epoch. */
+/* How a worker gets the lanes of an epoch, and takes them up where their sender still has reads. */
 #include "appliance/lanes.h"
 
 #include <errno.h>
@@ -148,12 +148,55 @@ static void a_full_ring_keeps_what_was_asked(void)
 	bench_free(bench);
 }
 
+static void heartbeat(struct bench *bench, uint64_t lowest)
+{
+	struct feed_heartbeat heartbeat = {.epoch = EPOCH};
+
+	for (unsigned lane = 0; lane < FEED_LANE_COUNT; lane++)
+		heartbeat.lanes[lane].sent.lowest = heartbeat.lanes[lane].sent.next = 1;
+	heartbeat.lanes[FEED_LANE_LIVE].sent.lowest = heartbeat.lanes[FEED_LANE_LIVE].sent.next = lowest;
+	worker_heartbeat(bench->worker, &bench->feed, &heartbeat);
+}
+
+static void an_unknown_lane_begins_with_nothing_lost(void)
+{
+	struct bench *bench = bench_new();
+	struct lane_window *window = &bench->windows[FEED_LANE_LIVE];
+
+	CHECK(worker_epoch(bench->worker, &bench->feed, EPOCH) == NULL);
+	answer(bench);
+	worker_grants(bench->worker);
+	heartbeat(bench, UINT64_C(1) << 40);
+	CHECK_INT(UINT64_C(1) << 40, window->base);
+	CHECK_INT(0, bench->worker->counters.lost);
+	heartbeat(bench, (UINT64_C(1) << 40) + 5); /* known now */
+	CHECK_INT(5, bench->worker->counters.lost);
+	bench_free(bench);
+}
+
+static void a_lane_that_held_anything_counts_the_lost(void)
+{
+	struct bench *bench = bench_new();
+	struct lane_window *window = &bench->windows[FEED_LANE_LIVE];
+
+	CHECK(worker_epoch(bench->worker, &bench->feed, EPOCH) == NULL);
+	answer(bench);
+	worker_grants(bench->worker);
+	lane_take(window, 3, 1);
+	heartbeat(bench, 10);
+	CHECK_INT(3, window->base); /* it waits for what is on its way */
+	CHECK_INT(8, bench->worker->counters.lost);
+	bench_free(bench);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
 		{"a passing failure is asked about again", a_passing_failure_is_asked_about_again},
 		{"an old epoch is refused for good", an_old_epoch_is_refused_for_good},
 		{"a full ring keeps what was asked", a_full_ring_keeps_what_was_asked},
+		{"an unknown lane begins with nothing lost", an_unknown_lane_begins_with_nothing_lost},
+		{"a lane that held anything counts the lost", a_lane_that_held_anything_counts_the_lost},
 		{NULL, NULL},
 	};
 
