@@ -33,7 +33,7 @@ struct lane_state {
 	uint64_t cumulative;
 	uint64_t stored_total;
 	uint64_t refused_total;
-	uint64_t lost_total; /* closed over by lane_map_watermark: durable once, then damaged */
+	uint64_t lost_total; /* closed over: durable once, then damaged, or given up by the sender */
 	const struct lane_range *ranges;
 	size_t range_count;
 };
