@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
-#include <rte_ring.h>
-#include <rte_ring_elem.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +16,7 @@
 #include "appliance/counters.h"
 #include "appliance/gantry.h"
 #include "appliance/histogram.h"
+#include "appliance/lanes.h"
 #include "appliance/present.h"
 #include "matcher/list.h"
 #include "mgmt/call.h"
@@ -69,33 +68,16 @@ struct attendant {
 	unsigned budget; /* hits that this round may still look at */
 };
 
+static int lane_of_store(void *context, uint32_t feed, uint32_t epoch, uint8_t lane, struct lane_window **ret_window)
+{
+	return store_lane(context, feed, epoch, lane, ret_window);
+}
+
 static void open_lanes(struct gantry *gantry)
 {
-	for (unsigned i = 0; i < gantry->worker_count; i++) {
-		struct lane_request request;
-
-		while (rte_ring_sc_dequeue_elem(worker_lane_requests(gantry->workers[i]), &request, sizeof(request)) ==
-		       0) {
-			struct lane_grant grant = {.slot = request.slot, .epoch = request.epoch};
-			int live = store_lane(gantry->store, request.feed, request.epoch, FEED_LANE_LIVE,
-					      &grant.windows[FEED_LANE_LIVE]);
-			int backlog = live != 0 ? live
-						: store_lane(gantry->store, request.feed, request.epoch,
-							     FEED_LANE_BACKLOG, &grant.windows[FEED_LANE_BACKLOG]);
-
-			if (live == STORE_EPOCH_OLD || backlog == STORE_EPOCH_OLD)
-				log_warn("feed %u: spool epoch %u is older than its eight newest, refused",
-					 request.feed, request.epoch);
-			else if (live < 0 || backlog < 0)
-				log_error("feed %u: its lanes cannot be opened: %s", request.feed,
-					  strerror(live < 0 ? -live : -backlog));
-			if (live != 0 || backlog != 0)
-				grant.windows[FEED_LANE_LIVE] = grant.windows[FEED_LANE_BACKLOG] = NULL;
-			if (rte_ring_sp_enqueue_elem(worker_lane_grants(gantry->workers[i]), &grant, sizeof(grant)) !=
-			    0)
-				log_warn("worker %u does not take its lanes; its senders will ask again", i);
-		}
-	}
+	for (unsigned i = 0; i < gantry->worker_count; i++)
+		lanes_answer(worker_lane_requests(gantry->workers[i]), worker_lane_grants(gantry->workers[i]),
+			     lane_of_store, gantry->store);
 }
 
 static bool follower_wants(const struct follower *follower, uint32_t list)

@@ -44,10 +44,17 @@ struct lane_request {
 	uint32_t slot;
 	uint32_t zero;
 };
+enum lane_outcome {
+	LANES_OPENED,
+	LANES_REFUSED, /* the epoch is too old: refused for good */
+	LANES_FAILED,  /* not now; the sender's next datagram asks again */
+};
 struct lane_grant {
-	struct lane_window *windows[2]; /* both NULL: the epoch is too old, refused for good */
+	struct lane_window *windows[2]; /* both set when opened, else NULL */
 	uint32_t slot;
 	uint32_t epoch;
+	uint32_t outcome; /* enum lane_outcome */
+	uint32_t zero;
 };
 
 struct worker_options {

@@ -116,7 +116,9 @@ void worker_grants(struct worker *worker)
 			if (state->epoch != grant.epoch)
 				continue;
 			state->asked = false;
-			state->refused = grant.windows[0] == NULL;
+			if (grant.outcome == LANES_FAILED)
+				continue;
+			state->refused = grant.outcome == LANES_REFUSED;
 			state->lanes[FEED_LANE_LIVE].window = grant.windows[FEED_LANE_LIVE];
 			state->lanes[FEED_LANE_BACKLOG].window = grant.windows[FEED_LANE_BACKLOG];
 			if (!state->refused)
@@ -222,6 +224,21 @@ void worker_welcome(struct worker *worker, struct feed_state *feed, const struct
 	}
 }
 
+/*
+ * The sender holds nothing below its lowest any more. What this store lacks there is lost (it was told durable by a
+ * store that has since been damaged, or was given up): counted, alarmed, and the lane goes on. Of a lane that never
+ * held anything nothing can be missing: it begins there.
+ */
+static void take_up(struct worker *worker, struct lane_window *window, uint64_t lowest)
+{
+	bool unknown =
+		window->base == 1 && window->highest == 0 && window->stored_total == 0 && window->refused_total == 0;
+	uint64_t lost = lane_take_up(window, lowest);
+
+	if (!unknown)
+		counter_add(&worker->counters.lost, lost);
+}
+
 void worker_heartbeat(struct worker *worker, struct feed_state *feed, const struct feed_heartbeat *heartbeat)
 {
 	struct epoch_state *epoch = worker_epoch(worker, feed, heartbeat->epoch);
@@ -237,12 +254,7 @@ void worker_heartbeat(struct worker *worker, struct feed_state *feed, const stru
 				      memory_order_relaxed);
 		if (epoch == NULL)
 			continue;
-		/*
-		 * The sender holds nothing below its lowest any more. What this store lacks there is lost (it was told
-		 * durable by a store that has since been damaged): counted, alarmed, and the lane goes on.
-		 */
-		counter_add(&worker->counters.lost,
-			    lane_take_up(epoch->lanes[lane].window, heartbeat->lanes[lane].sent.lowest));
+		take_up(worker, epoch->lanes[lane].window, heartbeat->lanes[lane].sent.lowest);
 		worker_ack_lane(worker, feed, &epoch->lanes[lane]);
 	}
 }

@@ -104,6 +104,7 @@ static void slab_add(struct slab *slab, struct lane_window *window, const struct
 {
 	uint32_t at = slab->run_count++;
 
+	memtable_watermark(slab->active->generation, window->base - 1);
 	slab->body_size += (uint32_t)journal_run_encode(run, window->base - 1, reads, slab->plain + slab->body_size);
 	slab->runs[at] = *run;
 	slab->windows[at] = window;

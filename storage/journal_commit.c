@@ -294,6 +294,7 @@ static bool run_move(struct journal *journal, struct slab *slab, struct generati
 		journal->hit_scratch[i].row -= moved.first_row;
 	}
 	kept = memtable_append(generation, &moved.run, moved.reads, journal->hit_scratch, hits);
+	memtable_watermark(generation, moved.watermark);
 	for (unsigned i = 0; i < hits; i++)
 		slab->hit_reads[slab->moved_hits + i] = kept + journal->hit_scratch[i].row;
 	slab->rows[at] = kept;

@@ -137,35 +137,42 @@ static void lane_advance(struct lane_window *window)
 	}
 }
 
-static uint64_t lane_missing(const struct lane_window *window, uint64_t first, uint64_t end)
+/* What of first … end − 1 was never taken will not come: done with, like what is durable. Returns how many. */
+static uint64_t lane_settle(struct lane_window *window, uint64_t first, uint64_t end)
 {
-	uint64_t missing = end - first;
+	uint64_t settled = 0;
 
 	while (first < end) {
 		struct lane_piece piece = lane_piece_of(window, first, end - first);
+		uint64_t bits = lane_piece_mask(piece) & ~window->taken[piece.word];
 
-		missing -= (uint64_t)__builtin_popcountll(window->durable[piece.word] & lane_piece_mask(piece));
+		window->taken[piece.word] |= bits;
+		window->durable[piece.word] |= bits;
+		settled += (uint64_t)__builtin_popcountll(bits);
 		first += piece.count;
 	}
-	return missing;
+	return settled;
 }
 
 uint64_t lane_take_up(struct lane_window *window, uint64_t lowest)
 {
 	uint64_t end = window->base + window->size;
 	uint64_t inside = lowest < end ? lowest : end;
-	uint64_t missing;
+	uint64_t lost;
 
 	if (lowest <= window->base)
 		return 0;
-	missing = lane_missing(window, window->base, inside) + (lowest - inside);
-	lane_bits_clear(window, window->taken, window->base, inside - window->base);
-	lane_bits_clear(window, window->durable, window->base, inside - window->base);
-	window->base = lowest;
-	if (window->highest < lowest - 1)
-		window->highest = lowest - 1;
+	lost = lane_settle(window, window->base, inside);
+	if (window->highest < inside - 1)
+		window->highest = inside - 1;
 	lane_advance(window);
-	return missing;
+	/* Beyond the window nothing was taken; it follows once nothing in the window is on its way to the disk. */
+	if (window->base == end && lowest > end) {
+		lost += lowest - end;
+		window->base = lowest;
+		window->highest = lowest - 1;
+	}
+	return lost;
 }
 
 void lane_durable(struct lane_window *window, const struct run *run)
@@ -173,7 +180,7 @@ void lane_durable(struct lane_window *window, const struct run *run)
 	uint64_t first = run->first;
 	uint64_t end = run->first + run->count;
 
-	/* lane_take_up may have passed a run that was on its way to the disk: it is stored all the same. */
+	/* Numbers that lane_take_up has passed meanwhile are stored all the same. */
 	if (first < window->base)
 		first = window->base;
 	assert(end <= first || end - window->base <= window->size);

@@ -72,9 +72,10 @@ void lane_durable(struct lane_window *window, const struct run *run);
 
 /*
  * Worker: the sender says that it holds nothing below `lowest` any more, so what is missing below it will never come (a
- * store that lost journals, a sender that gave reads up). Moves base there, so that the lane goes on. Returns how many
- * sequences below it were never durable: lost, to be counted and told. Ones on their way to the disk stay with the
- * journal and are told apart by their run.
+ * store that lost journals, a sender that gave reads up). Settles it, so that the lane goes on, and returns how many
+ * sequences it settled: lost, to be counted and told, each once. Base stops at the first one that is on its way to the
+ * disk, as ever: so a base only ever passes what lies in frames durable before, which is what a run's watermark in the
+ * journal says. What lies beyond the window then waits for the sender's next word.
  */
 uint64_t lane_take_up(struct lane_window *window, uint64_t lowest);
 

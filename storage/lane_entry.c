@@ -164,7 +164,7 @@ int lane_entry_decode(const uint8_t *bytes, size_t size, struct lane_entry *ret_
 	entry.stored_total = le64_get(bytes + 16);
 	entry.refused_total = le64_get(bytes + 24);
 	entry.lost_total = le64_get(bytes + 32);
-	if (size - LANE_BYTES_HEADER != entry.range_count * LANE_BYTES_RANGE || entry.cumulative >= INT64_MAX)
+	if (size - LANE_BYTES_HEADER != entry.range_count * LANE_BYTES_RANGE || entry.cumulative > INT64_MAX)
 		return -EBADMSG;
 	entry.range_room = entry.range_count;
 	entry.ranges = calloc(entry.range_count + 1, sizeof(*entry.ranges));
@@ -176,7 +176,7 @@ int lane_entry_decode(const uint8_t *bytes, size_t size, struct lane_entry *ret_
 
 		range->first = le64_get(bytes + LANE_BYTES_HEADER + i * LANE_BYTES_RANGE);
 		range->last = le64_get(bytes + LANE_BYTES_HEADER + i * LANE_BYTES_RANGE + 8);
-		if (range->first <= before + 1 || range->last < range->first || range->last >= INT64_MAX) {
+		if (range->first <= before + 1 || range->last < range->first || range->last > INT64_MAX) {
 			free(entry.ranges);
 			return -EBADMSG;
 		}

@@ -216,6 +216,28 @@ int lane_map_watermark(struct lane_map *map, const struct lane_id *id, uint64_t 
 	return 0;
 }
 
+int lane_map_lose(struct lane_map *map, const struct lane_id *id, const struct lane_range *range)
+{
+	struct lane_entry *entry = map_entry(map, id);
+	uint64_t from = range->first;
+	uint64_t fresh = 0;
+	struct lane_range gap;
+	int r;
+
+	if (entry == NULL)
+		return -ENOMEM;
+	while (lane_entry_gap(entry, &from, range->last, &gap))
+		fresh += gap.last - gap.first + 1;
+	if (fresh == 0)
+		return 0;
+	r = lane_entry_add(entry, range->first, range->last);
+	if (r < 0)
+		return r;
+	entry->lost_total += fresh;
+	entry->dirty = true;
+	return 0;
+}
+
 bool lane_map_get(const struct lane_map *map, const struct lane_id *id, struct lane_state *ret_state)
 {
 	const struct lane_entry *entry = map_find(map, id);

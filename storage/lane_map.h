@@ -33,7 +33,7 @@ struct lane_state {
 	uint64_t cumulative;
 	uint64_t stored_total;
 	uint64_t refused_total;
-	uint64_t lost_total; /* closed over by lane_map_watermark: durable once, then damaged */
+	uint64_t lost_total; /* closed over: durable once, then damaged, or given up by the sender */
 	const struct lane_range *ranges;
 	size_t range_count;
 };
@@ -58,6 +58,9 @@ bool lane_map_fresh(const struct lane_map *map, const struct run *run, uint64_t 
 int lane_map_watermark(struct lane_map *map, const struct lane_id *id, uint64_t watermark,
 		       void (*lost)(void *context, const struct lane_id *id, const struct lane_range *range),
 		       void *context);
+
+/* Closes over a range that is lost, as lane_map_watermark does with its gaps, whatever its length. 0, -ENOMEM. */
+int lane_map_lose(struct lane_map *map, const struct lane_id *id, const struct lane_range *range);
 
 /* False when the map has never heard of the lane. */
 bool lane_map_get(const struct lane_map *map, const struct lane_id *id, struct lane_state *ret_state);

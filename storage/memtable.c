@@ -346,6 +346,12 @@ static bool run_continues(const struct chunk *chunk, const struct run *run)
 	       last->lane == run->lane && last->refusal == run->refusal && last->count + run->count <= UINT16_MAX;
 }
 
+static void run_add(struct chunk *chunk, const struct run *run)
+{
+	chunk->watermarks[chunk->run_count] = 0;
+	chunk->runs[chunk->run_count++] = *run;
+}
+
 const struct read *memtable_append(struct generation *generation, const struct run *run, const struct read *reads,
 				   const struct hit *hits, unsigned hit_count)
 {
@@ -355,7 +361,7 @@ const struct read *memtable_append(struct generation *generation, const struct r
 	if (run_continues(chunk, run))
 		chunk->runs[chunk->run_count - 1].count += run->count;
 	else
-		chunk->runs[chunk->run_count++] = *run;
+		run_add(chunk, run);
 	if (run->refusal != REFUSAL_NONE)
 		return NULL;
 	memcpy(rows, reads, run->count * sizeof(*reads));
@@ -368,6 +374,13 @@ const struct read *memtable_append(struct generation *generation, const struct r
 	chunk->row_count += run->count;
 	assert(chunk->row_count <= CHUNK_ROWS);
 	return rows;
+}
+
+void memtable_watermark(struct generation *generation, uint64_t watermark)
+{
+	struct chunk *chunk = generation->last;
+
+	chunk->watermarks[chunk->run_count - 1] = watermark;
 }
 
 void memtable_mark_take(struct generation *generation, struct memtable_mark *ret_mark)

@@ -42,7 +42,8 @@ struct chunk {
 	uint16_t order_space[CHUNK_ROWS];
 	struct read rows[CHUNK_ROWS];
 	struct run runs[CHUNK_RUNS];
-	struct hit hits[CHUNK_HITS]; /* row = row number in the generation */
+	uint64_t watermarks[CHUNK_RUNS]; /* of each run's lane when it was appended; 0 unknown */
+	struct hit hits[CHUNK_HITS];     /* row = row number in the generation */
 };
 
 enum generation_state { GENERATION_OPEN, GENERATION_CLOSED, GENERATION_SEALED };
@@ -94,6 +95,12 @@ bool memtable_reserve_recovery(struct memtable *memtable, struct generation *gen
  */
 const struct read *memtable_append(struct generation *generation, const struct run *run, const struct read *reads,
 				   const struct hit *hits, unsigned hit_count);
+
+/*
+ * Worker, after memtable_append: all of the last run's lane up to the watermark was durable or given up by its sender
+ * when the run was appended, in this generation or an older one. The sealer closes over what is missing below.
+ */
+void memtable_watermark(struct generation *generation, uint64_t watermark);
 
 /* How far a generation was filled at some moment. */
 struct memtable_mark {

@@ -139,26 +139,16 @@ struct loss {
 static void range_lost(void *context, const struct lane_id *id, const struct lane_range *range)
 {
 	struct loss *loss = context;
-	uint64_t first = range->first;
 
 	/* Without the catalog's lanes nobody can tell the lost from the sealed: then only the gap is closed. */
 	if (!loss->store->catalog_lost)
 		store_damage(loss->store,
-			     "feed %u epoch %u lane %u: sequences %llu to %llu were acknowledged and are lost",
+			     "feed %u epoch %u lane %u: sequences %llu to %llu are lost: acknowledged, or given up by "
+			     "the sender",
 			     id->feed, id->epoch, id->lane, (unsigned long long)range->first,
 			     (unsigned long long)range->last);
-	while (loss->result == 0 && first <= range->last) {
-		uint64_t left = range->last - first + 1;
-		struct run run = {.first = first,
-				  .feed = id->feed,
-				  .epoch = id->epoch,
-				  .lane = id->lane,
-				  .count = (uint16_t)(left < UINT16_MAX ? left : UINT16_MAX),
-				  .refusal = REFUSAL_MALFORMED};
-
-		loss->result = lane_map_apply(loss->store->sealed_lanes, &run);
-		first += run.count;
-	}
+	if (loss->result == 0)
+		loss->result = lane_map_lose(loss->store->sealed_lanes, id, range);
 }
 
 static int marks_judge(struct store *store, const struct recovery_marks *marks)

@@ -157,6 +157,29 @@ static int runs_apply(struct store *store, const struct generation *generation)
 	return 0;
 }
 
+/*
+ * What a sender gave up lies in no run: the watermarks tell of it. What a watermark counts as durable is in this
+ * generation or was sealed before: recovered generations, whose feeds may have had another worker, go first.
+ */
+static int watermarks_apply(struct store *store, const struct generation *generation)
+{
+	const struct chunk *chunk = atomic_load_explicit(&generation->first, memory_order_acquire);
+
+	for (; chunk != NULL; chunk = atomic_load_explicit(&chunk->next, memory_order_acquire)) {
+		uint32_t count = atomic_load_explicit(&chunk->runs_durable, memory_order_acquire);
+
+		for (uint32_t i = 0; i < count; i++) {
+			const struct run *run = &chunk->runs[i];
+			struct lane_id id = {.feed = run->feed, .epoch = run->epoch, .lane = run->lane};
+			int result = lane_map_watermark(store->sealed_lanes, &id, chunk->watermarks[i], NULL, NULL);
+
+			if (result < 0)
+				return result;
+		}
+	}
+	return 0;
+}
+
 static int lane_collect(void *context, const struct lane_id *id, const void *bytes, size_t size)
 {
 	struct seal_pending *pending = context;
@@ -202,6 +225,8 @@ static int lanes_collect(struct store *store, const struct generation *generatio
 
 	memset(store->pending.refused, 0, sizeof(store->pending.refused));
 	result = runs_apply(store, generation);
+	if (result == 0)
+		result = watermarks_apply(store, generation);
 	if (result == 0)
 		result = lane_map_each_dirty(store->sealed_lanes, lane_collect, &store->pending);
 	if (result < 0)
@@ -279,20 +304,36 @@ static int generation_seal(struct store *store, struct generation *generation, s
 	return generation_commit(store, generation, err);
 }
 
-/* The oldest closed generation of a worker whose older ones are all sealed; NULL when there is none. */
-static struct generation *view_oldest(const struct memtable_view *view)
+static bool generation_recovered(const struct store *store, const struct generation *generation)
+{
+	for (size_t i = 0; i < store->recovered_count; i++)
+		if (store->recovered[i].journal_id == generation->journal_id)
+			return true;
+	return false;
+}
+
+/*
+ * The oldest closed generation of a worker whose older ones are all sealed, a recovered one before any other; NULL when
+ * there is none.
+ */
+static struct generation *view_oldest(const struct store *store, const struct memtable_view *view)
 {
 	const struct generation *before = NULL;
+	struct generation *chosen = NULL;
 
 	for (size_t i = 0; i < view->count; i++) {
 		struct generation *generation = view->generations[i];
 		bool oldest = before == NULL || before->worker != generation->worker;
 
 		before = generation;
-		if (oldest && atomic_load_explicit(&generation->state, memory_order_acquire) == GENERATION_CLOSED)
+		if (!oldest || atomic_load_explicit(&generation->state, memory_order_acquire) != GENERATION_CLOSED)
+			continue;
+		if (generation_recovered(store, generation))
 			return generation;
+		if (chosen == NULL)
+			chosen = generation;
 	}
-	return NULL;
+	return chosen;
 }
 
 enum seal_outcome { SEAL_ONE = 1 };
@@ -306,7 +347,7 @@ static int seal_next(struct store *store, struct err *err)
 
 	if (result < 0)
 		return err_set(err, result, "out of memory");
-	generation = store->pending.generation != NULL ? store->pending.generation : view_oldest(&view);
+	generation = store->pending.generation != NULL ? store->pending.generation : view_oldest(store, &view);
 	if (generation != NULL) {
 		result = generation_seal(store, generation, err);
 		if (result == 0)

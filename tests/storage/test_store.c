@@ -16,6 +16,7 @@
 #include "storage/lane.h"
 #include "storage/purge.h"
 #include "storage/register.h"
+#include "storage/store_internal.h"
 #include "tests/check.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
@@ -283,6 +284,99 @@ static void test_power_cuts(void)
 	printf("\n    %u power cuts over %llu operations ", cuts, (unsigned long long)ops);
 }
 
+static struct lane_window *gap_window(struct rig *rig)
+{
+	struct lane_window *window = NULL;
+
+	CHECK_INT(0, store_lane(rig->store, 1, 1, FEED_LANE_LIVE, &window));
+	CHECK(window != NULL);
+	return window;
+}
+
+static void gap_send(struct rig *rig, struct lane_window *window, uint64_t first)
+{
+	struct run run = {.first = first, .feed = 1, .epoch = 1, .lane = FEED_LANE_LIVE, .count = 1};
+	struct read read = {.feed = 1, .epoch = 1, .kind = READ_KIND_NOT_READ, .camera = 1};
+
+	read.capture_us = (int64_t)rig->first_day * DAY_US;
+	read.receipt_us = read.capture_us;
+	CHECK_INT(0, journal_append(store_journal(rig->store, 1 % rig->options.workers), window, &run, &read, NULL, 0));
+}
+
+static int lost_find(void *context, const struct catalog_lane *lane)
+{
+	struct lane_map *map;
+	struct lane_id id = {.feed = lane->feed, .epoch = lane->epoch, .lane = lane->lane};
+	struct lane_state state;
+
+	CHECK_INT(0, lane_map_new(&map));
+	CHECK_INT(0, lane_map_load(map, &id, lane->bytes, lane->size));
+	CHECK(lane_map_get(map, &id, &state));
+	*(uint64_t *)context += state.lost_total;
+	lane_map_free(map);
+	return 0;
+}
+
+static uint64_t sealed_lost(struct rig *rig)
+{
+	uint64_t lost = 0;
+
+	CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+	CHECK_INT(0, catalog_each_lane(rig->store->catalog, lost_find, &lost));
+	return lost;
+}
+
+/* A base that a sender's word moved is kept through a stop or a power cut, at once, however far it went. */
+static void gap_survives(uint64_t gap, bool clean, bool early)
+{
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct lane_window *window;
+	int64_t start_ns;
+	uint64_t base;
+
+	check_open(rig);
+	window = gap_window(rig);
+	gap_send(rig, window, 1);
+	rig_settle(rig, 1000);
+	if (early)
+		CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+	CHECK_INT(gap, lane_take_up(window, 2 + gap));
+	gap_send(rig, window, 2 + gap);
+	rig_settle(rig, 1000);
+	base = window->base;
+	CHECK_INT(3 + gap, base);
+	if (clean)
+		CHECK_INT(0, rig_close(rig, true));
+	else
+		(void)rig_close(rig, false);
+	sim_crash(io);
+	for (unsigned round = 0; round < 3; round++) {
+		start_ns = clock_mono_ns();
+		check_open(rig);
+		window = gap_window(rig);
+		CHECK(clock_mono_ns() - start_ns < INT64_C(1000000000));
+		CHECK_INT(base, window->base);
+		CHECK_INT(2, window->stored_total);
+		CHECK_INT(0, window->refused_total);
+		CHECK_INT(0, lane_take_up(window, base));
+		CHECK_INT(gap, sealed_lost(rig));
+		CHECK_INT(0, rig_close(rig, round == 1));
+		sim_crash(io);
+	}
+	sim_free(io);
+	free(rig);
+}
+
+static void test_gaps(void)
+{
+	const uint64_t gaps[] = {1, (1 << 24) + 1, UINT64_C(1) << 44, UINT64_C(1) << 62, INT64_MAX - 2};
+
+	for (size_t i = 0; i < sizeof(gaps) / sizeof(gaps[0]); i++)
+		for (unsigned how = 0; how < 4; how++)
+			gap_survives(gaps[i], (how & 1) != 0, (how & 2) != 0);
+}
+
 /* The Nth write, creation or sync fails while sealing: said, tried again, nothing lost. */
 static void test_seal_fails(void)
 {
@@ -530,6 +624,7 @@ int main(int argc, char **argv)
 		{"failing writes delay sealing", test_seal_fails},
 		{"a full disk pushes back until a purge", test_disk_full},
 		{"rot is told and closed over", test_rot},
+		{"a lane taken up keeps its base, however far", test_gaps},
 		{"a lost catalog is made anew", test_catalog_lost},
 		{"an incomplete register stops only what needs it", test_register_incomplete},
 		{"power cuts lose nothing", test_power_cuts},
