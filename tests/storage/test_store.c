@@ -456,6 +456,63 @@ static void test_rot(void)
 	free(status);
 }
 
+/* One start's worth of acknowledged reads that stay in their journal: nobody seals. */
+static void send_unsealed(struct rig *rig)
+{
+	int64_t due_ns;
+
+	check_open(rig);
+	for (unsigned i = 0; i < 40; i++) {
+		(void)rig_send(rig);
+		for (unsigned turn = 0; turn < 1000 && !journal_idle(store_journal(rig->store, 0), &due_ns); turn++)
+			journal_poll(store_journal(rig->store, 0), clock_mono_ns());
+	}
+	CHECK_INT(0, rig_close(rig, false));
+}
+
+/*
+ * A journal that cannot be opened, or of which no frame can be read, stops the start, as often as it is tried; when it
+ * can be read again all is there, though the later journal's watermarks lie beyond it.
+ */
+static void test_journal_unreadable(void)
+{
+	static const int errors[] = {EACCES, EMFILE, EIO, ENOMEM};
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct name_search search = {.ending = "-0000000001.closed"};
+	char path[600];
+	uint64_t acked;
+
+	rig->options.workers = 1;
+	send_unsealed(rig);
+	acked = rig->acked;
+	CHECK(acked > 0);
+	send_unsealed(rig);
+	CHECK(rig->acked > acked);
+	CHECK_INT(0, io->ops->list(io, SIM_DIRECTORY "/journal", name_see, &search));
+	CHECK(search.name[0] != '\0');
+	snprintf(path, sizeof(path), SIM_DIRECTORY "/journal/%s", search.name);
+	for (unsigned i = 0; i < 4; i++) {
+		CHECK_INT(0, sim_deny(io, path, errors[i]));
+		CHECK_INT(-EIO, rig_open(rig));
+		CHECK(strstr(rig->err.text, search.name) != NULL);
+		CHECK(strstr(rig->err.text, "start again") != NULL);
+	}
+	CHECK_INT(0, sim_deny(io, path, 0));
+	check_open(rig);
+	check_rig(rig);
+	CHECK_INT(0, rig_close(rig, false));
+	check_open(rig);
+	check_rig(rig);
+	CHECK_INT(0, rig_close(rig, true));
+	check_open(rig);
+	check_rig(rig);
+	check_tidy(rig);
+	CHECK_INT(0, rig_close(rig, false));
+	sim_free(io);
+	free(rig);
+}
+
 /* The catalog is lost: the segments are adopted, those whose journal is still there are sealed anew; each read once. */
 static void test_catalog_lost(void)
 {
@@ -530,6 +587,7 @@ int main(int argc, char **argv)
 		{"failing writes delay sealing", test_seal_fails},
 		{"a full disk pushes back until a purge", test_disk_full},
 		{"rot is told and closed over", test_rot},
+		{"a journal that cannot be read stops the start", test_journal_unreadable},
 		{"a lost catalog is made anew", test_catalog_lost},
 		{"an incomplete register stops only what needs it", test_register_incomplete},
 		{"power cuts lose nothing", test_power_cuts},
