@@ -118,6 +118,12 @@ static void slab_add(struct slab *slab, struct lane_window *window, const struct
 		slab->row_count += run->count;
 }
 
+/* The array is the bound: beside a longest run the smallest slab still has bytes for four times as many. */
+uint32_t journal_hits_max(const struct journal *journal)
+{
+	return journal->slab_hits_max < CHUNK_HITS ? journal->slab_hits_max : CHUNK_HITS;
+}
+
 int journal_append(struct journal *journal, struct lane_window *window, const struct run *run, const struct read *reads,
 		   const struct hit *hits, unsigned hit_count)
 {
@@ -128,6 +134,8 @@ int journal_append(struct journal *journal, struct lane_window *window, const st
 
 	assert(run->count >= 1 && run->count <= LANE_RUN_MAX);
 	assert(rows > 0 || hit_count == 0);
+	if (hit_count > journal_hits_max(journal))
+		hit_count = journal_hits_max(journal);
 	if (journal->homeless_count > 0)
 		return atomic_load_explicit(&journal->closed, memory_order_relaxed) ? JOURNAL_CLOSED : JOURNAL_FULL;
 	if (slab != NULL && !slab_fits(journal, slab, size, hit_count)) {
@@ -165,7 +173,8 @@ static bool roll_due(const struct journal *journal)
 /* Whether or not the next file is ready: what is in this one must get sealed, and sealing makes room. */
 static void journal_roll_step(struct journal *journal)
 {
-	/* Slabs without a file hold reads that a roll was asked to close in: not answered before they have found one. */
+	/* Slabs without a file hold reads that a roll was asked to close in: not answered before they have found one.
+	 */
 	if (journal->homeless_count > 0)
 		return;
 	if (!roll_due(journal)) {
