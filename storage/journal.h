@@ -98,7 +98,10 @@ uint32_t journal_credit(const struct journal *journal);
 
 /* Asks the worker (any thread) to close its current file at the next poll, e.g. before a purge; answered by seal. */
 void journal_roll(struct journal *journal);
-/* Any thread: the worker has not answered yet. Once it has, all it had appended before is in files it has left. */
+/*
+ * Any thread: the worker has not answered yet. Once it has, all it had appended before is durable, in files it has
+ * left: a write that fails meanwhile delays the answer until its slabs have found another file and left that too.
+ */
 bool journal_roll_pending(const struct journal *journal);
 
 struct journal_info {

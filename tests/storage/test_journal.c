@@ -571,6 +571,49 @@ static void test_roll_on_request_and_by_age(void)
 	rig_free(rig);
 }
 
+/* Rows that stand in files which are not left for good. */
+static unsigned rows_not_closed(struct rig *rig)
+{
+	struct memtable_view view;
+	unsigned rows = 0;
+
+	CHECK_INT(0, memtable_view_take(rig->memtable, &view));
+	for (size_t i = 0; i < view.count; i++)
+		if (atomic_load(&view.generations[i]->state) != GENERATION_CLOSED)
+			rows += (unsigned)atomic_load(&view.generations[i]->row_count_durable);
+	memtable_view_release(rig->memtable, &view);
+	return rows;
+}
+
+/* Whatever fails meanwhile: when a roll is answered, all that was appended before is durable in files that are left. */
+static void test_roll_is_answered_when_all_is_left(void)
+{
+	for (unsigned nth = 0; nth < 60; nth++) {
+		struct rig *rig = rig_new(check_seed() + nth);
+		struct found found;
+
+		rig->options.roll_age_ns = INT64_MAX;
+		CHECK_INT(0, rig_boot(rig, &found));
+		sim_fail(rig->io, SIM_SUBMIT, 1 + nth % 5, nth % 4, EIO);
+		for (unsigned i = 0; i < 10; i++) {
+			(void)rig_append(rig, i % LANES, 1);
+			if (i % 3 == 2)
+				rig_poll(rig);
+		}
+		journal_roll(rig->journal);
+		for (unsigned i = 0; i < 2000 && journal_roll_pending(rig->journal); i++) {
+			rig_poll(rig);
+			if (journal_roll_pending(rig->journal))
+				rig_keep(rig);
+		}
+		CHECK(!journal_roll_pending(rig->journal));
+		CHECK_INT(0, unacked(rig));
+		CHECK(rig_wait(rig));
+		CHECK_INT(0, rows_not_closed(rig));
+		rig_free(rig);
+	}
+}
+
 /* ---- more hits than fit */
 
 struct flood {
@@ -943,6 +986,7 @@ int main(int argc, char **argv)
 	static const struct check_test tests[] = {
 		{"what is appended becomes durable and is found again", test_round_trip},
 		{"a file is closed on request and by age", test_roll_on_request_and_by_age},
+		{"a roll is answered when all is left, whatever fails", test_roll_is_answered_when_all_is_left},
 		{"of too many hits the first are kept", test_hits_beyond_bound_are_left_out},
 		{"a crash at every operation loses nothing acknowledged", test_crash_at_every_operation},
 		{"a failed write is repeated in the next file", test_failed_write_goes_to_next_file},
