@@ -152,12 +152,13 @@ static int step_destroy(struct purge *purge)
 	int result = keyring_destroy_day(purge->store->keyring, certificate->day);
 
 	if (result == 0) {
+		/* At once: whatever fails after this, what is open of the day is not read any more. */
+		views_forget_day(purge->store->views, certificate->day);
 		certificate->destroyed_us = clock_wall_us();
 		result = record_save(purge, PURGE_KEYS_DESTROYED);
 	}
 	if (result < 0)
 		return failed(purge, result, "destroying its keys");
-	views_forget_day(purge->store->views, certificate->day);
 	killpoint("purge.keys-destroyed");
 	progress(purge, PURGE_KEYS_DESTROYED);
 	return 0;
@@ -215,6 +216,7 @@ static int step_unlink(struct purge *purge)
 	struct day_files files = {.day = purge->record.certificate.day};
 	int result = store->io->ops->list(store->io, store->segments_directory, day_file_collect, &files);
 
+	views_forget_day(store->views, files.day); /* again, for a resumed purge: an open file would keep its blocks */
 	for (size_t i = 0; result == 0 && i < files.count; i++)
 		result = segment_discard(store, files.day, files.ids[i]);
 	if (result == 0 && files.count > 0)

@@ -13,9 +13,11 @@
 #include "appliance/base/log.h"
 #include "storage/io.h"
 #include "storage/journal.h"
+#include "storage/keyring.h"
 #include "storage/lane.h"
 #include "storage/purge.h"
 #include "storage/register.h"
+#include "storage/view.h"
 #include "tests/check.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
@@ -221,6 +223,62 @@ static void test_purge(void)
 	CHECK_INT(0, rig_close(rig, true));
 	sim_free(io);
 	free(rig);
+}
+
+/* Segments of the day that the views still give out. */
+static unsigned day_readable(struct rig *rig, int32_t day)
+{
+	struct views *views = store_views(rig->store);
+	unsigned readable = 0;
+	struct view view;
+
+	CHECK_INT(0, view_take(views, day, day, &view));
+	for (size_t i = 0; i < view.segment_count; i++) {
+		struct segment *segment;
+
+		if (view_segment_get(views, &view.segments[i], &rig->err, &segment) != 0)
+			continue;
+		readable++;
+		view_segment_put(views, segment);
+	}
+	view_release(&view);
+	return readable;
+}
+
+/* Wherever a purge fails: once the day's keys are gone, no segment that was open before is readable. */
+static void test_purge_fails(void)
+{
+	unsigned between = 0;
+	bool reached = true;
+
+	for (unsigned nth = 1; reached; nth++) {
+		struct io *io = sim_new(check_seed());
+		struct rig *rig = rig_new(io, check_seed());
+		uint64_t ops;
+
+		check_open(rig);
+		send_some(rig, 40);
+		rig_settle(rig, 1000);
+		CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+		CHECK(day_readable(rig, rig->first_day) > 0);
+		ops = sim_ops(io);
+		sim_fail(io, SIM_ALL, nth, 1, EIO);
+		(void)rig_purge(rig, 0);
+		reached = sim_ops(io) - ops >= nth;
+		sim_fail(io, SIM_ALL, 0, 0, EIO);
+		if (keyring_day_destroyed(store_keyring(rig->store), rig->first_day)) {
+			between += !rig->purged[0];
+			CHECK_INT(0, day_readable(rig, rig->first_day));
+		}
+		CHECK(rig_purge(rig, 0) >= 0);
+		CHECK(keyring_day_destroyed(store_keyring(rig->store), rig->first_day));
+		rig->purged[0] = true; /* a resumed purge does not tell the step again */
+		check_rig(rig);
+		CHECK_INT(0, rig_close(rig, true));
+		sim_free(io);
+		free(rig);
+	}
+	CHECK(between > 0);
 }
 
 /* The power goes at a random operation; again while recovering; then all acknowledged is there, once. */
@@ -584,6 +642,7 @@ int main(int argc, char **argv)
 		{"what must not be opened is refused", test_refusals},
 		{"old epochs are refused", test_epochs},
 		{"a purged day stays purged", test_purge},
+		{"a purge that fails leaves nothing readable", test_purge_fails},
 		{"failing writes delay sealing", test_seal_fails},
 		{"a full disk pushes back until a purge", test_disk_full},
 		{"rot is told and closed over", test_rot},
