@@ -571,6 +571,45 @@ static void test_journal_unreadable(void)
 	free(rig);
 }
 
+static int audit_refuse(void *context, const struct purge_certificate *intended)
+{
+	(void)context;
+	(void)intended;
+	return -EIO;
+}
+
+/* Of two purges that stand half done the first's intent rots: it is told, and the other is finished. */
+static void test_purge_intent_damaged(void)
+{
+	struct purge_hooks refusing = {.audit_intent = audit_refuse};
+	struct purge_hooks hooks = {.context = NULL};
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct name_search search = {.ending = ".intent"};
+	struct purge_certificate certificate;
+	char path[600];
+
+	check_open(rig);
+	send_some(rig, 60);
+	rig_settle(rig, 1000);
+	CHECK_INT(-EIO, purge_run(rig->store, rig->first_day, "rule", 1, &refusing, &rig->err, &certificate));
+	CHECK_INT(0, io->ops->list(io, SIM_DIRECTORY "/purge", name_see, &search));
+	CHECK(search.name[0] != '\0');
+	CHECK_INT(-EIO, purge_run(rig->store, rig->first_day + 1, "rule", 1, &refusing, &rig->err, &certificate));
+	snprintf(path, sizeof(path), SIM_DIRECTORY "/purge/%s", search.name);
+	CHECK_INT(0, sim_rot(io, path, 20, 1));
+	CHECK_INT(-EBADMSG, purge_resume(rig->store, &hooks, &rig->err));
+	CHECK(strstr(rig->err.text, search.name) != NULL);
+	CHECK(!keyring_day_destroyed(store_keyring(rig->store), rig->first_day));
+	CHECK(keyring_day_destroyed(store_keyring(rig->store), rig->first_day + 1));
+	/* Purged anew, it is through, and nothing stands any more. */
+	CHECK_INT(0, purge_run(rig->store, rig->first_day, "rule", 1, &hooks, &rig->err, &certificate));
+	CHECK_INT(0, purge_resume(rig->store, &hooks, &rig->err));
+	CHECK_INT(0, rig_close(rig, true));
+	sim_free(io);
+	free(rig);
+}
+
 /* The catalog is lost: the segments are adopted, those whose journal is still there are sealed anew; each read once. */
 static void test_catalog_lost(void)
 {
@@ -647,6 +686,7 @@ int main(int argc, char **argv)
 		{"a full disk pushes back until a purge", test_disk_full},
 		{"rot is told and closed over", test_rot},
 		{"a journal that cannot be read stops the start", test_journal_unreadable},
+		{"a damaged intent holds up no other day", test_purge_intent_damaged},
 		{"a lost catalog is made anew", test_catalog_lost},
 		{"an incomplete register stops only what needs it", test_register_incomplete},
 		{"power cuts lose nothing", test_power_cuts},
