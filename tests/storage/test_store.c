@@ -571,6 +571,37 @@ static void test_journal_unreadable(void)
 	free(rig);
 }
 
+/* The only frame of a journal cannot be read: it is not taken for an empty one, nor removed. */
+static void test_frame_unreadable(void)
+{
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct name_search search = {.ending = "-0000000001.closed"};
+	char path[600];
+	uint8_t *bytes;
+	size_t size;
+
+	rig->options.workers = 1;
+	check_open(rig);
+	CHECK(rig_send(rig));
+	for (unsigned turn = 0; turn < 1000; turn++)
+		journal_poll(store_journal(rig->store, 0), clock_mono_ns());
+	CHECK_INT(0, rig_close(rig, false));
+	CHECK_INT(0, io->ops->list(io, SIM_DIRECTORY "/journal", name_see, &search));
+	CHECK(search.name[0] != '\0');
+	snprintf(path, sizeof(path), SIM_DIRECTORY "/journal/%s", search.name);
+	CHECK_INT(0, sim_bad_block(io, path, 4096));
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_INT(-EIO, rig_open(rig));
+		CHECK(strstr(rig->err.text, search.name) != NULL);
+		bytes = sim_get(io, path, &size);
+		CHECK(bytes != NULL);
+		free(bytes);
+	}
+	sim_free(io);
+	free(rig);
+}
+
 static int audit_refuse(void *context, const struct purge_certificate *intended)
 {
 	(void)context;
@@ -687,6 +718,7 @@ int main(int argc, char **argv)
 		{"rot is told and closed over", test_rot},
 		{"a journal that cannot be read stops the start", test_journal_unreadable},
 		{"a damaged intent holds up no other day", test_purge_intent_damaged},
+		{"a journal without a readable frame stops the start", test_frame_unreadable},
 		{"a lost catalog is made anew", test_catalog_lost},
 		{"an incomplete register stops only what needs it", test_register_incomplete},
 		{"power cuts lose nothing", test_power_cuts},
