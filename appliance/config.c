@@ -73,9 +73,9 @@ const struct setting config_settings[] = {
 	TEXT("eal", "extra", eal_extra, "", "Further EAL arguments, separated by blanks."),
 
 	INTEGER("storage", "journal_file", journal_file_mib, "MiB", "128", 4, 4096, "Size of one journal file."),
-	INTEGER("storage", "journal_slab", journal_slab_kib, "KiB", "1024", 64, 8192,
+	INTEGER("storage", "journal_slab", journal_slab_kib, "KiB", "1024", 64, 4096,
 		"Most that one group commit writes."),
-	INTEGER("storage", "journal_slabs", journal_slabs, "", "6", 3, 32,
+	INTEGER("storage", "journal_slabs", journal_slabs, "", "6", 3, 16,
 		"Slabs of a worker: one open, the others in flight."),
 	INTEGER("storage", "journal_roll", journal_roll_s, "s", "300", 1, 86400,
 		"A journal that has reads is closed, and sealed, when it is older."),

@@ -119,6 +119,12 @@ static void slab_add(struct slab *slab, struct lane_window *window, const struct
 		slab->row_count += run->count;
 }
 
+/* The array is the bound: beside a longest run the smallest slab still has bytes for four times as many. */
+uint32_t journal_hits_max(const struct journal *journal)
+{
+	return journal->slab_hits_max < CHUNK_HITS ? journal->slab_hits_max : CHUNK_HITS;
+}
+
 int journal_append(struct journal *journal, struct lane_window *window, const struct run *run, const struct read *reads,
 		   const struct hit *hits, unsigned hit_count)
 {
@@ -129,6 +135,8 @@ int journal_append(struct journal *journal, struct lane_window *window, const st
 
 	assert(run->count >= 1 && run->count <= LANE_RUN_MAX);
 	assert(rows > 0 || hit_count == 0);
+	if (hit_count > journal_hits_max(journal))
+		hit_count = journal_hits_max(journal);
 	if (journal->homeless_count > 0)
 		return atomic_load_explicit(&journal->closed, memory_order_relaxed) ? JOURNAL_CLOSED : JOURNAL_FULL;
 	if (slab != NULL && !slab_fits(journal, slab, size, hit_count)) {
@@ -153,27 +161,33 @@ int journal_append(struct journal *journal, struct lane_window *window, const st
 
 /* ---- poll */
 
-static bool roll_due(const struct journal *journal)
+static bool current_holds(const struct journal *journal)
 {
 	const struct journal_active *current = journal->current;
 
-	if (current == NULL || (current->frame == 0 && current->slabs == 0))
+	return current != NULL && (current->frame > 0 || current->slabs > 0);
+}
+
+static bool roll_due(const struct journal *journal, bool wanted)
+{
+	if (!current_holds(journal))
 		return false;
-	return atomic_load_explicit(&journal->roll_wanted, memory_order_acquire) ||
-	       journal->now_ns - current->taken_ns >= journal->options.roll_age_ns;
+	return (wanted && !journal->roll_left) ||
+	       journal->now_ns - journal->current->taken_ns >= journal->options.roll_age_ns;
+}
+
+/* Slabs that are not durable yet in files that were left: their write may fail, and then they move on. */
+static bool leaving_holds(const struct journal *journal)
+{
+	for (unsigned i = 0; i < JOURNAL_LEAVING_MAX; i++)
+		if (journal->leaving[i] != NULL && journal->leaving[i]->slabs > 0)
+			return true;
+	return false;
 }
 
 /* Whether or not the next file is ready: what is in this one must get sealed, and sealing makes room. */
-static void journal_roll_step(struct journal *journal)
+static void current_roll(struct journal *journal, bool wanted)
 {
-	/* Slabs without a file hold reads that a roll was asked to close in: not answered before they have found one. */
-	if (journal->homeless_count > 0)
-		return;
-	if (!roll_due(journal)) {
-		if (journal->current == NULL || (journal->current->frame == 0 && journal->current->slabs == 0))
-			atomic_store_explicit(&journal->roll_wanted, false, memory_order_release);
-		return;
-	}
 	if (journal->open != NULL && journal->open->run_count > 0) {
 		journal_submit(journal, journal->open);
 	} else if (journal->open != NULL) {
@@ -181,8 +195,24 @@ static void journal_roll_step(struct journal *journal)
 		journal->open->state = SLAB_FREE;
 		journal->open = NULL;
 	}
-	if (journal->current != NULL && journal_leave(journal))
-		atomic_store_explicit(&journal->roll_wanted, false, memory_order_release);
+	if (journal_leave(journal))
+		journal->roll_left = wanted;
+}
+
+static void journal_roll_step(struct journal *journal)
+{
+	bool wanted = atomic_load_explicit(&journal->roll_wanted, memory_order_acquire);
+
+	/* Slabs without a file hold reads that a roll was asked to close in: not answered before they have found one.
+	 */
+	if (journal->homeless_count > 0)
+		return;
+	if (roll_due(journal, wanted))
+		current_roll(journal, wanted);
+	if (!wanted || leaving_holds(journal) || (!journal->roll_left && current_holds(journal)))
+		return;
+	journal->roll_left = false;
+	atomic_store_explicit(&journal->roll_wanted, false, memory_order_release);
 }
 
 /* When traffic stops, the last frame's durability stands nowhere: an empty frame says it, so that rot there is damage.

@@ -77,9 +77,15 @@ struct journal *journal_free(struct journal *journal);
  * Appends one run of at most LANE_RUN_MAX sequences: `reads` are its rows (NULL when run->refusal), which share one
  * receipt time and bear the run's feed and epoch; hits' row is an index into reads. Takes the sequences in `window`,
  * which all must be fresh. 0, or an outcome: then nothing is changed.
+ *
+ * Of more hits than journal_hits_max the first so many are kept, the others are left out: the caller, who alone knows
+ * what they are, counts them.
  */
 int journal_append(struct journal *journal, struct lane_window *window, const struct run *run, const struct read *reads,
 		   const struct hit *hits, unsigned hit_count);
+
+/* Hits that one run may bear: as many as an empty slab and an empty memtable chunk take. */
+uint32_t journal_hits_max(const struct journal *journal);
 
 /* Submits what is due, reaps what is done, calls `durable`. Bounded work, never blocks. */
 void journal_poll(struct journal *journal, int64_t now_ns);
@@ -92,7 +98,10 @@ uint32_t journal_credit(const struct journal *journal);
 
 /* Asks the worker (any thread) to close its current file at the next poll, e.g. before a purge; answered by seal. */
 void journal_roll(struct journal *journal);
-/* Any thread: the worker has not answered yet. Once it has, all it had appended before is in files it has left. */
+/*
+ * Any thread: the worker has not answered yet. Once it has, all it had appended before is durable, in files it has
+ * left: a write that fails meanwhile delays the answer until its slabs have found another file and left that too.
+ */
 bool journal_roll_pending(const struct journal *journal);
 
 struct journal_info {

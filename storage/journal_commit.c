@@ -191,6 +191,7 @@ static void slab_evict(struct journal *journal, struct slab *slab)
 		return;
 	}
 	slab->state = SLAB_HOMELESS;
+	journal->roll_left = false; /* the file it comes to has to be left as well */
 	journal->homeless[journal->homeless_count++] = slab;
 }
 

@@ -91,6 +91,7 @@ struct journal {
 	int64_t submitted_ns;
 	struct journal_active *current;
 	struct journal_active *leaving[JOURNAL_LEAVING_MAX];
+	bool roll_left; /* the roll asked for has left its file; not answered yet, what is in flight may still fail */
 	struct slab *open;
 	struct slab *flying[JOURNAL_SLABS_MAX]; /* in the order of submission, which is the order of commit */
 	unsigned flying_count;

@@ -119,7 +119,8 @@ static int scan_find_id(struct journal_scan *scan)
 		}
 		offset += JOURNAL_FRAME_BLOCK;
 	}
-	return JOURNAL_SCAN_EMPTY;
+	/* What the device keeps back may be anything: only a file that was read whole is empty. */
+	return scan->result.unreadable_blocks > 0 ? -EIO : JOURNAL_SCAN_EMPTY;
 }
 
 /* The key, and what the file's header says when it is whole and authentic. */

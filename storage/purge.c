@@ -30,7 +30,8 @@ struct purge {
 };
 
 struct intents {
-	int32_t day; /* wanted; INT32_MIN any */
+	int32_t day;    /* wanted; INT32_MIN any */
+	uint64_t after; /* wanted: higher numbers only */
 	int32_t found_day;
 	uint64_t found_number;
 	uint64_t highest; /* of intents and certificates */
@@ -48,7 +49,7 @@ static int intent_see(void *context, const char *name)
 		return 0;
 	if (number > intents->highest)
 		intents->highest = number;
-	if (!intent || (intents->day != INT32_MIN && day != intents->day))
+	if (!intent || number <= intents->after || (intents->day != INT32_MIN && day != intents->day))
 		return 0;
 	if (!intents->found || number < intents->found_number) {
 		intents->found_day = day;
@@ -58,10 +59,10 @@ static int intent_see(void *context, const char *name)
 	return 0;
 }
 
-/* The first intent that stands for the day, and the highest number given so far. */
-static int intents_look(struct store *store, int32_t day, struct intents *ret_intents)
+/* The first intent behind `after` that stands for the day, and the highest number given so far. */
+static int intents_look(struct store *store, int32_t day, uint64_t after, struct intents *ret_intents)
 {
-	*ret_intents = (struct intents){.day = day};
+	*ret_intents = (struct intents){.day = day, .after = after};
 	return store->io->ops->list(store->io, store->purge_directory, intent_see, ret_intents);
 }
 
@@ -152,12 +153,13 @@ static int step_destroy(struct purge *purge)
 	int result = keyring_destroy_day(purge->store->keyring, certificate->day);
 
 	if (result == 0) {
+		/* At once: whatever fails after this, what is open of the day is not read any more. */
+		views_forget_day(purge->store->views, certificate->day);
 		certificate->destroyed_us = clock_wall_us();
 		result = record_save(purge, PURGE_KEYS_DESTROYED);
 	}
 	if (result < 0)
 		return failed(purge, result, "destroying its keys");
-	views_forget_day(purge->store->views, certificate->day);
 	killpoint("purge.keys-destroyed");
 	progress(purge, PURGE_KEYS_DESTROYED);
 	return 0;
@@ -215,6 +217,7 @@ static int step_unlink(struct purge *purge)
 	struct day_files files = {.day = purge->record.certificate.day};
 	int result = store->io->ops->list(store->io, store->segments_directory, day_file_collect, &files);
 
+	views_forget_day(store->views, files.day); /* again, for a resumed purge: an open file would keep its blocks */
 	for (size_t i = 0; result == 0 && i < files.count; i++)
 		result = segment_discard(store, files.day, files.ids[i]);
 	if (result == 0 && files.count > 0)
@@ -326,7 +329,7 @@ static int purge_begin(struct purge *purge, int32_t day, const char *authority, 
 {
 	struct store *store = purge->store;
 	struct intents intents;
-	int result = intents_look(store, day, &intents);
+	int result = intents_look(store, day, 0, &intents);
 
 	if (result == 0 && intents.found) {
 		result = purge_file_read(store->io, store->purge_directory, PURGE_FILE_INTENT, day,
@@ -378,31 +381,46 @@ int purge_run(struct store *store, int32_t day, const char *authority, uint32_t 
 	return result;
 }
 
+static int intent_resume(struct store *store, const struct purge_hooks *hooks, const struct intents *intents,
+			 struct err *err)
+{
+	struct purge purge = {.store = store, .hooks = hooks, .err = err};
+	int result = purge_file_read(store->io, store->purge_directory, PURGE_FILE_INTENT, intents->found_day,
+				     intents->found_number, err, &purge.record);
+
+	return result == 0 ? purge_steps(&purge) : result;
+}
+
+/* One after the other, whatever becomes of those before: a day whose intent is damaged holds up no other day. */
 int purge_resume(struct store *store, const struct purge_hooks *hooks, struct err *err)
 {
+	struct intents intents = {0};
 	int finished = 0;
-	int result = 0;
+	int first = 0;
 
 	if (store->reg == NULL)
 		return err_set(err, -ENOKEY, "the register is incomplete, nothing is purged: %s", store->reg_why.text);
 	pthread_mutex_lock(&store->purge_mutex);
 	for (;;) {
-		struct purge purge = {.store = store, .hooks = hooks, .err = err};
-		struct intents intents;
+		struct err why;
+		int result = intents_look(store, INT32_MIN, intents.found_number, &intents);
 
-		result = intents_look(store, INT32_MIN, &intents);
+		if (result < 0 && first == 0)
+			first = err_set(err, result, "%s: %s", store->purge_directory, strerror(-result));
 		if (result < 0 || !intents.found)
 			break;
-		result = purge_file_read(store->io, store->purge_directory, PURGE_FILE_INTENT, intents.found_day,
-					 intents.found_number, err, &purge.record);
-		if (result == 0)
-			result = purge_steps(&purge);
+		result = intent_resume(store, hooks, &intents, &why);
 		if (result == PURGE_BUSY)
-			result = err_set(err, -EAGAIN, "purge of day %d: a worker does not answer", intents.found_day);
-		if (result < 0)
-			break;
-		finished++;
+			result = err_set(&why, -EAGAIN, "purge of day %d: a worker does not answer", intents.found_day);
+		finished += result == 0;
+		if (result == 0)
+			continue;
+		store_alarm(store, "%s", why.text);
+		if (first == 0)
+			first = err_set(err, result, "%s", why.text);
+		if (result == -EAGAIN)
+			break; /* the next would wait for the same worker */
 	}
 	pthread_mutex_unlock(&store->purge_mutex);
-	return result < 0 ? result : finished;
+	return first < 0 ? first : finished;
 }

@@ -80,7 +80,11 @@ struct purge_hooks {
 int purge_run(struct store *store, int32_t day, const char *authority, uint32_t who_uid,
 	      const struct purge_hooks *hooks, struct err *err, struct purge_certificate *ret_certificate);
 
-/* Goes on with every purge whose intent stands. The number finished, or -errno of the first that failed. */
+/*
+ * Goes on with every purge whose intent stands, also when one of them cannot: that is an alarm, and its intent stands
+ * on (a damaged one, until purge_run purges its day anew). The number finished, or -errno and err of the first that
+ * failed.
+ */
 int purge_resume(struct store *store, const struct purge_hooks *hooks, struct err *err);
 
 #endif

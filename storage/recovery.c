@@ -104,7 +104,7 @@ static int file_gone(struct store *store, const struct journal_file_name *file, 
 }
 
 static int journals_recover(struct store *store, const struct files *files, struct recovery_marks *marks,
-			    struct err *err, bool *ret_unread)
+			    struct err *err)
 {
 	for (size_t i = 0; i < files->count; i++) {
 		uint64_t id;
@@ -115,10 +115,6 @@ static int journals_recover(struct store *store, const struct files *files, stru
 		switch (result) {
 		case 0:
 			result = sealer_journal_recovered(store, id, &files->names[i]);
-			break;
-		case RECOVERY_DEVICE:
-			*ret_unread = true;
-			result = 0;
 			break;
 		default:
 			result = file_gone(store, &files->names[i], id);
@@ -221,14 +217,12 @@ static int segment_key_judge(void *context, struct key_id key)
 	return result == -ENOENT ? orphan_add(orphans, key) : 0;
 }
 
-/* Journals that could not be read keep their keys, and then nobody can tell whose the others are. */
-static int keys_sweep(struct store *store, bool journals_unread)
+/* Every journal has been read by now, so a journal key that none of them owns is nobody's. */
+static int keys_sweep(struct store *store)
 {
 	struct orphans orphans = {.store = store};
-	int result = 0;
+	int result = keyring_each(store->keyring, KEY_JOURNAL, journal_key_judge, &orphans);
 
-	if (!journals_unread)
-		result = keyring_each(store->keyring, KEY_JOURNAL, journal_key_judge, &orphans);
 	if (result == 0)
 		result = keyring_each(store->keyring, KEY_SEGMENT, segment_key_judge, &orphans);
 	for (size_t i = 0; result == 0 && i < orphans.count; i++)
@@ -243,7 +237,6 @@ static int journals_all(struct store *store, struct err *err, uint64_t *ret_sequ
 {
 	struct files files = {0};
 	struct recovery_marks marks = {0};
-	bool unread = false;
 	uint64_t sequence_min = 1;
 	int result = store->io->ops->list(store->io, store->journal_directory, file_collect, &files);
 
@@ -255,11 +248,11 @@ static int journals_all(struct store *store, struct err *err, uint64_t *ret_sequ
 		if (files.names[i].sequence >= sequence_min)
 			sequence_min = files.names[i].sequence + 1;
 	if (result == 0)
-		result = journals_recover(store, &files, &marks, err, &unread);
+		result = journals_recover(store, &files, &marks, err);
 	if (result == 0) {
 		result = marks_judge(store, &marks);
 		if (result == 0)
-			result = keys_sweep(store, unread);
+			result = keys_sweep(store);
 		if (result < 0)
 			(void)err_set(err, result, "recovery: %s", strerror(-result));
 	}

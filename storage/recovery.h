@@ -32,10 +32,11 @@ struct recovery_marks {
 
 /*
  * recovery_journal.c: one journal's rows into a closed generation, each identity once. 0, RECOVERY_GONE when the file
- * holds nothing (any more) and may go, RECOVERY_DEVICE when the device cannot read it (damage is noted), or -errno;
- * *ret_id is the journal's id, 0 when unknown.
+ * holds nothing that is not recovered or sealed and may go, RECOVERY_SEALED, or -errno; *ret_id is the journal's id, 0
+ * when unknown. A file that cannot be opened or read is -EIO, never an outcome: nothing of it may be taken for lost or
+ * for stored, so the store is not opened until it can be read, and file and key stay as they are.
  */
-enum recovery_outcome { RECOVERY_GONE = 1, RECOVERY_SEALED = 2, RECOVERY_DEVICE = 3 };
+enum recovery_outcome { RECOVERY_GONE = 1, RECOVERY_SEALED = 2 };
 int recovery_journal(struct store *store, const struct journal_file_name *file, struct recovery_marks *marks,
 		     struct err *err, uint64_t *ret_id);
 

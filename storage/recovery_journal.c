@@ -3,6 +3,9 @@
  * two files, and only what the lane map does not hold yet is appended.
  *
  * When the memtable is full, what was recovered completely is sealed first, which gives its chunks back.
+ *
+ * A journal that cannot be read stops the start. Were it passed over, the watermarks of later journals would close over
+ * its reads as lost, and the next start would find nothing fresh in it and destroy it.
  */
 #include "storage/recovery.h"
 
@@ -233,6 +236,14 @@ static void generation_drop(struct store *store, struct generation *generation)
 	memtable_unlock(store->memtable);
 }
 
+static int unread_refuse(struct err *err, const char *path, const char *why)
+{
+	return err_set(err, -EIO,
+		       "%s: cannot be read (%s), and what is in it may be acknowledged; mend the cause (permissions, "
+		       "open files, memory, device) and start again, or give its reads up by moving it away",
+		       path, why);
+}
+
 static int scan_take(struct store *store, const struct journal_file_name *file, struct journal_scan *scan,
 		     const char *path, uint64_t id, struct recovery_marks *marks, struct err *err)
 {
@@ -258,11 +269,14 @@ static int scan_take(struct store *store, const struct journal_file_name *file, 
 	memtable_publish(generation, &mark);
 	if (result < 0)
 		return result;
-	damage_tell(store, path, journal_scan_result(scan));
 	if (atomic_load_explicit(&generation->first, memory_order_acquire) == NULL) {
 		generation_drop(store, generation);
+		if (journal_scan_result(scan)->unreadable_blocks > 0)
+			return unread_refuse(err, path, strerror(EIO));
+		damage_tell(store, path, journal_scan_result(scan));
 		return RECOVERY_GONE;
 	}
+	damage_tell(store, path, journal_scan_result(scan));
 	atomic_store_explicit(&generation->state, GENERATION_CLOSED, memory_order_release);
 	return 0;
 }
@@ -290,10 +304,8 @@ int recovery_journal(struct store *store, const struct journal_file_name *file, 
 	result = scan_open(store, path, err, &scan, ret_id);
 	if (result > 0)
 		return RECOVERY_GONE;
-	if (result < 0) {
-		store_damage(store, "%s: cannot be read, left as it is: %s", path, err->text);
-		return RECOVERY_DEVICE;
-	}
+	if (result < 0)
+		return unread_refuse(err, path, strerror(-result));
 	*ret_id = journal_scan_result(scan)->header.file_id;
 	result = catalog_journal_sealed(store->catalog, *ret_id, &sealed);
 	if (result < 0)

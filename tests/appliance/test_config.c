@@ -115,11 +115,16 @@ static void settings_that_contradict_are_refused(void)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		config_init(&config);
 		if (i == 2)
-			CHECK_INT(0, config_set(&config, "storage.journal_slab=8192", &err));
+			CHECK_INT(0, config_set(&config, "storage.journal_slab=4096", &err));
 		CHECK_INT(0, config_set(&config, rows[i][0], &err));
 		CHECK_INT(-EINVAL, config_finish(&config, &err));
 		CHECK(strstr(err.text, rows[i][1]) != NULL);
 	}
+	/* The journal takes no more and no larger slabs than these. */
+	config_init(&config);
+	CHECK_INT(0, config_set(&config, "storage.journal_slabs=16", &err));
+	CHECK_INT(-EINVAL, config_set(&config, "storage.journal_slabs=17", &err));
+	CHECK_INT(-EINVAL, config_set(&config, "storage.journal_slab=4097", &err));
 	config_init(&config);
 	CHECK_INT(0, config_finish(&config, &err));
 	CHECK(config.data_directory[0] == '/');

@@ -32,6 +32,7 @@ struct inode {
 	bool exposed;
 	bool bad;
 	uint64_t bad_offset;
+	int deny_error;
 };
 
 struct name {
@@ -395,6 +396,8 @@ static int do_open(struct sim *sim, const char *path, int flags, struct io_file 
 		return flags & IO_CREATE ? -EEXIST : -ENOENT;
 	if (name != NULL && (flags & IO_PRIVATE) && name->inode->exposed)
 		return -EPERM;
+	if (name != NULL && name->inode->deny_error != 0)
+		return -name->inode->deny_error;
 	inode = name != NULL ? name->inode : inode_new(sim);
 	if (name == NULL)
 		names_change(sim, CHANGE_CREATE, path, "", inode);
@@ -1025,6 +1028,18 @@ int sim_bad_block(struct io *io, const char *path, uint64_t offset)
 	name->inode->bad = true;
 	name->inode->bad_offset = offset;
 	return unlock(sim, 0);
+}
+
+int sim_deny(struct io *io, const char *path, int error)
+{
+	struct sim *sim = sim_of(io);
+	struct name *name;
+
+	lock(sim);
+	name = names_find(&sim->names, path);
+	if (name != NULL)
+		name->inode->deny_error = error;
+	return unlock(sim, name != NULL ? 0 : -ENOENT);
 }
 
 int sim_expose(struct io *io, const char *path)

@@ -62,6 +62,8 @@ int sim_rot(struct io *io, const char *path, uint64_t offset, uint8_t mask);
 int sim_truncate(struct io *io, const char *path, uint64_t size);
 /* Reads that touch the block of 4 KiB at `offset` fail with -EIO from now on. One block a file. */
 int sim_bad_block(struct io *io, const char *path, uint64_t offset);
+/* Opening it fails with -error, 0: not any more. Who has it open goes on. */
+int sim_deny(struct io *io, const char *path, int error);
 /* As if group and others could read it. */
 int sim_expose(struct io *io, const char *path);
 /* A file with this content, durable, replacing what was there. */

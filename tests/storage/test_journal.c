@@ -571,6 +571,125 @@ static void test_roll_on_request_and_by_age(void)
 	rig_free(rig);
 }
 
+/* Rows that stand in files which are not left for good. */
+static unsigned rows_not_closed(struct rig *rig)
+{
+	struct memtable_view view;
+	unsigned rows = 0;
+
+	CHECK_INT(0, memtable_view_take(rig->memtable, &view));
+	for (size_t i = 0; i < view.count; i++)
+		if (atomic_load(&view.generations[i]->state) != GENERATION_CLOSED)
+			rows += (unsigned)atomic_load(&view.generations[i]->row_count_durable);
+	memtable_view_release(rig->memtable, &view);
+	return rows;
+}
+
+/* Whatever fails meanwhile: when a roll is answered, all that was appended before is durable in files that are left. */
+static void test_roll_is_answered_when_all_is_left(void)
+{
+	for (unsigned nth = 0; nth < 60; nth++) {
+		struct rig *rig = rig_new(check_seed() + nth);
+		struct found found;
+
+		rig->options.roll_age_ns = INT64_MAX;
+		CHECK_INT(0, rig_boot(rig, &found));
+		sim_fail(rig->io, SIM_SUBMIT, 1 + nth % 5, nth % 4, EIO);
+		for (unsigned i = 0; i < 10; i++) {
+			(void)rig_append(rig, i % LANES, 1);
+			if (i % 3 == 2)
+				rig_poll(rig);
+		}
+		journal_roll(rig->journal);
+		for (unsigned i = 0; i < 2000 && journal_roll_pending(rig->journal); i++) {
+			rig_poll(rig);
+			if (journal_roll_pending(rig->journal))
+				rig_keep(rig);
+		}
+		CHECK(!journal_roll_pending(rig->journal));
+		CHECK_INT(0, unacked(rig));
+		CHECK(rig_wait(rig));
+		CHECK_INT(0, rows_not_closed(rig));
+		rig_free(rig);
+	}
+}
+
+/* ---- more hits than fit */
+
+struct flood {
+	unsigned runs;
+	unsigned hits;
+	bool wrong;
+};
+
+static void flood_durable(void *context, const struct journal_commit *commit)
+{
+	struct flood *flood = context;
+	unsigned hit = 0;
+
+	for (unsigned i = 0; i < commit->run_count; i++) {
+		unsigned count = commit->hit_count / commit->run_count;
+
+		for (unsigned j = 0; j < count && hit < commit->hit_count; j++, hit++)
+			flood->wrong |= commit->hits[hit].entry != j ||
+					commit->hit_reads[commit->hits[hit].row] != &commit->rows[i][j % LANE_RUN_MAX];
+	}
+	flood->runs += commit->run_count;
+	flood->hits += commit->hit_count;
+}
+
+static void flood_append(struct rig *rig, unsigned hit_count)
+{
+	struct lane_window *window = rig->windows[0];
+	struct lane_id id = lane_id_of(0);
+	struct run run = {.feed = id.feed, .epoch = id.epoch, .lane = id.lane, .count = LANE_RUN_MAX};
+	struct hit *hits = calloc(hit_count, sizeof(*hits));
+	struct read reads[LANE_RUN_MAX];
+	struct lane_fates fates;
+
+	CHECK(hits != NULL);
+	run.first = window->base;
+	for (lane_judge(window, run.first, LANE_RUN_MAX, &fates); fates.fresh != UINT32_MAX; run.first += LANE_RUN_MAX)
+		lane_judge(window, run.first + LANE_RUN_MAX, LANE_RUN_MAX, &fates);
+	for (unsigned i = 0; i < LANE_RUN_MAX; i++)
+		read_make(0, run.first + i, rig->now, &reads[i]);
+	for (unsigned i = 0; i < hit_count; i++)
+		hits[i] = (struct hit){.row = i % LANE_RUN_MAX, .entry = i};
+	CHECK_INT(0, journal_append(rig->journal, window, &run, reads, hits, hit_count));
+	free(hits);
+}
+
+/* In the smallest slab and in one that takes more than a chunk of the memtable does. */
+static void test_hits_beyond_bound_are_left_out(void)
+{
+	static const uint32_t sizes[] = {2 * IO_ALIGN, JOURNAL_FRAME_SIZE_MAX};
+
+	for (unsigned i = 0; i < 2; i++) {
+		struct rig *rig = rig_new(check_seed());
+		struct flood flood = {0};
+		struct journal_hooks hooks = {.durable = flood_durable, .context = &flood};
+		struct found found;
+		unsigned bound;
+
+		rig->options.slab_size = sizes[i];
+		rig->options.file_size = JOURNAL_HEADER_SIZE + 8 * (uint64_t)sizes[i] + IO_ALIGN;
+		CHECK_INT(0, rig_boot(rig, &found));
+		rig->journal = journal_free(rig->journal);
+		CHECK_INT(0, journal_new(&rig->options, &hooks, rig->io, rig->keyring, rig->memtable, &rig->journal));
+		bound = journal_hits_max(rig->journal);
+		CHECK(bound >= 2 * LANE_RUN_MAX);
+		CHECK(bound <= CHUNK_HITS);
+		flood_append(rig, bound);
+		flood_append(rig, bound + 1);
+		flood_append(rig, CHUNK_HITS + 1000);
+		CHECK(rig_settle(rig));
+		CHECK_INT(3, flood.runs);
+		CHECK_INT(3 * bound, flood.hits);
+		CHECK(!flood.wrong);
+		rig_free(rig);
+	}
+}
+
 /* Boots, lives and dies at operation `cut`; then again a little later; then all must be there. */
 static bool crash_once(uint64_t seed, uint64_t cut, unsigned *ret_points)
 {
@@ -867,6 +986,8 @@ int main(int argc, char **argv)
 	static const struct check_test tests[] = {
 		{"what is appended becomes durable and is found again", test_round_trip},
 		{"a file is closed on request and by age", test_roll_on_request_and_by_age},
+		{"a roll is answered when all is left, whatever fails", test_roll_is_answered_when_all_is_left},
+		{"of too many hits the first are kept", test_hits_beyond_bound_are_left_out},
 		{"a crash at every operation loses nothing acknowledged", test_crash_at_every_operation},
 		{"a failed write is repeated in the next file", test_failed_write_goes_to_next_file},
 		{"several failures, then a crash", test_failures_and_crash},

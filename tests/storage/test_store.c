@@ -13,10 +13,12 @@
 #include "appliance/base/log.h"
 #include "storage/io.h"
 #include "storage/journal.h"
+#include "storage/keyring.h"
 #include "storage/lane.h"
 #include "storage/purge.h"
 #include "storage/register.h"
 #include "storage/store_internal.h"
+#include "storage/view.h"
 #include "tests/check.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
@@ -222,6 +224,62 @@ static void test_purge(void)
 	CHECK_INT(0, rig_close(rig, true));
 	sim_free(io);
 	free(rig);
+}
+
+/* Segments of the day that the views still give out. */
+static unsigned day_readable(struct rig *rig, int32_t day)
+{
+	struct views *views = store_views(rig->store);
+	unsigned readable = 0;
+	struct view view;
+
+	CHECK_INT(0, view_take(views, day, day, &view));
+	for (size_t i = 0; i < view.segment_count; i++) {
+		struct segment *segment;
+
+		if (view_segment_get(views, &view.segments[i], &rig->err, &segment) != 0)
+			continue;
+		readable++;
+		view_segment_put(views, segment);
+	}
+	view_release(&view);
+	return readable;
+}
+
+/* Wherever a purge fails: once the day's keys are gone, no segment that was open before is readable. */
+static void test_purge_fails(void)
+{
+	unsigned between = 0;
+	bool reached = true;
+
+	for (unsigned nth = 1; reached; nth++) {
+		struct io *io = sim_new(check_seed());
+		struct rig *rig = rig_new(io, check_seed());
+		uint64_t ops;
+
+		check_open(rig);
+		send_some(rig, 40);
+		rig_settle(rig, 1000);
+		CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+		CHECK(day_readable(rig, rig->first_day) > 0);
+		ops = sim_ops(io);
+		sim_fail(io, SIM_ALL, nth, 1, EIO);
+		(void)rig_purge(rig, 0);
+		reached = sim_ops(io) - ops >= nth;
+		sim_fail(io, SIM_ALL, 0, 0, EIO);
+		if (keyring_day_destroyed(store_keyring(rig->store), rig->first_day)) {
+			between += !rig->purged[0];
+			CHECK_INT(0, day_readable(rig, rig->first_day));
+		}
+		CHECK(rig_purge(rig, 0) >= 0);
+		CHECK(keyring_day_destroyed(store_keyring(rig->store), rig->first_day));
+		rig->purged[0] = true; /* a resumed purge does not tell the step again */
+		check_rig(rig);
+		CHECK_INT(0, rig_close(rig, true));
+		sim_free(io);
+		free(rig);
+	}
+	CHECK(between > 0);
 }
 
 /* The power goes at a random operation; again while recovering; then all acknowledged is there, once. */
@@ -550,6 +608,133 @@ static void test_rot(void)
 	free(status);
 }
 
+/* One start's worth of acknowledged reads that stay in their journal: nobody seals. */
+static void send_unsealed(struct rig *rig)
+{
+	int64_t due_ns;
+
+	check_open(rig);
+	for (unsigned i = 0; i < 40; i++) {
+		(void)rig_send(rig);
+		for (unsigned turn = 0; turn < 1000 && !journal_idle(store_journal(rig->store, 0), &due_ns); turn++)
+			journal_poll(store_journal(rig->store, 0), clock_mono_ns());
+	}
+	CHECK_INT(0, rig_close(rig, false));
+}
+
+/*
+ * A journal that cannot be opened, or of which no frame can be read, stops the start, as often as it is tried; when it
+ * can be read again all is there, though the later journal's watermarks lie beyond it.
+ */
+static void test_journal_unreadable(void)
+{
+	static const int errors[] = {EACCES, EMFILE, EIO, ENOMEM};
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct name_search search = {.ending = "-0000000001.closed"};
+	char path[600];
+	uint64_t acked;
+
+	rig->options.workers = 1;
+	send_unsealed(rig);
+	acked = rig->acked;
+	CHECK(acked > 0);
+	send_unsealed(rig);
+	CHECK(rig->acked > acked);
+	CHECK_INT(0, io->ops->list(io, SIM_DIRECTORY "/journal", name_see, &search));
+	CHECK(search.name[0] != '\0');
+	snprintf(path, sizeof(path), SIM_DIRECTORY "/journal/%s", search.name);
+	for (unsigned i = 0; i < 4; i++) {
+		CHECK_INT(0, sim_deny(io, path, errors[i]));
+		CHECK_INT(-EIO, rig_open(rig));
+		CHECK(strstr(rig->err.text, search.name) != NULL);
+		CHECK(strstr(rig->err.text, "start again") != NULL);
+	}
+	CHECK_INT(0, sim_deny(io, path, 0));
+	check_open(rig);
+	check_rig(rig);
+	CHECK_INT(0, rig_close(rig, false));
+	check_open(rig);
+	check_rig(rig);
+	CHECK_INT(0, rig_close(rig, true));
+	check_open(rig);
+	check_rig(rig);
+	check_tidy(rig);
+	CHECK_INT(0, rig_close(rig, false));
+	sim_free(io);
+	free(rig);
+}
+
+/* The only frame of a journal cannot be read: it is not taken for an empty one, nor removed. */
+static void test_frame_unreadable(void)
+{
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct name_search search = {.ending = "-0000000001.closed"};
+	char path[600];
+	uint8_t *bytes;
+	size_t size;
+
+	rig->options.workers = 1;
+	check_open(rig);
+	CHECK(rig_send(rig));
+	for (unsigned turn = 0; turn < 1000; turn++)
+		journal_poll(store_journal(rig->store, 0), clock_mono_ns());
+	CHECK_INT(0, rig_close(rig, false));
+	CHECK_INT(0, io->ops->list(io, SIM_DIRECTORY "/journal", name_see, &search));
+	CHECK(search.name[0] != '\0');
+	snprintf(path, sizeof(path), SIM_DIRECTORY "/journal/%s", search.name);
+	CHECK_INT(0, sim_bad_block(io, path, 4096));
+	for (unsigned i = 0; i < 2; i++) {
+		CHECK_INT(-EIO, rig_open(rig));
+		CHECK(strstr(rig->err.text, search.name) != NULL);
+		bytes = sim_get(io, path, &size);
+		CHECK(bytes != NULL);
+		free(bytes);
+	}
+	sim_free(io);
+	free(rig);
+}
+
+static int audit_refuse(void *context, const struct purge_certificate *intended)
+{
+	(void)context;
+	(void)intended;
+	return -EIO;
+}
+
+/* Of two purges that stand half done the first's intent rots: it is told, and the other is finished. */
+static void test_purge_intent_damaged(void)
+{
+	struct purge_hooks refusing = {.audit_intent = audit_refuse};
+	struct purge_hooks hooks = {.context = NULL};
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct name_search search = {.ending = ".intent"};
+	struct purge_certificate certificate;
+	char path[600];
+
+	check_open(rig);
+	send_some(rig, 60);
+	rig_settle(rig, 1000);
+	CHECK_INT(-EIO, purge_run(rig->store, rig->first_day, "rule", 1, &refusing, &rig->err, &certificate));
+	CHECK_INT(0, io->ops->list(io, SIM_DIRECTORY "/purge", name_see, &search));
+	CHECK(search.name[0] != '\0');
+	CHECK_INT(-EIO, purge_run(rig->store, rig->first_day + 1, "rule", 1, &refusing, &rig->err, &certificate));
+	snprintf(path, sizeof(path), SIM_DIRECTORY "/purge/%s", search.name);
+	CHECK_INT(0, sim_rot(io, path, 20, 1));
+	CHECK_INT(-EBADMSG, purge_resume(rig->store, &hooks, &rig->err));
+	CHECK(strstr(rig->err.text, search.name) != NULL);
+	CHECK(!keyring_day_destroyed(store_keyring(rig->store), rig->first_day));
+	CHECK(keyring_day_destroyed(store_keyring(rig->store), rig->first_day + 1));
+	/* Purged anew, it is through, and nothing stands any more. */
+	CHECK_INT(0, purge_run(rig->store, rig->first_day, "rule", 1, &hooks, &rig->err, &certificate));
+	CHECK_INT(0, purge_resume(rig->store, &hooks, &rig->err));
+	CHECK_INT(0, rig_close(rig, true));
+	sim_free(io);
+	free(rig);
+}
+
 /* The catalog is lost: the segments are adopted, those whose journal is still there are sealed anew; each read once. */
 static void test_catalog_lost(void)
 {
@@ -621,10 +806,14 @@ int main(int argc, char **argv)
 		{"what must not be opened is refused", test_refusals},
 		{"old epochs are refused", test_epochs},
 		{"a purged day stays purged", test_purge},
+		{"a purge that fails leaves nothing readable", test_purge_fails},
 		{"failing writes delay sealing", test_seal_fails},
 		{"a full disk pushes back until a purge", test_disk_full},
 		{"rot is told and closed over", test_rot},
 		{"a lane taken up keeps its base, however far", test_gaps},
+		{"a journal that cannot be read stops the start", test_journal_unreadable},
+		{"a damaged intent holds up no other day", test_purge_intent_damaged},
+		{"a journal without a readable frame stops the start", test_frame_unreadable},
 		{"a lost catalog is made anew", test_catalog_lost},
 		{"an incomplete register stops only what needs it", test_register_incomplete},
 		{"power cuts lose nothing", test_power_cuts},
