@@ -298,6 +298,8 @@ int config_finish(struct config *config, struct err *err)
 	if (config->journal_slab_kib * 4 > config->journal_file_mib * 1024)
 		return err_set(err, -EINVAL,
 			       "storage.journal_file must hold at least four slabs (storage.journal_slab)");
+	if (config->journal_slab_kib % 4 != 0)
+		return err_set(err, -EINVAL, "storage.journal_slab: wants a multiple of 4 KiB");
 	if (config->ipv4[0] == '\0' && config->ipv6[0] == '\0')
 		return err_set(err, -EINVAL, "port.ipv4 and port.ipv6 are both empty: nobody could send here");
 	return 0;

@@ -178,8 +178,12 @@ static void append_whole(struct worker *worker, const struct burst_run *plan, co
 		return;
 	}
 	if (run->refusal == REFUSAL_NONE) {
+		uint32_t room = journal_hits_max(worker->journal);
+		unsigned kept = hit_count < room ? hit_count : room;
+
 		counter_add(&worker->counters.taken, run->count);
-		counter_add(&worker->counters.hits, hit_count);
+		counter_add(&worker->counters.hits, kept);
+		counter_add(&worker->counters.hits_lost, hit_count - kept);
 	} else {
 		count_refusal(worker, (enum refusal)run->refusal, run->count);
 		feed_notices_add(&plan->lane->notices, run->first, run->count, run->refusal);

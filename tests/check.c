@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define DIRECTORIES_MAX 256
+#define DIRECTORIES_MAX 4096
 
 static uint64_t seed;
 static unsigned skipped_count;
