@@ -12,7 +12,7 @@ import time
 from compare import Comparison
 from rig import Appliance, GROUNDS, check, fleet, fleet_result, main
 
-RANDOM_KILLS = int(os.environ.get("GANTRY_KILLS", "36"))
+RANDOM_KILLS = int(os.environ.get("GANTRY_KILLS", "34"))
 ROUNDS_A_STORE = 9
 LOSSY = ["--drop", "5", "--duplicate", "5", "--reorder", "5"]
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -81,7 +81,7 @@ def killed_at_random(directory, random):
                 appliance.register()
             process = fleet(appliance, rate="40000", more=["--drain", "0", "--duration", "30", "--dual", "3",
                                                            *(LOSSY if store % 2 else [])])
-            time.sleep(0.7 + random.random() * 1.6)
+            time.sleep(0.6 + random.random() * 1.2)
             appliance.kill()
             kills += 1
             end_fleet(process, random.choice([signal.SIGTERM, signal.SIGKILL]))
