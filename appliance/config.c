@@ -96,7 +96,7 @@ const struct setting config_settings[] = {
 	INTEGER("reads", "lane_window", lane_window, "reads", "65536", 4096, 1048576,
 		"Reads of one lane that may be under way; a power of two."),
 
-	INTEGER("lists", "mass_entries", mass_entries_min, "entries", "10000", 0, 100000000,
+	INTEGER("lists", "mass_entries", mass_entries_min, "entries", "1000", 0, 100000000,
 		"Exact lists at least so long go to the hash table instead of Hyperscan."),
 
 	TEXT("management", "socket", socket, "", "Path of the management socket. Empty: run_directory/gantry.sock."),
