@@ -38,6 +38,9 @@ struct search {
 /* Derives the key range from the query. */
 void search_plan_keys(struct search *search);
 
+/* The key lies in the query's range and matches its pattern. */
+bool search_key_matches(const struct search *search, const uint8_t key[16]);
+
 /* Everything but the text: kind, window, camera, key. */
 bool search_wants(struct search *search, const struct read *read);
 
