@@ -21,13 +21,6 @@ size_t segment_rows_encode(const struct read *rows, unsigned count, uint8_t *pag
 /* -EBADMSG when the bytes are not a page. 16 bytes behind `size` are readable (the tag is there). */
 int segment_rows_decode(const uint8_t *page, size_t size, struct read *ret_rows, uint32_t *ret_count);
 
-/* Distinct keys, ascending, with the number of rows of each. */
-size_t segment_keys_encode(const uint8_t (*keys)[16], const uint32_t *counts, unsigned count, uint32_t first_row,
-			   uint8_t *page);
-/* ret_first_rows gets one more than the count: where the last key's rows end. */
-int segment_keys_decode(const uint8_t *page, size_t size, uint8_t (*ret_keys)[16], uint32_t *ret_first_rows,
-			uint32_t *ret_count);
-
 struct segment_scene {
 	uint32_t camera;
 	uint32_t second; /* of the day */

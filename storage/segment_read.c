@@ -10,6 +10,7 @@
 #include "storage/keyring.h"
 #include "storage/layout.h"
 #include "storage/segment_file.h"
+#include "storage/segment_keys.h"
 #include "storage/segment_page.h"
 
 static int damaged(const struct segment *segment, struct err *err, unsigned section, uint32_t page, const char *what)

@@ -13,6 +13,7 @@
 #include "storage/keyring.h"
 #include "storage/radix.h"
 #include "storage/row.h"
+#include "storage/segment_keys.h"
 #include "storage/segment_out.h"
 #include "storage/segment_page.h"
 

@@ -9,6 +9,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "storage/row.h"
+#include "storage/segment_keys.h"
 #include "storage/segment_page.h"
 #include "storage/segment_read.h"
 #include "storage/segment_write.h"
