@@ -17,8 +17,8 @@ size_t segment_scenes_encode(const struct segment_scene *scenes, unsigned count,
 
 	for (unsigned i = 0; i < count; i++) {
 		values[0][i] = scenes[i].camera;
-		values[1][i] = scenes[i].second;
-		values[2][i] = scenes[i].row;
+		values[1][i] = scenes[i].unit;
+		values[2][i] = scenes[i].page;
 	}
 	le16_put(page, (uint16_t)count);
 	for (unsigned c = 0; c < SCENE_COLUMNS; c++) {
