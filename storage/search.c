@@ -1,8 +1,8 @@
 /*
  * Day by day, newest or oldest first: open a source for each segment of the day and for the memtable's rows of it,
  * merge them in store order, collapse equal reads, number those that share the public id's fields, and hand the
- * survivors to the counter or to the best rows so far. When those are full at the end of a day no further day can
- * change them: reads of another day come behind.
+ * survivors to the counter or to the best rows so far. When those are full, their worst narrows the window, and days
+ * outside it are not looked at.
  */
 #include "storage/search.h"
 
@@ -87,8 +87,7 @@ static void survive(struct search *search, const struct search_row *row)
 {
 	const struct search_query *query = search->query;
 
-	if (query->text_glob != NULL &&
-	    (row->read.kind != READ_KIND_VRM || !glob_match(query->text_glob, row->read.text)))
+	if (!search_answers(search, &row->read))
 		return;
 	if (query->count_only) {
 		search->result->count++;
@@ -212,6 +211,12 @@ static uint32_t count_days(const struct view *view)
 	return days;
 }
 
+/* Nothing of the day lies in the window, as far as it has been narrowed: then nothing of the days behind it does. */
+static bool day_outside(const struct search *search, int32_t day)
+{
+	return search->query->oldest_first ? day > read_day(search->to_us - 1) : day < read_day(search->from_us);
+}
+
 /* Walks the days of segments and memtable together; `up` from the oldest. */
 static int search_days(struct search *search, const struct search_memory *memory)
 {
@@ -240,6 +245,8 @@ static int search_days(struct search *search, const struct search_memory *memory
 				row_count = part->count;
 			}
 		}
+		if (day_outside(search, day))
+			break;
 		while (count < s_high - s_low && segments[up ? s_low + count : s_high - 1 - count].day == day)
 			count++;
 		first = up ? s_low : s_high - count;
@@ -250,8 +257,6 @@ static int search_days(struct search *search, const struct search_memory *memory
 			return r;
 		if (count > 0)
 			tell_progress(search, ++days_done);
-		if (search_best_full(&search->best) && !search->query->count_only)
-			break;
 	}
 	return 0;
 }

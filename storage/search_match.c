@@ -1,4 +1,7 @@
-/* What a query wants of a row, but for the text: key range, pattern, window, cameras. */
+/*
+ * What a query wants of a row, in two steps: first by fields that its public id is made of, so that rows sharing an id
+ * are numbered together whatever else is asked; then by the others.
+ */
 #include "storage/search_source.h"
 
 #include <string.h>
@@ -83,11 +86,17 @@ static bool kind_wanted(const struct search_query *query, const struct read *rea
 
 bool search_wants(struct search *search, const struct read *read)
 {
-	const struct search_query *query = search->query;
-
 	if (read->capture_us < search->from_us || read->capture_us >= search->to_us)
 		return false;
-	if (!kind_wanted(query, read) || (search->keys.keyed && !search_key_matches(search, read->key)))
+	if (search->keys.keyed && !search_key_matches(search, read->key))
 		return false;
-	return camera_wanted(search, read->camera) && (query->area == NULL || in_area(query, read));
+	return camera_wanted(search, read->camera);
+}
+
+bool search_answers(const struct search *search, const struct read *read)
+{
+	const struct search_query *query = search->query;
+
+	return kind_wanted(query, read) && (query->text_glob == NULL || glob_match(query->text_glob, read->text)) &&
+	       (query->area == NULL || in_area(query, read));
 }

@@ -45,8 +45,11 @@ void search_take_range(struct search *search, unsigned range);
 /* The key lies in the current range and matches the query's pattern. */
 bool search_key_matches(const struct search *search, const uint8_t key[16]);
 
-/* Everything but the text: kind, window, camera, key. */
+/* Window, camera, key. */
 bool search_wants(struct search *search, const struct read *read);
+
+/* The rest: kind, text, area. */
+bool search_answers(const struct search *search, const struct read *read);
 
 /* True when a budget is spent or the caller gave up: result->stop says which. Cheap enough for every row. */
 bool search_must_stop(struct search *search);
