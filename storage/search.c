@@ -1,8 +1,8 @@
 /*
  * Day by day, newest or oldest first: open a source for each segment of the day and for the memtable's rows of it,
  * merge them in store order, collapse equal reads, number those that share the public id's fields, and hand the
- * survivors to the counter or to the best rows so far. When those are full at the end of a day no further day can
- * change them: reads of another day come behind.
+ * survivors to the counter or to the best rows so far. When those are full, their worst narrows the window, and days
+ * outside it are not looked at.
  */
 #include "storage/search.h"
 
@@ -87,8 +87,7 @@ static void survive(struct search *search, const struct search_row *row)
 {
 	const struct search_query *query = search->query;
 
-	if (query->text_glob != NULL &&
-	    (row->read.kind != READ_KIND_VRM || !glob_match(query->text_glob, row->read.text)))
+	if (!search_answers(search, &row->read))
 		return;
 	if (query->count_only) {
 		search->result->count++;
@@ -166,7 +165,7 @@ static int add_segment(struct merge *merge, const struct catalog_segment *which)
 		search_fault(search, &err);
 	if (r != 0)
 		return 0;
-	search->result->segments++;
+	search->result->segments += search->range == 0;
 	return search_source_init_segment(&merge->sources[merge->source_count++], search, segment);
 }
 
@@ -194,6 +193,30 @@ static int search_day(struct search *search, const struct catalog_segment *segme
 	return r;
 }
 
+static void tell_progress(const struct search *search, uint32_t days_done)
+{
+	const struct search_query *query = search->query;
+
+	if (query->progress != NULL)
+		query->progress(query->context, search->range * search->days + days_done,
+				search->keys.range_count * search->days);
+}
+
+static uint32_t count_days(const struct view *view)
+{
+	uint32_t days = 0;
+
+	for (size_t i = 0; i < view->segment_count; i++)
+		days += i == 0 || view->segments[i - 1].day != view->segments[i].day;
+	return days;
+}
+
+/* Nothing of the day lies in the window, as far as it has been narrowed: then nothing of the days behind it does. */
+static bool day_outside(const struct search *search, int32_t day)
+{
+	return search->query->oldest_first ? day > read_day(search->to_us - 1) : day < read_day(search->from_us);
+}
+
 /* Walks the days of segments and memtable together; `up` from the oldest. */
 static int search_days(struct search *search, const struct search_memory *memory)
 {
@@ -201,6 +224,7 @@ static int search_days(struct search *search, const struct search_memory *memory
 	bool up = search->query->oldest_first;
 	size_t s_low = 0, s_high = search->view.segment_count;
 	size_t m_low = 0, m_high = memory->day_count;
+	uint32_t days_done = 0;
 
 	while ((s_low < s_high || m_low < m_high) && search->result->stop == SEARCH_DONE) {
 		int32_t day = up ? INT32_MAX : INT32_MIN;
@@ -221,6 +245,8 @@ static int search_days(struct search *search, const struct search_memory *memory
 				row_count = part->count;
 			}
 		}
+		if (day_outside(search, day))
+			break;
 		while (count < s_high - s_low && segments[up ? s_low + count : s_high - 1 - count].day == day)
 			count++;
 		first = up ? s_low : s_high - count;
@@ -229,8 +255,8 @@ static int search_days(struct search *search, const struct search_memory *memory
 		r = search_day(search, &segments[first], count, rows, row_count);
 		if (r < 0)
 			return r;
-		if (search_best_full(&search->best) && !search->query->count_only)
-			break;
+		if (count > 0)
+			tell_progress(search, ++days_done);
 	}
 	return 0;
 }
@@ -265,8 +291,14 @@ static int check_query(const struct search_query *query, struct err *err)
 {
 	if (!query->count_only && (query->limit == 0 || query->limit > SEARCH_LIMIT_MAX))
 		return err_set(err, -EINVAL, "limit has to be 1 … %d", SEARCH_LIMIT_MAX);
-	if (query->not_read && (query->key_glob != NULL || query->text_glob != NULL))
+	if (query->not_read && (query->key_glob != NULL || query->folded_glob != NULL || query->text_glob != NULL))
 		return err_set(err, -EINVAL, "a not-read record has no VRM: ask for one or the other");
+	if (query->folded_glob != NULL && (query->fold == NULL || query->key_glob != NULL))
+		return err_set(err, -EINVAL, "a tolerant search takes a folded pattern in place of the other");
+	if (query->keyless && (query->not_read || query->key_glob != NULL || query->folded_glob != NULL))
+		return err_set(err, -EINVAL, "a read without a key matches no pattern of keys");
+	if (query->area != NULL && query->cameras == NULL)
+		return err_set(err, -EINVAL, "an area comes with its cameras");
 	for (size_t i = 1; i < query->camera_count; i++)
 		if (query->cameras[i - 1] >= query->cameras[i])
 			return err_set(err, -EINVAL, "cameras have to be sorted and each given once");
@@ -285,17 +317,32 @@ static bool set_window(struct search *search)
 		search->from_us = cursor->last.capture_us;
 	if (cursor->set && !query->oldest_first && cursor->last.capture_us < search->to_us)
 		search->to_us = cursor->last.capture_us < INT64_MAX ? cursor->last.capture_us + 1 : INT64_MAX;
-	return search->from_us < search->to_us && (query->key_glob == NULL || query->key_glob->size_min <= 16);
+	return search->from_us < search->to_us && (query->key_glob == NULL || query->key_glob->size_min <= 16) &&
+	       (query->folded_glob == NULL || query->folded_glob->size_min <= 16);
+}
+
+/* Range by range: what belongs together (copies, twins, numbers of a public id) has one key, so it is never parted. */
+static int search_ranges(struct search *search)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < search->keys.range_count && r == 0 && search->result->stop == SEARCH_DONE; i++) {
+		struct search_memory memory;
+
+		search->range = i;
+		search_take_range(search, i);
+		r = search_memory_init(&memory, search);
+		if (r == 0)
+			r = search_days(search, &memory);
+		search_memory_fini(&memory);
+	}
+	return r;
 }
 
 static int run(struct search *search, search_row_fn *row, void *row_context)
 {
-	struct search_memory memory;
-	int r = search_memory_init(&memory, search);
+	int r = search_ranges(search);
 
-	if (r == 0)
-		r = search_days(search, &memory);
-	search_memory_fini(&memory);
 	search->result->bytes_read = search->scratch.bytes_read;
 	search->result->pages_read = search->scratch.pages_read;
 	if (search->result->stop != SEARCH_DONE)
@@ -318,12 +365,13 @@ int search_run(struct views *views, const struct search_query *query, struct err
 		return -ENOMEM;
 	if (query->ms_max > 0)
 		search.deadline_ns = clock_mono_ns() + query->ms_max * 1000000;
-	search_plan_keys(&search);
+	key_plan_init(&search.keys, query);
 	if (!query->count_only)
 		r = search_best_init(&search.best, (size_t)query->limit + 1, query->oldest_first);
 	if (r == 0 && set_window(&search)) {
 		r = view_take(views, read_day(search.from_us), read_day(search.to_us - 1), &search.view);
 		if (r == 0) {
+			search.days = count_days(&search.view);
 			r = run(&search, row, row_context);
 			view_release(&search.view);
 		}

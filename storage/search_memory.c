@@ -61,7 +61,7 @@ static int gather_all(struct search_memory *memory, struct search *search, const
 
 static int gather_generation(struct search_memory *memory, struct search *search, struct generation *generation)
 {
-	bool ranged = search->query->key_glob != NULL || search->query->not_read;
+	bool ranged = search->keys.keyed;
 	struct chunk *chunk = atomic_load_explicit(&generation->first, memory_order_acquire);
 
 	for (; chunk != NULL; chunk = atomic_load_explicit(&chunk->next, memory_order_acquire)) {

@@ -62,7 +62,7 @@ static bool plan_scenes(struct search_source *source, struct search *search)
 	const struct segment_summary *summary = segment_summary(source->segment);
 	size_t max = summary->sections[SEGMENT_ROWS].page_count / SCENE_SHARE + SCENES_MIN;
 
-	if (query->cameras == NULL || query->key_glob != NULL || query->not_read ||
+	if (query->cameras == NULL || search->keys.keyed ||
 	    query->camera_count > summary->sections[SEGMENT_ROWS].page_count)
 		return false;
 	for (size_t i = 0; i < query->camera_count; i++) {
@@ -162,18 +162,18 @@ static bool next_key_page(struct search_source *source, struct search *search)
 	return true;
 }
 
-/* Index of the first match from `i` on, count when there is none. A whole page inside the range needs the glob only. */
+/* Index of the first match from `i` on, count when there is none. The filter goes first: it rejects nearly all. */
 static uint32_t find_match(const struct search *search, const struct segment_keys *keys, uint32_t i)
 {
-	const struct glob *glob = search->query->key_glob;
+	const struct glob *filter = &search->keys.filter;
 
-	if (!glob->masked || i >= keys->count || memcmp(keys->keys[i], search->key_low, 16) < 0 ||
-	    memcmp(keys->keys[keys->count - 1], search->key_high, 16) > 0) {
+	if (!search->keys.has_filter || !filter->masked) {
 		while (i < keys->count && !search_key_matches(search, keys->keys[i]))
 			i++;
 		return i;
 	}
-	while (i < keys->count && !glob_match_masked(glob, keys->keys[i]))
+	while (i < keys->count &&
+	       !(glob_match_masked(filter, keys->keys[i]) && search_key_matches(search, keys->keys[i])))
 		i++;
 	return i;
 }

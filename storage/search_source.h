@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "storage/key_plan.h"
 #include "storage/search.h"
 #include "storage/search_best.h"
 #include "storage/segment_read.h"
@@ -29,20 +30,26 @@ struct search {
 	uint32_t camera;     /* the last one asked about */
 	bool camera_known;
 	bool camera_wanted;
-	/* VRM keys outside key_low … key_high cannot match. */
+	struct key_plan keys;
+	/* Of the ranges of keys the one that is looked through now: keys outside key_low … key_high do not match. */
 	uint8_t key_low[16];
 	uint8_t key_high[16];
 	bool key_range_only; /* and all inside do */
+	unsigned range;      /* its number */
+	uint32_t days;       /* of the view's segments */
 };
 
-/* Derives the key range from the query. */
-void search_plan_keys(struct search *search);
+/* Makes one of the plan's ranges the current one. */
+void search_take_range(struct search *search, unsigned range);
 
-/* The key lies in the query's range and matches its pattern. */
+/* The key lies in the current range and matches the query's pattern. */
 bool search_key_matches(const struct search *search, const uint8_t key[16]);
 
-/* Everything but the text: kind, window, camera, key. */
+/* Window, camera, key. */
 bool search_wants(struct search *search, const struct read *read);
+
+/* The rest: kind, text, area. */
+bool search_answers(const struct search *search, const struct read *read);
 
 /* True when a budget is spent or the caller gave up: result->stop says which. Cheap enough for every row. */
 bool search_must_stop(struct search *search);
