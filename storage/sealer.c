@@ -24,6 +24,7 @@
 #include "appliance/base/digest.h"
 #include "appliance/base/killpoint.h"
 #include "appliance/base/log.h"
+#include "storage/marks.h"
 #include "storage/segment_write.h"
 #include "storage/store_internal.h"
 
@@ -237,10 +238,12 @@ static int lanes_collect(struct store *store, const struct generation *generatio
 /* Keys and segments, before anything moves: what fails here leaves nothing pending. */
 static int generation_prepare(struct store *store, struct generation *generation, struct err *err)
 {
+	struct mark_set *marks = marks_hold(store->marks);
 	struct segment_batches batches;
 	size_t day_count;
-	int result = segment_batches_init(&batches, generation);
+	int result = segment_batches_init(&batches, generation, marks);
 
+	mark_set_release(marks);
 	if (result < 0)
 		return err_set(err, result, "out of memory");
 	day_count = batches_live(store, &batches);

@@ -1,7 +1,8 @@
 /*
  * The inside of the store, shared by store.c, recovery.c, sealer.c, keeper.c, purge.c and store_status.c, nobody else.
  *
- * Lock order: purge_mutex, seal_mutex, lane_mutex, memtable_lock, LMDB's writer; status_mutex is a leaf.
+ * Lock order: purge_mutex, seal_mutex, lane_mutex, memtable_lock, LMDB's writer; status_mutex is a leaf. The marks'
+ * mutex comes behind the purge mutex and before those of register and keyring; what publishes their set is a leaf.
  */
 #ifndef GANTRY_STORAGE_STORE_INTERNAL_H
 #define GANTRY_STORAGE_STORE_INTERNAL_H
@@ -22,6 +23,7 @@
 #include "storage/memtable.h"
 #include "storage/store.h"
 
+struct marks;
 struct views;
 
 /* A key that must go, and the journal file that goes after it. */
@@ -75,6 +77,7 @@ struct store {
 	bool catalog_lost; /* recovery: it knew nothing although there were segments */
 	struct memtable *memtable;
 	struct views *views;
+	struct marks *marks;
 	struct journal *journals[STORE_WORKERS_MAX];
 
 	_Atomic uint64_t days_closed[STORE_DAY_END / 64]; /* control writes, workers read */

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "storage/keyring.h"
+#include "storage/marks.h"
 #include "storage/segment_read.h"
 
 #define BUCKETS 1024
@@ -81,6 +82,11 @@ struct views *views_free(struct views *views)
 struct keyring *views_keyring(struct views *views)
 {
 	return views->options.keyring;
+}
+
+struct mark_set *views_marks_hold(struct views *views)
+{
+	return views->options.marks != NULL ? marks_hold(views->options.marks) : NULL;
 }
 
 int view_take(struct views *views, int32_t first_day, int32_t last_day, struct view *ret_view)
