@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define LOG_MODULE "sealer"
+#include "appliance/base/clock.h"
 #include "appliance/base/digest.h"
 #include "appliance/base/killpoint.h"
 #include "appliance/base/log.h"
@@ -250,6 +251,7 @@ static int generation_prepare(struct store *store, struct generation *generation
 	store->pending.segments = calloc(day_count + 1, sizeof(*store->pending.segments));
 	if (store->pending.segments == NULL)
 		result = err_set(err, -ENOMEM, "out of memory");
+	store->pending.erased = batches.erased;
 	if (result == 0)
 		result = segments_write(store, generation, &batches, day_count, err);
 	segment_batches_fini(&batches);
@@ -269,7 +271,9 @@ static int generation_commit(struct store *store, struct generation *generation,
 				    .segments = pending->segments,
 				    .segment_count = pending->segment_count,
 				    .lanes = pending->lanes,
-				    .lane_count = pending->lane_count};
+				    .lane_count = pending->lane_count,
+				    .erased = pending->erased,
+				    .now_us = clock_wall_us()};
 	int result;
 
 	memcpy(seal.refused, pending->refused, sizeof(seal.refused));
