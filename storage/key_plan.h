@@ -14,16 +14,12 @@
 #include <stdint.h>
 
 #include "appliance/base/glob.h"
+#include "storage/key_range.h"
 
 struct search_query;
 
 /* Two page reads a range and segment: beyond so many, scanning a day's dictionary is no dearer. */
 #define KEY_PLAN_RANGES_MAX 64
-
-struct key_range {
-	uint8_t low[16]; /* inclusive, both */
-	uint8_t high[16];
-};
 
 struct key_plan {
 	const struct search_query *query;

@@ -15,13 +15,14 @@
 #include "storage/keyring.h"
 #include "storage/mark_set.h"
 #include "storage/row.h"
+#include "storage/search_ahead.h"
 #include "storage/search_memory.h"
 #include "storage/search_source.h"
 
 /* The merge of one day: a heap of sources, the smallest current row on top. */
 struct merge {
 	struct search *search;
-	struct search_source *sources;
+	struct search_source **sources;
 	size_t source_count;
 	struct search_source **heap;
 	size_t heap_count;
@@ -140,12 +141,12 @@ static void take_row(struct merge *merge, const struct read *row)
 static int run_merge(struct merge *merge)
 {
 	for (size_t i = 0; i < merge->source_count; i++) {
-		int r = search_source_next(&merge->sources[i], merge->search);
+		int r = search_source_next(merge->sources[i], merge->search);
 
 		if (r < 0)
 			return r;
-		if (merge->sources[i].row != NULL)
-			merge->heap[merge->heap_count++] = &merge->sources[i];
+		if (merge->sources[i]->row != NULL)
+			merge->heap[merge->heap_count++] = merge->sources[i];
 	}
 	for (size_t i = merge->heap_count; i-- > 0;)
 		heap_down(merge, i);
@@ -164,48 +165,31 @@ static int run_merge(struct merge *merge)
 	return 0;
 }
 
-/* Opens one segment of the day. A segment purged meanwhile holds nothing; one that cannot be opened is a fault. */
-static int add_segment(struct merge *merge, const struct catalog_segment *which)
-{
-	struct search *search = merge->search;
-	struct segment *segment;
-	struct err err = {""};
-	int r;
-
-	if (which->capture_last_us < search->from_us || which->capture_first_us >= search->to_us ||
-	    search_must_stop(search))
-		return 0;
-	r = view_segment_get(search->views, which, &err, &segment);
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0)
-		search_fault(search, &err);
-	if (r != 0)
-		return 0;
-	search->result->segments += search->range == 0;
-	return search_source_init_segment(&merge->sources[merge->source_count++], search, segment);
-}
-
-/* One day: its segments are view.segments[first … first + count), its memtable rows `memory` (may be none). */
-static int search_day(struct search *search, int32_t day, const struct catalog_segment *segments, size_t count,
-		      const struct read *const *memory, size_t memory_count)
+/* One day: its segments are numbered first … first + count − 1, its memtable rows are `memory` (may be none). */
+static int search_day(struct search *search, int32_t day, size_t first, size_t count, const struct read *const *memory,
+		      size_t memory_count)
 {
 	struct merge merge = {.search = search, .marks = mark_set_day(search->marks, day)};
-	int r = -ENOMEM;
+	struct search_source rows;
+	int r = search_ahead_reach(search, first, count);
 
-	merge.sources = calloc(count + 1, sizeof(*merge.sources));
-	merge.heap = malloc((count + 1) * sizeof(struct search_source *));
-	if (merge.sources != NULL && merge.heap != NULL)
-		r = 0;
-	if (r == 0 && memory_count > 0)
-		search_source_init_memory(&merge.sources[merge.source_count++], memory, memory_count);
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = add_segment(&merge, &segments[i]);
-	if (r == 0)
-		r = run_merge(&merge);
-	for (size_t i = 0; i < merge.source_count; i++)
-		search_source_fini(&merge.sources[i], search);
-	free(merge.heap);
+	if (r < 0)
+		return r;
+	merge.sources = malloc(2 * (count + 1) * sizeof(struct search_source *));
+	if (merge.sources == NULL)
+		return -ENOMEM;
+	merge.heap = merge.sources + count + 1;
+	search_source_init_memory(&rows, memory, memory_count);
+	merge.sources[merge.source_count++] = &rows;
+	for (size_t i = 0; i < count; i++) {
+		struct search_source *source = search_ahead_source(search, first + i);
+
+		if (source != NULL)
+			merge.sources[merge.source_count++] = source;
+	}
+	r = run_merge(&merge);
+	for (size_t i = 0; i < count; i++)
+		search_ahead_close(search, first + i);
 	free(merge.sources);
 	return r;
 }
@@ -215,8 +199,7 @@ static void tell_progress(const struct search *search, uint32_t days_done)
 	const struct search_query *query = search->query;
 
 	if (query->progress != NULL)
-		query->progress(query->context, search->range * search->days + days_done,
-				search->keys.range_count * search->days);
+		query->progress(query->context, days_done, search->days);
 }
 
 static uint32_t count_days(const struct view *view)
@@ -269,7 +252,7 @@ static int search_days(struct search *search, const struct search_memory *memory
 		first = up ? s_low : s_high - count;
 		s_low += up ? count : 0;
 		s_high -= up ? 0 : count;
-		r = search_day(search, day, &segments[first], count, rows, row_count);
+		r = search_day(search, day, first, count, rows, row_count);
 		if (r < 0)
 			return r;
 		if (count > 0)
@@ -334,34 +317,27 @@ static bool set_window(struct search *search)
 		search->from_us = cursor->last.capture_us;
 	if (cursor->set && !query->oldest_first && cursor->last.capture_us < search->to_us)
 		search->to_us = cursor->last.capture_us < INT64_MAX ? cursor->last.capture_us + 1 : INT64_MAX;
-	return search->from_us < search->to_us && (query->key_glob == NULL || query->key_glob->size_min <= 16) &&
+	return search->from_us < search->to_us && search->keys.range_count > 0 &&
+	       (query->key_glob == NULL || query->key_glob->size_min <= 16) &&
 	       (query->folded_glob == NULL || query->folded_glob->size_min <= 16);
-}
-
-/* Range by range: what belongs together (copies, twins, numbers of a public id) has one key, so it is never parted. */
-static int search_ranges(struct search *search)
-{
-	int r = 0;
-
-	for (unsigned i = 0; i < search->keys.range_count && r == 0 && search->result->stop == SEARCH_DONE; i++) {
-		struct search_memory memory;
-
-		search->range = i;
-		search_take_range(search, i);
-		r = search_memory_init(&memory, search);
-		if (r == 0)
-			r = search_days(search, &memory);
-		search_memory_fini(&memory);
-	}
-	return r;
 }
 
 static int run(struct search *search, search_row_fn *row, void *row_context)
 {
-	int r = search_ranges(search);
+	struct search_memory memory;
+	int r = search_memory_init(&memory, search);
 
-	search->result->bytes_read = search->scratch.bytes_read;
-	search->result->pages_read = search->scratch.pages_read;
+	if (r == 0)
+		r = search_ahead_new(search);
+	if (r == 0)
+		r = search_days(search, &memory);
+	search_ahead_free(search);
+	search_memory_fini(&memory);
+	if (search->fetch != NULL) {
+		search->result->bytes_read = fetch_bytes_read(search->fetch);
+		search->result->pages_read = fetch_pages_read(search->fetch);
+	}
+	search->fetch = fetch_free(search->fetch);
 	if (search->result->stop != SEARCH_DONE)
 		search->result->incomplete = true;
 	if (r == 0 && !search->query->count_only)
@@ -399,7 +375,6 @@ int search_run(struct views *views, const struct search_query *query, struct err
 		*ret_result = *search.result;
 	else if (r < 0)
 		(void)err_set(err, r, "search failed: %s", strerror(-r));
-	segment_scratch_fini(&search.scratch);
 	search_best_fini(&search.best);
 	free(search.result);
 	return r;

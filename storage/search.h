@@ -71,7 +71,7 @@ struct search_query {
 	/* R16: rows of a camera for which this says false do not exist. NULL: all do. Called by this thread. */
 	bool (*camera_allowed)(void *context, uint32_t camera);
 	bool (*cancelled)(void *context); /* asked every few ms; NULL never */
-	/* After each day with segments; the days of a tolerant search count once for each range of keys. NULL no. */
+	/* After each day with segments. NULL no. */
 	void (*progress)(void *context, uint32_t days_done, uint32_t days);
 	void *context;
 	bool oldest_first; /* else newest first */

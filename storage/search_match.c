@@ -8,23 +8,24 @@
 
 #include "storage/area.h"
 
-void search_take_range(struct search *search, unsigned range)
-{
-	const struct key_plan *keys = &search->keys;
-
-	memcpy(search->key_low, keys->ranges[range].low, sizeof(search->key_low));
-	memcpy(search->key_high, keys->ranges[range].high, sizeof(search->key_high));
-	search->key_range_only = keys->range_only;
-}
-
 bool search_key_matches(const struct search *search, const uint8_t key[16])
 {
-	if (memcmp(key, search->key_low, 16) < 0 || memcmp(key, search->key_high, 16) > 0)
-		return false;
-	return key_plan_matches(&search->keys, key);
+	const struct key_plan *keys = &search->keys;
+	size_t low = 0;
+	size_t high = keys->range_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (memcmp(keys->ranges[middle].high, key, 16) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < keys->range_count && memcmp(keys->ranges[low].low, key, 16) <= 0 && key_plan_matches(keys, key);
 }
 
-static bool camera_listed(const struct search_query *query, uint32_t camera)
+bool search_camera_listed(const struct search_query *query, uint32_t camera)
 {
 	size_t low = 0;
 	size_t high = query->camera_count;
@@ -50,7 +51,7 @@ static bool camera_wanted(struct search *search, uint32_t camera)
 		return search->camera_wanted;
 	search->camera = camera;
 	search->camera_known = true;
-	search->camera_wanted = camera_listed(query, camera) &&
+	search->camera_wanted = search_camera_listed(query, camera) &&
 				(query->camera_allowed == NULL || query->camera_allowed(query->context, camera));
 	return search->camera_wanted;
 }

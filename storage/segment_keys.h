@@ -14,6 +14,7 @@
 #ifndef GANTRY_STORAGE_SEGMENT_KEYS_H
 #define GANTRY_STORAGE_SEGMENT_KEYS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,12 +37,17 @@ struct segment_row_range {
 	uint32_t first;
 	uint32_t end;
 };
+/* What a scan looks for: keys that match the glob, and of these, unless NULL, those that `wanted` says true of. */
+struct segment_keys_query {
+	const struct glob *glob;
+	bool (*wanted)(const void *context, const uint8_t key[16]);
+	const void *context;
+};
 /*
- * The rows of the keys that match the pattern, ascending, at most SEGMENT_PAGE_KEYS ranges; a key that another one
- * follows in the page lends its end to the next one's beginning, but ranges are not joined. ret_key_count: keys in the
+ * The rows of the keys looked for, ascending, one range a key, at most SEGMENT_PAGE_KEYS. ret_key_count: keys in the
  * page. -EBADMSG as above (a scan sees less of the bytes than a decode).
  */
-int segment_keys_scan(const uint8_t *page, size_t size, const struct glob *glob, struct segment_row_range *ret_ranges,
-		      uint32_t *ret_range_count, uint32_t *ret_key_count);
+int segment_keys_scan(const uint8_t *page, size_t size, const struct segment_keys_query *query,
+		      struct segment_row_range *ret_ranges, uint32_t *ret_range_count, uint32_t *ret_key_count);
 
 #endif

@@ -133,6 +133,19 @@ static int scan_class(const struct glob *glob, const struct key_class_bytes *cla
 	return 0;
 }
 
+/* Unmarks the keys that are not wanted on a closer look. */
+static int sift(const struct segment_keys_query *query, const struct key_class_bytes *class, uint64_t *bits)
+{
+	uint8_t keys[SEGMENT_PAGE_KEYS][16];
+
+	if (key_class_decode(class, keys) < 0)
+		return -EBADMSG;
+	for (uint32_t i = 0; i < class->count; i++)
+		if ((bits[i / 64] >> (i % 64) & 1) && !query->wanted(query->context, keys[i]))
+			bits[i / 64] &= ~(UINT64_C(1) << (i % 64));
+	return 0;
+}
+
 static bool any_bit(const uint64_t *bits, uint32_t count)
 {
 	for (uint32_t i = 0; i < (count + 63) / 64; i++)
@@ -165,8 +178,18 @@ static int gather(const struct keys_page *page, uint64_t (*bits)[SEGMENT_PAGE_KE
 	return 0;
 }
 
-int segment_keys_scan(const uint8_t *page, size_t size, const struct glob *glob, struct segment_row_range *ret_ranges,
-		      uint32_t *ret_range_count, uint32_t *ret_key_count)
+/* A class that may be empty. */
+static int look_at_class(const struct segment_keys_query *query, const struct key_class_bytes *class, uint64_t *bits)
+{
+	if (class->count == 0)
+		return 0;
+	if (scan_class(query->glob, class, bits) < 0)
+		return -EBADMSG;
+	return query->wanted != NULL && any_bit(bits, class->count) ? sift(query, class, bits) : 0;
+}
+
+int segment_keys_scan(const uint8_t *page, size_t size, const struct segment_keys_query *query,
+		      struct segment_row_range *ret_ranges, uint32_t *ret_range_count, uint32_t *ret_key_count)
 {
 	uint64_t bits[KEY_CLASSES][SEGMENT_PAGE_KEYS / 64] = {{0}};
 	struct keys_page open;
@@ -175,7 +198,7 @@ int segment_keys_scan(const uint8_t *page, size_t size, const struct glob *glob,
 	if (keys_page_open(page, size, &open) < 0)
 		return -EBADMSG;
 	for (unsigned class = 0; class < KEY_CLASSES; class ++)
-		if (open.classes[class].count > 0 && scan_class(glob, &open.classes[class], bits[class]) < 0)
+		if (look_at_class(query, &open.classes[class], bits[class]) < 0)
 			return -EBADMSG;
 	if ((any_bit(bits[KEY_COMMON], open.classes[KEY_COMMON].count) ||
 	     any_bit(bits[KEY_REST], open.classes[KEY_REST].count)) &&

@@ -540,7 +540,7 @@ static void consecutive_reads_cost_what_they_are(void)
 	CHECK_INT(0, consecutive_run(world.views, &query, &err, keep_row, &answer, result));
 	CHECK_INT(50, result->count);
 	CHECK(answer.rows[49].capture_us >= query.to_us - DAY_US / ROWS_MAX * 4);
-	CHECK(result->rows_seen < ROWS_MAX / 4);
+	CHECK(result->rows_seen < ROWS_MAX / 4 * 3); /* whole pages, but only those of a quarter of an hour */
 	answer.count = 0;
 	query.rows_max = 10;
 	CHECK_INT(0, consecutive_run(world.views, &query, &err, keep_row, &answer, result));
