@@ -8,6 +8,7 @@
 #define ROOM_LARGE (FETCH_SIZE_MAX + 2 * (size_t)IO_ALIGN)
 #define SPARE_SMALL 64 /* blocks kept for the next read */
 #define SPARE_LARGE 16
+#define WAIT_SHARE 8 /* of what is in flight is waited for at once: a call for each one costs more than it saves */
 
 /* A ring through its head. */
 struct waiting {
@@ -217,7 +218,7 @@ static void take(struct fetch *fetch, const struct io_completion *completion)
 		finish(read, (size_t)completion->result < wanted ? -EBADMSG : 0);
 }
 
-static bool reap(struct fetch *fetch, bool wait)
+static bool reap(struct fetch *fetch, unsigned wait)
 {
 	struct io_completion completions[IO_READER_DEPTH_MAX];
 	int count = fetch->reader->ops->reader_reap(fetch->reader, completions, IO_READER_DEPTH_MAX, wait);
@@ -231,14 +232,17 @@ static bool reap(struct fetch *fetch, bool wait)
 bool fetch_poll(struct fetch *fetch)
 {
 	launch_all(fetch);
-	return fetch->token_count < IO_READER_DEPTH_MAX && reap(fetch, false);
+	return fetch->token_count < IO_READER_DEPTH_MAX && reap(fetch, 0);
 }
 
 void fetch_wait(struct fetch *fetch)
 {
+	unsigned flying;
+
 	launch_all(fetch);
-	if (fetch->token_count < IO_READER_DEPTH_MAX)
-		(void)reap(fetch, true);
+	flying = IO_READER_DEPTH_MAX - fetch->token_count;
+	if (flying > 0)
+		(void)reap(fetch, flying / WAIT_SHARE + 1);
 }
 
 void fetch_release(struct fetch *fetch, struct fetch_read *read)
@@ -246,7 +250,7 @@ void fetch_release(struct fetch *fetch, struct fetch_read *read)
 	if (read->state == FETCH_WAITING)
 		ring_remove(read);
 	while (read->state == FETCH_FLYING)
-		(void)reap(fetch, true);
+		(void)reap(fetch, 1);
 	if (read->block != NULL) {
 		block_give_back(spare_of(fetch, read), read->block);
 		fetch->held_bytes -= spare_of(fetch, read)->room;

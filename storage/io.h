@@ -87,10 +87,11 @@ struct io_ops {
 	int (*reader_submit)(struct io_reader *reader, struct io_file *file, uint64_t offset, void *buffer, size_t size,
 			     uint64_t token);
 	/*
-	 * Finished reads, in any order; result = bytes read, short only at the end of the file, or -errno. With `wait`
-	 * blocks until there is at least one, unless none is in flight. Returns how many.
+	 * Finished reads, in any order; result = bytes read, short only at the end of the file, or -errno. Blocks until
+	 * `wait` (at most `max`) have finished, or all that are in flight; 0: never. Returns how many.
 	 */
-	int (*reader_reap)(struct io_reader *reader, struct io_completion *ret_completions, unsigned max, bool wait);
+	int (*reader_reap)(struct io_reader *reader, struct io_completion *ret_completions, unsigned max,
+			   unsigned wait);
 	const char *name; /* "io_uring", "pwritev2", "simulated" … for status */
 };
 

@@ -143,31 +143,32 @@ static bool ring_finish(struct reader *reader, struct reader_slot *slot, int res
 }
 
 /* Entries that the kernel did not take (it was short of memory) stay in the ring: the next call hands them over. */
-static int ring_enter(struct reader *reader, bool wait)
+static int ring_enter(struct reader *reader, unsigned wait)
 {
 	int r;
 
-	if (!wait && io_uring_sq_ready(&reader->ring) == 0)
+	if (wait == 0 && io_uring_sq_ready(&reader->ring) == 0)
 		return 0;
 	do {
-		r = io_uring_submit_and_wait(&reader->ring, wait ? 1 : 0);
+		r = io_uring_submit_and_wait(&reader->ring, wait);
 	} while (r == -EINTR);
 	return r < 0 && r != -EAGAIN && r != -EBUSY ? r : 0;
 }
 
-int io_ring_reader_reap(struct io_reader *io_reader, struct io_completion *ret_completions, unsigned max, bool wait)
+int io_ring_reader_reap(struct io_reader *io_reader, struct io_completion *ret_completions, unsigned max, unsigned wait)
 {
 	struct reader *reader = reader_of(io_reader);
 	struct io_uring_cqe *cqes[IO_READER_DEPTH_MAX];
 	unsigned done = 0;
 
-	while (in_flight(reader) > 0) {
-		int r = ring_enter(reader, wait);
-		unsigned found = io_uring_peek_batch_cqe(&reader->ring, cqes,
-							 max < IO_READER_DEPTH_MAX ? max : IO_READER_DEPTH_MAX);
+	while (done < max && in_flight(reader) > 0) {
+		unsigned still = done < wait ? wait - done : 0;
+		int r = ring_enter(reader, still < in_flight(reader) ? still : in_flight(reader));
+		unsigned found = io_uring_peek_batch_cqe(
+			&reader->ring, cqes, max - done < IO_READER_DEPTH_MAX ? max - done : IO_READER_DEPTH_MAX);
 
 		if (r < 0 && found == 0)
-			return r;
+			return done > 0 ? (int)done : r;
 		for (unsigned i = 0; i < found; i++) {
 			struct reader_slot *slot = &reader->slots[io_uring_cqe_get_data64(cqes[i])];
 
@@ -175,7 +176,7 @@ int io_ring_reader_reap(struct io_reader *io_reader, struct io_completion *ret_c
 				done++;
 		}
 		io_uring_cq_advance(&reader->ring, found);
-		if (done > 0 || !wait)
+		if (done >= wait)
 			break;
 	}
 	return (int)done;
@@ -188,7 +189,7 @@ void io_ring_reader_free(struct io_reader *io_reader)
 
 	if (reader == NULL)
 		return;
-	while (in_flight(reader) > 0 && io_ring_reader_reap(io_reader, completions, IO_READER_DEPTH_MAX, true) >= 0)
+	while (in_flight(reader) > 0 && io_ring_reader_reap(io_reader, completions, IO_READER_DEPTH_MAX, 1) > 0)
 		;
 	io_uring_queue_exit(&reader->ring);
 	free(reader);
@@ -218,13 +219,15 @@ int io_plain_reader_submit(struct io_reader *io_reader, struct io_file *file, ui
 	return slot_take(reader_of(io_reader), file, offset, buffer, size, token) == NULL ? -EAGAIN : 0;
 }
 
-int io_plain_reader_reap(struct io_reader *io_reader, struct io_completion *ret_completions, unsigned max, bool wait)
+int io_plain_reader_reap(struct io_reader *io_reader, struct io_completion *ret_completions, unsigned max,
+			 unsigned wait)
 {
 	struct reader *reader = reader_of(io_reader);
 	unsigned done = 0;
 
-	(void)wait; /* each call does the work of one read: who polls gets on as well */
-	for (unsigned i = 0; i < reader->depth && done == 0 && max > 0; i++) {
+	if (wait == 0)
+		wait = 1; /* who only polls gets on as well */
+	for (unsigned i = 0; i < reader->depth && done < wait && done < max; i++) {
 		struct reader_slot *slot = &reader->slots[reader->next++ % reader->depth];
 
 		if (slot->file != NULL) {

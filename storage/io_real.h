@@ -40,13 +40,13 @@ int io_ring_reader_new(const struct io_ops *ops, unsigned depth, struct io_reade
 void io_ring_reader_free(struct io_reader *reader);
 int io_ring_reader_submit(struct io_reader *reader, struct io_file *file, uint64_t offset, void *buffer, size_t size,
 			  uint64_t token);
-int io_ring_reader_reap(struct io_reader *reader, struct io_completion *ret_completions, unsigned max, bool wait);
+int io_ring_reader_reap(struct io_reader *reader, struct io_completion *ret_completions, unsigned max, unsigned wait);
 
 /* The same by plain reads, done when they are reaped. */
 int io_plain_reader_new(const struct io_ops *ops, unsigned depth, struct io_reader **ret_reader);
 void io_plain_reader_free(struct io_reader *reader);
 int io_plain_reader_submit(struct io_reader *reader, struct io_file *file, uint64_t offset, void *buffer, size_t size,
 			   uint64_t token);
-int io_plain_reader_reap(struct io_reader *reader, struct io_completion *ret_completions, unsigned max, bool wait);
+int io_plain_reader_reap(struct io_reader *reader, struct io_completion *ret_completions, unsigned max, unsigned wait);
 
 #endif

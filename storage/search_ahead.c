@@ -5,6 +5,8 @@
 
 #include "storage/search_source.h"
 
+#define POLL_OPENED 8 /* segments between two looks at the disk: their first reads go together */
+
 struct slot {
 	struct search_source *source;
 	struct err *err; /* why it could not be opened, not told yet */
@@ -129,7 +131,7 @@ int search_ahead_reach(struct search *search, size_t first, size_t count)
 		r = open_slot(search, number_of(search, ahead->opened));
 		if (r < 0)
 			return r;
-		if (search->fetch != NULL)
+		if (search->fetch != NULL && ahead->opened % POLL_OPENED == 0)
 			(void)fetch_poll(search->fetch);
 	}
 	return 0;

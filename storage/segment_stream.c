@@ -104,14 +104,19 @@ struct segment_stream *segment_stream_new(struct fetch *fetch, struct segment *s
 	return stream;
 }
 
+static void drop_leaves_before(struct segment_stream *stream, uint32_t number)
+{
+	while (stream->first_leaf != stream->end_leaf && leaf_at(stream, stream->first_leaf)->number < number)
+		fetch_release(stream->fetch, &leaf_at(stream, stream->first_leaf++)->read);
+}
+
 struct segment_stream *segment_stream_free(struct segment_stream *stream)
 {
 	if (stream == NULL)
 		return NULL;
-	for (unsigned i = 0; i < STREAM_PAGES; i++)
-		fetch_release(stream->fetch, &stream->pages[i].read);
-	for (unsigned i = 0; i < STREAM_LEAVES; i++)
-		fetch_release(stream->fetch, &stream->leaves[i].read);
+	for (uint32_t s = stream->oldest_page; s != stream->end_page; s++)
+		fetch_release(stream->fetch, &page_at(stream, s)->read);
+	drop_leaves_before(stream, UINT32_MAX);
 	free(stream);
 	return NULL;
 }
@@ -147,12 +152,6 @@ static struct leaf *request_leaf(struct segment_stream *stream, uint32_t number)
 		fetch_start(stream->fetch, &leaf->read, file, fence->offset, fence->size, stream->signal);
 	}
 	return leaf;
-}
-
-static void drop_leaves_before(struct segment_stream *stream, uint32_t number)
-{
-	while (stream->first_leaf != stream->end_leaf && leaf_at(stream, stream->first_leaf)->number < number)
-		fetch_release(stream->fetch, &leaf_at(stream, stream->first_leaf++)->read);
 }
 
 /* Opens a leaf that has come, once. */

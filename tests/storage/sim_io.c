@@ -863,13 +863,14 @@ static int sim_reader_submit(struct io_reader *io_reader, struct io_file *file, 
 }
 
 /* In any order, now or later. */
-static int sim_reader_reap(struct io_reader *io_reader, struct io_completion *ret_completions, unsigned max, bool wait)
+static int sim_reader_reap(struct io_reader *io_reader, struct io_completion *ret_completions, unsigned max,
+			   unsigned wait)
 {
 	struct sim_reader *reader = (struct sim_reader *)io_reader;
 	unsigned done = 0;
 
 	lock(reader->sim);
-	while (reader->count > 0 && done < max && ((done == 0 && wait) || prng_chance(&reader->sim->prng, 500))) {
+	while (reader->count > 0 && done < max && (done < wait || prng_chance(&reader->sim->prng, 500))) {
 		struct sim_read *read = &reader->reads[prng_below(&reader->sim->prng, reader->count)];
 
 		ret_completions[done++] = (struct io_completion){
