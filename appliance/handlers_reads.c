@@ -142,9 +142,9 @@ static int search(struct searching *searching)
 		call_fail(call, CALL_FAILED, "the register is incomplete, so nothing is searched: %s", why);
 		return 0;
 	}
+	searching->began_ns = clock_mono_ns();
 	if ((result = take_query(searching)) < 0)
 		return result == -EINVAL ? 0 : result;
-	searching->began_ns = clock_mono_ns();
 	result = (searching->question == QUESTION_CONSECUTIVE ? consecutive_run : search_run)(
 		searching->gantry->views, &searching->query.search, &err, give_row, searching, &searching->result);
 	if (result == -EINVAL) {
