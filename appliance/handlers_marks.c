@@ -151,12 +151,13 @@ static struct mark_order order_of(const struct marking *marking, enum mark_kind 
 	return order;
 }
 
-/* change_lock held. 0, MARKS_ALREADY, or the call failed. */
-static int make(struct marking *marking, enum mark_kind kind)
+/* change_lock held. Makes the mark, or only asks whether it may be made. 0, MARKS_ALREADY, or the call failed. */
+static int make(struct marking *marking, enum mark_kind kind,
+		int (*how)(struct marks *marks, const struct mark_order *order, struct err *err))
 {
 	struct mark_order order = order_of(marking, kind);
 	struct err err = {""};
-	int result = marks_make(store_marks(marking->gantry->store), &order, &err);
+	int result = how(store_marks(marking->gantry->store), &order, &err);
 
 	if (result < 0)
 		call_fail(marking->call, CALL_FAILED, "%s", err.text);
@@ -183,7 +184,7 @@ static int set_mark(struct marking *marking, enum mark_kind kind)
 		return 0;
 	}
 	pthread_mutex_lock(&gantry->change_lock);
-	result = make(marking, kind);
+	result = make(marking, kind, marks_make);
 	if (result >= 0)
 		call_result(marking->call, answer(marking, result == MARKS_ALREADY));
 	if (result == 0)
@@ -309,7 +310,8 @@ static int amend_locked(struct marking *marking)
 		call_fail(marking->call, CALL_FAILED, "matching the corrected read: %s", strerror(-result));
 		return result;
 	}
-	if ((result = note_values(marking)) < 0 || (result = make(marking, MARK_AMENDED)) != 0)
+	if ((result = make(marking, MARK_AMENDED, marks_judge)) != 0 || (result = note_values(marking)) < 0 ||
+	    (result = make(marking, MARK_AMENDED, marks_make)) != 0)
 		return result;
 	attendant_deliver(marking->gantry->attendant, marking->hits, marking->hit_count, &marking->corrected);
 	marking->corrected_exact = true;
