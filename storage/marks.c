@@ -760,6 +760,7 @@ static void todo_of(const struct mark *mark, struct mark_todo *ret_todo)
 	*ret_todo = (struct mark_todo){.number = mark->number,
 				       .kind = mark->brief.kind,
 				       .made_us = mark->made_us,
+				       .removed = mark->work->removed,
 				       .readable = mark->work->readable,
 				       .read = mark->work->read,
 				       .corrected = mark->work->corrected,

@@ -102,6 +102,7 @@ struct mark_todo {
 	uint32_t number;
 	enum mark_kind kind;
 	int64_t made_us;
+	bool removed;  /* lies in no segment: marks_removed has said so */
 	bool readable; /* else the fields below are nothing */
 	struct read read;
 	struct read corrected; /* kind amended */

@@ -631,14 +631,12 @@ static void test_day_dies(void)
 	struct world *world = crash_world(check_seed(), "day");
 	struct marks_info info;
 	struct mark_set *set;
-	struct err err;
 
 	act_do(world, 0, MARK_ERASED);
 	act_do(world, 1, MARK_AMENDED);
 	act_do(world, 3, MARK_RESTRICTED);
 	act_do(world, 2, MARK_ERASED); /* of the other day */
 	CHECK_INT(0, rig_purge(&world->rig, 0));
-	CHECK_INT(0, marks_forget_day(store_marks(world->rig.store), world->rig.first_day, &err));
 	marks_info(store_marks(world->rig.store), &info);
 	CHECK_INT(1, info.erased);
 	CHECK_INT(0, info.amended + info.restricted);
