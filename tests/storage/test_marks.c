@@ -321,9 +321,9 @@ static bool act_init(struct world *world, unsigned index, enum mark_kind kind, s
 	act->order.read = &act->read;
 	if (kind == MARK_AMENDED) {
 		/* Half of the time back and forth between two VRMs, so that former ones come again. */
-		if (prng_chance(&world->prng, 2))
+		if (prng_chance(&world->prng, 500))
 			snprintf(text, sizeof(text), "A%u", index % 5);
-		else if (prng_chance(&world->prng, 2))
+		else if (prng_chance(&world->prng, 500))
 			snprintf(text, sizeof(text), "%.12s", (const char *)world->things[index].original.text);
 		else
 			snprintf(text, sizeof(text), "N%u", world->made++);
@@ -454,13 +454,13 @@ static void step(struct world *world)
 		CHECK(tidier_round(world->rig.store) >= 0);
 		break;
 	case 3:
-		CHECK_INT(0, rig_close(&world->rig, prng_chance(&world->prng, 2)));
-		if (prng_chance(&world->prng, 2))
+		CHECK_INT(0, rig_close(&world->rig, prng_chance(&world->prng, 500)));
+		if (prng_chance(&world->prng, 500))
 			sim_crash(world->io);
 		world_open(world);
 		break;
 	case 4:
-		if (prng_chance(&world->prng, 4))
+		if (prng_chance(&world->prng, 250))
 			new_epochs(world);
 		break;
 	case 5:
