@@ -152,6 +152,18 @@ static int take_window(struct read_query *query, struct call *call, struct gantr
 	return 0;
 }
 
+/* R39: what is restricted is there for the person it is of, and for a court. */
+static int take_restricted(struct read_query *query, struct call *call)
+{
+	const char *purpose = call_text(call, "purpose");
+
+	query->search.restricted = call_boolean(call, "restricted", false);
+	if (!query->search.restricted || strcmp(purpose, "subject-access") == 0 || strcmp(purpose, "court") == 0)
+		return 0;
+	call_fail(call, CALL_REFUSED, "restricted reads are shown for the purposes subject-access and court only");
+	return -EINVAL;
+}
+
 static int take_page(struct read_query *query, struct call *call)
 {
 	const char *order = call_text(call, "order");
@@ -196,8 +208,9 @@ int read_query_take(struct read_query *query, struct call *call, struct gantry *
 
 	query->search.count_only = count_only;
 	take_limits(query, call, gantry);
-	if ((result = take_vrm(query, call)) < 0 || (result = take_cameras(query, call)) < 0 ||
-	    (result = take_area(query, call, gantry)) < 0 || (!count_only && (result = take_page(query, call)) < 0))
+	if ((result = take_vrm(query, call)) < 0 || (result = take_restricted(query, call)) < 0 ||
+	    (result = take_cameras(query, call)) < 0 || (result = take_area(query, call, gantry)) < 0 ||
+	    (!count_only && (result = take_page(query, call)) < 0))
 		return result;
 	ask.open = is_open(&query->search, gantry->config.search_fixed_min);
 	return take_window(query, call, gantry, &ask);

@@ -47,11 +47,26 @@ const struct api_param api_grounds[] = {
 		{"from", API_TIME, false, 0, 0, NULL, "captured at or after; default: the oldest that may be seen"},   \
 		{"to", API_TIME, false, 0, 0, NULL, "captured before; default: now"},                                  \
 		{"cameras", API_INTEGERS, false, 1, 10000, NULL, "only these; default: all"},                          \
+		{"restricted",                                                                                         \
+		 API_BOOLEAN,                                                                                          \
+		 false,                                                                                                \
+		 0,                                                                                                    \
+		 0,                                                                                                    \
+		 NULL,                                                                                                 \
+		 "restricted reads too (R39); only for subject-access and court"},                                     \
 		{"circle", API_STRING, false, 5, 64, NULL, "only in this area: LAT,LON,RADIUS in degrees and metres"}, \
 		{"polygon", API_STRING, false, 11, 6000, NULL, "only in this area: LAT,LON LAT,LON LAT,LON …"},        \
 		BUDGET_PARAMS
 
 #define SEARCH_RESULT "from, to, stopped, rows_seen, bytes_read, pages_read, segments, elapsed_ms"
+
+/* The id is one-way: camera and time find the read. */
+#define READ_PARAMS                                                                                                    \
+	{"id", API_HEX, true, 16, 16, NULL, "of the read, as a search shows it"},                                      \
+		{"camera", API_INTEGER, true, U32, NULL, "of the read"},                                               \
+	{                                                                                                              \
+		"captured", API_TIME, true, 0, 0, NULL, "of the read, to the microsecond as a search shows it"         \
+	}
 
 const struct api_method api_methods[] = {
 	{"status",
@@ -59,7 +74,7 @@ const struct api_method api_methods[] = {
 	 0,
 	 NULL,
 	 "version, node, state, since, uptime_s, totals, rates, hits, workers[], storage, feeds[], lists[], clock, "
-	 "alarms[]",
+	 "alarms[], marks",
 	 {{0}}},
 	{"counters", "Every counter by name", 0, NULL, "counters by name", {{0}}},
 
@@ -216,6 +231,31 @@ const struct api_method api_methods[] = {
 	  {"by_day", API_BOOLEAN, false, 0, 0, NULL, "one row a day, purged days too"},
 	  {"window", API_INTEGER, false, 1, 1000000, NULL, "rows the client takes before it sends credit"},
 	  {0}}},
+
+	{"reads.erase",
+	 "Erase one read: hidden at once, physically removed within the hour (R39)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.restrict",
+	 "Restrict one read: kept, raises no hits, shown for subject-access and court only (R39)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.unrestrict",
+	 "End a restriction",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.amend",
+	 "Correct a misread VRM; the read is found and matched by the new one at once (R2)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, new_id, hits, more_hits, already",
+	 {READ_PARAMS, {"vrm", API_STRING, true, 1, 16, NULL, "what the plate says, as a camera would send it"}, {0}}},
 
 	{"purge.plan",
 	 "Days held, those due for purging marked",

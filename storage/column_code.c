@@ -20,7 +20,7 @@ struct plan {
 	unsigned changes;
 };
 
-/* What is known of a column after one look: how many distances have how many bits. */
+/* What is known of a column: how many distances from the lowest value have how many bits. */
 struct profile {
 	uint64_t low;
 	uint64_t all_bits; /* of all distances */
@@ -28,25 +28,53 @@ struct profile {
 	unsigned of_length[WIDTH_MAX + 1];
 };
 
-static void profile_make(const uint64_t *values, unsigned count, struct profile *ret_profile)
+static bool all_same(const uint64_t *values, unsigned count)
 {
-	struct profile profile = {.low = values[0]};
+	uint64_t differ = 0;
 
-	for (unsigned i = 1; i < count; i++) {
-		profile.low = values[i] < profile.low ? values[i] : profile.low;
-		profile.changes += values[i] != values[i - 1];
-	}
-	*ret_profile = profile;
+	for (unsigned i = 1; i < count; i++)
+		differ |= values[i] ^ values[0];
+	return differ == 0;
 }
 
+static void profile_make(const uint64_t *values, unsigned count, struct profile *profile)
+{
+	uint64_t low = values[0];
+	unsigned changes = 0;
+
+	for (unsigned i = 1; i < count; i++) {
+		low = values[i] < low ? values[i] : low;
+		changes += values[i] != values[i - 1];
+	}
+	profile->low = low;
+	profile->changes = changes;
+}
+
+/* Four counts side by side: most values have the same length, and one counter would wait for itself. */
 static void profile_lengths(const uint64_t *values, unsigned count, struct profile *profile)
 {
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t distance = values[i] - profile->low;
+	uint16_t of_length[4][WIDTH_MAX + 1] = {0};
+	uint64_t low = profile->low;
+	uint64_t all = 0;
+	unsigned i = 0;
 
-		profile->all_bits |= distance;
-		profile->of_length[bits_of(distance)]++;
+	for (; i + 4 <= count; i += 4) {
+		uint64_t a = values[i] - low, b = values[i + 1] - low;
+		uint64_t c = values[i + 2] - low, d = values[i + 3] - low;
+
+		all |= a | b | c | d;
+		of_length[0][bits_of(a)]++;
+		of_length[1][bits_of(b)]++;
+		of_length[2][bits_of(c)]++;
+		of_length[3][bits_of(d)]++;
 	}
+	for (; i < count; i++) {
+		all |= values[i] - low;
+		of_length[0][bits_of(values[i] - low)]++;
+	}
+	profile->all_bits = all;
+	for (unsigned l = 0; l <= WIDTH_MAX; l++)
+		profile->of_length[l] = (unsigned)of_length[0][l] + of_length[1][l] + of_length[2][l] + of_length[3][l];
 }
 
 /* Tries each width that some value has, from the widest down, and keeps the one that costs least. */
@@ -128,11 +156,11 @@ uint8_t *column_code_put(const uint64_t *values, unsigned count, uint8_t *at)
 	struct profile profile;
 	struct plan plan;
 
-	profile_make(values, count, &profile);
-	if (profile.changes == 0) {
+	if (all_same(values, count)) {
 		*at = CODE_SAME;
 		return varint_put(at + 1, values[0]);
 	}
+	profile_make(values, count, &profile);
 	profile_lengths(values, count, &profile);
 	plan = plan_packed(&profile, count);
 	if ((size_t)2 * plan.changes < plan.size) {

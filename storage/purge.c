@@ -15,6 +15,7 @@
 #include "appliance/base/killpoint.h"
 #include "appliance/base/log.h"
 #include "storage/keeper.h"
+#include "storage/marks.h"
 #include "storage/purge_file.h"
 #include "storage/rewrite.h"
 #include "storage/segment_discard.h"
@@ -217,8 +218,11 @@ static int step_unlink(struct purge *purge)
 
 static int step_forget(struct purge *purge)
 {
-	int result = catalog_purge_forget(purge->store->catalog, purge->record.certificate.day, clock_wall_us());
+	int32_t day = purge->record.certificate.day;
+	int result = catalog_purge_forget(purge->store->catalog, day, clock_wall_us());
 
+	if (result == 0)
+		result = marks_forget_day(purge->store->marks, day, NULL);
 	if (result < 0)
 		return failed(purge, result, "removing it from the catalog");
 	killpoint("purge.forgotten");

@@ -20,7 +20,7 @@ struct decoder {
 	unsigned groups;
 	uint16_t group_sizes[SEGMENT_PAGE_ROWS];
 	bool same[PART_COLUMNS]; /* of a column: values[0] stands for all rows */
-	uint64_t values[PART_COLUMNS][SEGMENT_PAGE_ROWS];
+	uint64_t values[PART_COLUMNS][COLUMN_STRIDE];
 };
 
 static void set_column(enum row_part part, const uint64_t *values, unsigned count, struct read *rows)

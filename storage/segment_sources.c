@@ -23,6 +23,8 @@ struct source {
 struct sources {
 	unsigned count;
 	struct source list[SEGMENT_PAGE_ROWS];
+	/* Where the source after this one begins; behind the last one, where no camera is. */
+	uint64_t next_camera[SEGMENT_PAGE_ROWS];
 	/* Index: where to begin for cameras first + (step << shift). */
 	unsigned shift;
 	uint16_t begin[STEPS];
@@ -35,27 +37,28 @@ static void index_make(struct sources *sources)
 	uint32_t span = sources->list[sources->count - 1].first_camera - first;
 	unsigned at = 0;
 
+	for (unsigned i = 0; i + 1 < sources->count; i++)
+		sources->next_camera[i] = sources->list[i + 1].first_camera;
+	sources->next_camera[sources->count - 1] = UINT64_MAX;
 	sources->shift = 0;
 	while (span >> sources->shift >= STEPS)
 		sources->shift++;
 	for (uint64_t step = 0; step < STEPS; step++) {
-		while (at + 1 < sources->count && sources->list[at + 1].first_camera - first <= step << sources->shift)
+		while (sources->next_camera[at] <= first + (step << sources->shift))
 			at++;
 		sources->begin[step] = (uint16_t)at;
 	}
 }
 
-static unsigned predict(const struct sources *sources, uint32_t camera)
+static inline unsigned predict(const struct sources *sources, uint32_t camera)
 {
 	uint32_t first = sources->list[0].first_camera;
-	uint32_t step;
-	unsigned at;
+	uint32_t step = camera < first ? 0 : (camera - first) >> sources->shift;
+	unsigned at = sources->begin[step < STEPS ? step : STEPS - 1];
 
-	if (camera < first)
-		return 0;
-	step = (camera - first) >> sources->shift;
-	at = sources->begin[step < STEPS ? step : STEPS - 1];
-	while (at + 1 < sources->count && sources->list[at + 1].first_camera <= camera)
+	/* Mostly one boundary at most lies in a step: added without a branch, which would often be mispredicted. */
+	at += sources->next_camera[at] <= camera;
+	while (sources->next_camera[at] <= camera)
 		at++;
 	return at;
 }
