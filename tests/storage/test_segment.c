@@ -647,13 +647,9 @@ static void names_are_exact(void)
 	CHECK_INT(-EINVAL, segment_name_parse("", ".seg", &day, &id));
 }
 
-/* The worked example of docs/disk-format.md: when this fails, files written before can no longer be read. */
-static void the_documented_example_holds(void)
+static void documented_rows(struct read rows[2])
 {
-	static const char plain_hex[] =
-		"02007ec784017e007e00030058057e027e017e017e007e00027e01d08284626486888a009e6799"
-		"ae4300208d28d260060017000000a02526050290a10f20030100e72402017e067e027ee7247e00";
-	struct read rows[2] = {{.capture_us = 1795305600000000,
+	rows[0] = (struct read){.capture_us = 1795305600000000,
 				.receipt_us = 1795305600250000,
 				.camera = 4711,
 				.feed = 3,
@@ -662,13 +658,7 @@ static void the_documented_example_holds(void)
 				.confidence = 93,
 				.road_lane = 2,
 				.direction = 1,
-				.images = 1}};
-	uint8_t *page = calloc(1, SEGMENT_PAGE_ROOM);
-	uint8_t expected[16], plain[78], key_bytes[32];
-	struct read back[SEGMENT_PAGE_ROWS];
-	struct aead_key key;
-	uint32_t count;
-
+				.images = 1};
 	memcpy(rows[0].key, "AB12CDE", 7);
 	memcpy(rows[0].text, "AB12CDE", 7);
 	rows[1] = rows[0];
@@ -678,6 +668,22 @@ static void the_documented_example_holds(void)
 	rows[1].confidence = 88;
 	memcpy(rows[1].key, "XY99ZZ0", 7);
 	memcpy(rows[1].text, "XY99ZZO", 7);
+}
+
+/* The worked example of docs/disk-format.md: when this fails, files written before can no longer be read. */
+static void the_documented_example_holds(void)
+{
+	static const char plain_hex[] =
+		"02007ec784017e007e00030058057e027e017e017e007e00027e01d08284626486888a009e6799"
+		"ae4300208d28d260060017000000a02526050290a10f20030100e72402017e067e027ee7247e00";
+	struct read rows[2];
+	uint8_t *page = calloc(1, SEGMENT_PAGE_ROOM);
+	uint8_t expected[16], plain[78], key_bytes[32];
+	struct read back[SEGMENT_PAGE_ROWS];
+	struct aead_key key;
+	uint32_t count;
+
+	documented_rows(rows);
 	CHECK_INT(0, hex_decode(plain_hex, plain, sizeof(plain)));
 	CHECK_INT(sizeof(plain), segment_rows_encode(rows, 2, page));
 	CHECK_MEM(plain, page, sizeof(plain));
@@ -694,6 +700,73 @@ static void the_documented_example_holds(void)
 	CHECK_MEM(expected, page + sizeof(plain), 16);
 	aead_key_fini(&key);
 	free(page);
+}
+
+/* The same example's header page, top page, and end mark. */
+static void the_documented_file_holds(void)
+{
+	static const char header_hex[] =
+		"47414e5452534547020000000010000008070605040302012b5100000100010001000000980000"
+		"000200000000000000000000000000000000208d28d2600600406bd928d2600600a51200000000"
+		"0000cd110000000000000807060504030201010000000100000001000000400000000200000000"
+		"000000020000000100000001000000400000000200000000000000030000000100000001000000"
+		"400000000200000000000000040000000100000001000000400000000100000000000000";
+	static const char tag_hex[] = "ae91e5b1c7c27d99cded478cfd88a5f67fd0a56db235779c";
+	static const char top_hex[] = "040000000000000041423132434445000000000000000000ed1000000000000038000000000000"
+				      "004142313243444500000000000000000025110000000000003800000000000000000012670000"
+				      "000000000000000000005d11000000000000380000000000000000000000000000000000000000"
+				      "00000095110000000000003800000000000000";
+	static const char end_hex[] = "47414e5452454e440807060504030201a512000000000000bdf234289ca70ce200000000000000"
+				      "0000000000000000000000000000000000150d368459fc8b27";
+	static const char scene_hex[] = "020000000000000000e04c0200000000000000014000000000";
+	const struct segment_origin origin = {.id = 0x0102030405060708,
+					      .day = 20779,
+					      .key_version = 1,
+					      .lineage_kind = SEGMENT_FROM_JOURNALS,
+					      .lineage = (const uint64_t[]){0x1122334455667788},
+					      .lineage_count = 1};
+	const struct segment_scene scenes[] = {{4711, 0, 0}, {4712, 0, 0}};
+	uint8_t key_bytes[32], expected[256], file[8192], page[SEGMENT_PAGE_ROOM / 8];
+	const struct hit hit = {.row = 0, .list = 1, .version = 1, .entry = 1};
+	struct segment_summary summary;
+	struct segment_build *build;
+	struct fixture fixture;
+	struct aead_key key;
+	struct err err = {""};
+	struct read rows[2];
+	struct io_file *io_file;
+	char path[700], name[SEGMENT_NAME_SIZE];
+	uint64_t number;
+
+	fixture_init(&fixture);
+	documented_rows(rows);
+	for (unsigned i = 0; i < 32; i++)
+		key_bytes[i] = (uint8_t)i;
+	CHECK_INT(0, segment_build_new(fixture.io, fixture.segments, key_bytes, &origin, &err, &build));
+	CHECK_INT(0, segment_build_row(build, &rows[0], &number));
+	CHECK_INT(0, segment_build_hit(build, &hit));
+	CHECK_INT(0, segment_build_row(build, &rows[1], &number));
+	CHECK_INT(0, segment_build_finish(build, &err, &summary));
+	segment_build_free(build);
+	(void)snprintf(path, sizeof(path), "%s/%s", fixture.segments, segment_name(20779, origin.id, ".seg", name));
+	CHECK_INT(0, fixture.io->ops->open(fixture.io, path, IO_READ, &io_file));
+	CHECK_INT(summary.file_size, io_file->ops->read(io_file, 0, file, sizeof(file)));
+	io_file->ops->close(io_file);
+	CHECK_INT(0, hex_decode(header_hex, expected, 0xc0));
+	CHECK_MEM(expected, file, 0xc0);
+	CHECK_INT(0, hex_decode(tag_hex, expected, 24));
+	CHECK_MEM(expected, file + 0xfe8, 24);
+	CHECK_INT(0, hex_decode(end_hex, expected, SEGMENT_END_SIZE));
+	CHECK_MEM(expected, file + summary.file_size - SEGMENT_END_SIZE, SEGMENT_END_SIZE);
+	aead_key_init(&key, key_bytes);
+	CHECK_INT(0, segment_page_open(&key, 20779, origin.id, SEGMENT_TOP, 0, summary.top, summary.top_size));
+	aead_key_fini(&key);
+	CHECK_INT(0, hex_decode(top_hex, expected, 136));
+	CHECK_MEM(expected, summary.top, 136);
+	CHECK_INT(0, hex_decode(scene_hex, expected, 25));
+	CHECK_INT(25, segment_scenes_encode(scenes, 2, page));
+	CHECK_MEM(expected, page, 25);
+	fixture_fini(&fixture);
 }
 
 /* Prints how fast a realistic journal's worth is sealed, and what a row costs on disk. Fails on a gross regression
@@ -761,6 +834,7 @@ int main(int argc, char **argv)
 		{"bad input is refused", bad_input_is_refused},
 		{"names are exact", names_are_exact},
 		{"the documented example holds", the_documented_example_holds},
+		{"the documented file holds", the_documented_file_holds},
 		{"sealing is fast", sealing_is_fast},
 		{NULL, NULL},
 	};
