@@ -11,8 +11,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance/base/clock.h"
@@ -54,20 +52,6 @@ struct tally {
 	unsigned losses;
 	unsigned faults;
 };
-
-/* LMDB is not simulated: it lies where syncing costs nothing, when there is such a place. */
-static void db_directory(char path[600])
-{
-	static unsigned number;
-	static char base[500];
-
-	if (base[0] == '\0') {
-		snprintf(base, sizeof(base), "/dev/shm/gantry-lives-%d", (int)getpid());
-		if (mkdir(base, 0700) < 0)
-			snprintf(base, sizeof(base), "%s", check_directory());
-	}
-	snprintf(path, 600, "%s/db%u", base, number++);
-}
 
 static void life_wrong(const struct life *life, const char *what)
 {
@@ -231,15 +215,6 @@ static bool life_over(const struct life *life)
 	return purged == RIG_DAYS || life->crashes >= CRASHES_A_LIFE;
 }
 
-static void remove_db(const char *path)
-{
-	char command[700];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", path);
-	if (system(command) != 0)
-		check_note("%s could not be removed", path);
-}
-
 static void live(uint64_t seed, struct tally *tally)
 {
 	struct life *life = calloc(1, sizeof(*life));
@@ -248,7 +223,8 @@ static void live(uint64_t seed, struct tally *tally)
 	life->seed = seed;
 	life->prng.state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
 	life->io = sim_new(seed);
-	db_directory(life->db_directory);
+	/* LMDB is not simulated: it lies where syncing costs nothing. */
+	snprintf(life->db_directory, sizeof(life->db_directory), "%s", check_memory_directory());
 	rig_init(&life->rig, life->io, "/gantry", life->db_directory, seed);
 	life_open(life);
 	while (!life_over(life)) {
@@ -260,7 +236,6 @@ static void live(uint64_t seed, struct tally *tally)
 	tally->reads += life->rig.acked;
 	tally->operations += sim_ops(life->io);
 	sim_free(life->io);
-	remove_db(life->db_directory);
 	free(life);
 }
 
