@@ -88,6 +88,8 @@ const struct setting config_settings[] = {
 		"Disk space kept free beside what sealing and one purge need; below it nothing is accepted."),
 	INTEGER("storage", "catalog_map", catalog_map_mib, "MiB", "16384", 64, 4194304,
 		"Address space of the catalog and of the register (sparse)."),
+	INTEGER("storage", "erase_rewrite", erase_rewrite_s, "s", "600", 0, 3000,
+		"What was erased or amended is physically removed when it has been hidden for so long."),
 
 	INTEGER("reads", "retention", retention_days, "days", "365", 1, 366,
 		"A read captured longer ago is refused. NASPLE 9.5.1: deleted on day 366."),

@@ -50,6 +50,7 @@ struct config {
 	int64_t memtable_mib;
 	int64_t reserve_mib;
 	int64_t catalog_map_mib;
+	int64_t erase_rewrite_s;
 
 	int64_t retention_days;
 	int64_t future_s;

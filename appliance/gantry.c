@@ -38,6 +38,7 @@
 #include "storage/io.h"
 #include "storage/keyring.h"
 #include "storage/layout.h"
+#include "storage/marks.h"
 #include "storage/purge.h"
 #include "storage/register.h"
 #include "storage/store.h"
@@ -230,6 +231,7 @@ static int start_store(struct gantry *gantry, struct err *err)
 		.lane_size = (uint32_t)config->lane_window,
 		.reserve_bytes = (uint64_t)config->reserve_mib << 20,
 		.catalog_map_size = (size_t)config->catalog_map_mib << 20,
+		.erase_rewrite_us = config->erase_rewrite_s * 1000000,
 	};
 	const struct key_id identity = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY};
 	uint8_t key[KEY_SIZE];
@@ -375,6 +377,7 @@ int gantry_publish(struct gantry *gantry, struct err *err)
 	result = tables_new(reg, gantry->matching, gantry->worker_count, feed_state_of, gantry, &tables);
 	if (result < 0)
 		return err_set(err, result, "new tables for the workers: %s", strerror(-result));
+	tables->marks = marks_hold(store_marks(gantry->store));
 	tables->generation = atomic_fetch_add(&gantry->tables_generation, 1) + 1;
 	for (unsigned i = 0; i < gantry->worker_count; i++)
 		worker_publish(gantry->workers[i], tables);

@@ -34,6 +34,11 @@ int handle_lists_remove(struct call *call, void *gantry);
 /* handlers_reads.c */
 int handle_reads_search(struct call *call, void *gantry);
 int handle_reads_count(struct call *call, void *gantry);
+/* handlers_marks.c */
+int handle_reads_erase(struct call *call, void *gantry);
+int handle_reads_restrict(struct call *call, void *gantry);
+int handle_reads_unrestrict(struct call *call, void *gantry);
+int handle_reads_amend(struct call *call, void *gantry);
 /* handlers_purge.c */
 int handle_purge_plan(struct call *call, void *gantry);
 int handle_purge_run(struct call *call, void *gantry);

@@ -117,6 +117,14 @@ static int take_page(struct searching *searching)
 	return 0;
 }
 
+/* R39: what is restricted is there for the person it is of, and for a court. */
+static bool may_see_restricted(const struct call *call)
+{
+	const char *purpose = call_text(call, "purpose");
+
+	return strcmp(purpose, "subject-access") == 0 || strcmp(purpose, "court") == 0;
+}
+
 /*
  * R34: what is older than the retention does not exist for a search, purged or not. 0, or < 0 with the call failed.
  */
@@ -142,6 +150,12 @@ static int take_query(struct searching *searching, bool count_only)
 		return -EINVAL;
 	}
 	query->not_read = call_boolean(call, "not_read", false);
+	query->restricted = call_boolean(call, "restricted", false);
+	if (query->restricted && !may_see_restricted(call)) {
+		call_fail(call, CALL_REFUSED,
+			  "restricted reads are shown for the purposes subject-access and court only");
+		return -EINVAL;
+	}
 	query->count_only = count_only;
 	query->cancelled = search_cancelled;
 	query->context = searching;

@@ -17,6 +17,7 @@
 #include "matcher/list.h"
 #include "mgmt/call.h"
 #include "storage/register.h"
+#include "storage/marks.h"
 #include "storage/store.h"
 
 static json_t *refused_by(const uint64_t refused[REFUSAL_COUNT])
@@ -173,6 +174,18 @@ static json_t *storage_json(const struct store_status *status)
 	return object;
 }
 
+/* Single reads that are marked, and those of them that still lie in a segment (R39). */
+static json_t *marks_json(struct gantry *gantry, int64_t now_us)
+{
+	struct marks_info info;
+
+	marks_info(store_marks(gantry->store), &info);
+	return json_pack("{s:I,s:I,s:I,s:I,s:f}", "erased", (json_int_t)info.erased, "restricted",
+			 (json_int_t)info.restricted, "amended", (json_int_t)info.amended, "pending",
+			 (json_int_t)info.pending, "pending_age_s",
+			 info.pending > 0 ? (double)(now_us - info.pending_since_us) / 1e6 : 0.0);
+}
+
 static json_t *alarms_json(struct gantry *gantry, const struct store_status *status, const struct totals *totals)
 {
 	json_t *array = json_array();
@@ -250,6 +263,7 @@ int handle_status(struct call *call, void *context)
 		"workers", workers_json(gantry, &hits), "storage", storage_json(status), "feeds",
 		feeds_json(gantry, 0, UINT32_MAX, 1000), "lists", lists_json(gantry), "clock", clock_json(), "alarms",
 		alarms_json(gantry, status, &totals));
+	(void)json_object_set_new(object, "marks", marks_json(gantry, clock_wall_us()));
 	free(status);
 	call_result(call, object);
 	return 0;

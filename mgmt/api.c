@@ -36,8 +36,23 @@ const struct api_param api_grounds[] = {
 		{"to", API_TIME, false, 0, 0, NULL, "captured before; default: now"},                                  \
 		{"cameras", API_INTEGERS, false, 1, 10000, NULL, "only these; default: all"},                          \
 		{"strict", API_BOOLEAN, false, 0, 0, NULL, "compare the text as received, not the VRM key"},           \
+		{"restricted",                                                                                         \
+		 API_BOOLEAN,                                                                                          \
+		 false,                                                                                                \
+		 0,                                                                                                    \
+		 0,                                                                                                    \
+		 NULL,                                                                                                 \
+		 "restricted reads too (R39); only for subject-access and court"},                                     \
 	{                                                                                                              \
 		"not_read", API_BOOLEAN, false, 0, 0, NULL, "records of plates that were not read (R4)"                \
+	}
+
+/* The id is one-way: camera and time find the read. */
+#define READ_PARAMS                                                                                                    \
+	{"id", API_HEX, true, 16, 16, NULL, "of the read, as a search shows it"},                                      \
+		{"camera", API_INTEGER, true, U32, NULL, "of the read"},                                               \
+	{                                                                                                              \
+		"captured", API_TIME, true, 0, 0, NULL, "of the read, to the microsecond as a search shows it"         \
 	}
 
 const struct api_method api_methods[] = {
@@ -46,7 +61,7 @@ const struct api_method api_methods[] = {
 	 0,
 	 NULL,
 	 "version, node, state, since, uptime_s, totals, rates, hits, workers[], storage, feeds[], lists[], clock, "
-	 "alarms[]",
+	 "alarms[], marks",
 	 {{0}}},
 	{"counters", "Every counter by name", 0, NULL, "counters by name", {{0}}},
 
@@ -178,6 +193,31 @@ const struct api_method api_methods[] = {
 	 NULL,
 	 "count, complete, unreadable[], elapsed_ms",
 	 {SEARCH_PARAMS, {0}}},
+
+	{"reads.erase",
+	 "Erase one read: hidden at once, physically removed within the hour (R39)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.restrict",
+	 "Restrict one read: kept, raises no hits, shown for subject-access and court only (R39)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.unrestrict",
+	 "End a restriction",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.amend",
+	 "Correct a misread VRM; the read is found and matched by the new one at once (R2)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, new_id, hits, more_hits, already",
+	 {READ_PARAMS, {"vrm", API_STRING, true, 1, 16, NULL, "what the plate says, as a camera would send it"}, {0}}},
 
 	{"purge.plan",
 	 "Days held, those due for purging marked",

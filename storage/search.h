@@ -39,6 +39,7 @@ struct search_query {
 	const struct glob *key_glob;  /* on the VRM key; NULL any. A not-read record matches no glob */
 	const struct glob *text_glob; /* --strict: also on the text as received; NULL no */
 	bool not_read;                /* only not-read records; then no globs */
+	bool restricted;              /* restricted reads too (R39); else they do not exist */
 	int64_t from_us;              /* captured in [from_us, to_us) */
 	int64_t to_us;
 	const uint32_t *cameras; /* sorted, without repeats; NULL any */

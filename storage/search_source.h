@@ -19,6 +19,7 @@ struct search {
 	struct views *views;
 	const struct search_query *query;
 	struct search_result *result;
+	struct mark_set *marks; /* taken before the view: what it calls done stands in the view's segments */
 	struct view view;
 	struct segment_scratch scratch;
 	struct search_best best;
@@ -53,7 +54,7 @@ void search_fault(struct search *search, const struct err *err);
 enum search_plan {
 	SEARCH_PLAN_RANGE, /* rows from a page on, until key_high */
 	SEARCH_PLAN_KEYS,  /* rows of the dictionary's keys that match */
-	SEARCH_PLAN_LIST,  /* row numbers, found by scene */
+	SEARCH_PLAN_LIST,  /* row pages, found by scene */
 };
 
 struct search_source {
@@ -72,7 +73,7 @@ struct search_source {
 	struct segment_keys *keys;
 	uint32_t key_page; /* the next one */
 	uint32_t key_at;
-	struct segment_row_list list;
+	struct segment_page_list list;
 	size_t list_at;
 };
 

@@ -1,9 +1,8 @@
 /*
- * Writes one sealed segment: sort, collapse, pages, fences, header; tmp file, sync, rename, directory sync.
+ * Writes rows in any order as one sealed segment: sorts them and gives them to a segment_build.
  *
  * Control thread (sealer); allocates its scratch, about 40 bytes a row and 4 MiB, and gives it back. The file appears
- * under its final name whole and durable, or not at all: a failure leaves at most a .tmp, which is unlinked at once if
- * the disk allows and which recovery may always remove.
+ * under its final name whole and durable, or not at all (segment_build.h).
  */
 #ifndef GANTRY_STORAGE_SEGMENT_WRITE_H
 #define GANTRY_STORAGE_SEGMENT_WRITE_H
@@ -17,6 +16,7 @@
 struct generation;
 struct io;
 struct keyring;
+struct mark_set;
 struct segment_summary;
 
 struct segment_input {
@@ -54,9 +54,14 @@ struct segment_batches {
 	size_t day_count;
 	const struct read **rows;
 	struct hit *hits;
+	size_t erased; /* rows left out, with their hits */
 };
-/* Borrows the rows: the generation stays until fini. -ENOMEM: ret untouched. */
-int segment_batches_init(struct segment_batches *ret_batches, const struct generation *generation);
+/*
+ * Without the rows that `marks` (may be NULL) says are erased or amended; a day of which nothing else is there does not
+ * appear. Borrows the rows: the generation stays until fini. -ENOMEM: ret untouched.
+ */
+int segment_batches_init(struct segment_batches *ret_batches, const struct generation *generation,
+			 const struct mark_set *marks);
 void segment_batches_fini(struct segment_batches *batches);
 
 #endif

@@ -22,10 +22,12 @@
 #include "appliance/base/log.h"
 #include "storage/journal.h"
 #include "storage/keeper.h"
+#include "storage/marks.h"
 #include "storage/recovery.h"
 #include "storage/register.h"
 #include "storage/sealer.h"
 #include "storage/store_internal.h"
+#include "storage/tidier.h"
 #include "storage/view.h"
 
 static void alarm_tell(struct store *store, const char *text)
@@ -237,7 +239,11 @@ static int memory_ready(struct store *store, struct err *err)
 	if (result < 0)
 		return err_set(err, result, "memtable of %zu bytes for %u workers: %s", memtable.bytes_max,
 			       memtable.workers, strerror(-result));
+	result = marks_new(&store->marks);
+	if (result < 0)
+		return err_set(err, result, "store: %s", strerror(-result));
 	views.memtable = store->memtable;
+	views.marks = store->marks;
 	result = views_new(&views, &store->views);
 	if (result == 0)
 		result = lane_map_new(&store->lanes);
@@ -252,6 +258,7 @@ static void register_ready(struct store *store)
 	char lists[LAYOUT_PATH_SIZE];
 	char db[LAYOUT_PATH_SIZE];
 	struct reg_options options = {.directory = directory, .db_directory = db, .lists_directory = lists};
+	size_t unreadable;
 	int result;
 
 	(void)path_join(directory, store->directory, LAYOUT_REGISTER);
@@ -266,6 +273,16 @@ static void register_ready(struct store *store)
 		(void)mkdir(db, 0700);
 	}
 	result = reg_open(&options, store->io, store->keyring, &store->reg_why, &store->reg);
+	if (result == 0) {
+		result = marks_load(store->marks, store->reg, store->keyring, &store->reg_why, &unreadable);
+		if (result < 0)
+			store->reg = reg_free(store->reg);
+		else if (unreadable > 0)
+			store_damage(store,
+				     "%zu erased or amended reads cannot be told from their marks any more: they "
+				     "stay hidden, but corrections among them are lost",
+				     unreadable);
+	}
 	if (result < 0)
 		store_damage(store, "register incomplete, no search, match or purge: %s", store->reg_why.text);
 }
@@ -317,18 +334,28 @@ static int store_begin(struct store *store, struct err *err)
 		result = catalog_ready(store, err);
 	if (result == 0)
 		result = memory_ready(store, err);
+	/* Before recovery, which may have to seal: what is marked must not come into a segment. */
+	if (result == 0)
+		register_ready(store);
 	start_ns = clock_mono_ns();
 	if (result == 0)
 		result = recovery_run(store, err, &sequence_min);
 	if (result < 0)
 		return result;
 	store->recovery_ns = clock_mono_ns() - start_ns;
-	register_ready(store);
 	result = journals_ready(store, sequence_min, err);
 	if (result < 0)
 		return result;
 	keeper_disk(store);
-	return store->options.threads_off ? 0 : keeper_start(store, err);
+	if (store->options.threads_off)
+		return 0;
+	result = keeper_start(store, err);
+	if (result < 0)
+		return result;
+	result = tidier_start(store, err);
+	if (result < 0)
+		keeper_stop(store);
+	return result;
 }
 
 static struct store *store_alloc(const struct store_options *options, const struct store_hooks *hooks, struct io *io)
@@ -351,11 +378,13 @@ static struct store *store_alloc(const struct store_options *options, const stru
 	pthread_mutex_init(&store->lane_mutex, NULL);
 	pthread_mutex_init(&store->seal_mutex, NULL);
 	pthread_mutex_init(&store->purge_mutex, NULL);
+	pthread_mutex_init(&store->tidy_mutex, NULL);
 	pthread_mutex_init(&store->status_mutex, NULL);
 	pthread_mutex_init(&store->thread_mutex, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&store->sealer_bell, &attributes);
+	pthread_cond_init(&store->tidier_bell, &attributes);
 	pthread_condattr_destroy(&attributes);
 	return store;
 }
@@ -364,9 +393,11 @@ static void store_free(struct store *store)
 {
 	for (unsigned i = 0; i < store->options.workers; i++)
 		store->journals[i] = journal_free(store->journals[i]);
+	rewrite_fini(store);
 	sealer_fini(store);
 	store->reg = reg_free(store->reg);
 	store->views = views_free(store->views);
+	store->marks = marks_free(store->marks);
 	store->memtable = memtable_free(store->memtable);
 	store->lanes = lane_map_free(store->lanes);
 	store->sealed_lanes = lane_map_free(store->sealed_lanes);
@@ -374,9 +405,11 @@ static void store_free(struct store *store)
 	store->keyring = keyring_free(store->keyring);
 	if (store->lock_fd >= 0)
 		(void)close(store->lock_fd);
+	pthread_cond_destroy(&store->tidier_bell);
 	pthread_cond_destroy(&store->sealer_bell);
 	pthread_mutex_destroy(&store->thread_mutex);
 	pthread_mutex_destroy(&store->status_mutex);
+	pthread_mutex_destroy(&store->tidy_mutex);
 	pthread_mutex_destroy(&store->purge_mutex);
 	pthread_mutex_destroy(&store->seal_mutex);
 	pthread_mutex_destroy(&store->lane_mutex);
@@ -409,6 +442,7 @@ int store_close(struct store *store, bool seal)
 {
 	int result = 0;
 
+	tidier_stop(store);
 	keeper_stop(store);
 	if (seal)
 		result = sealer_finish(store);
@@ -439,6 +473,11 @@ struct keyring *store_keyring(struct store *store)
 struct views *store_views(struct store *store)
 {
 	return store->views;
+}
+
+struct marks *store_marks(struct store *store)
+{
+	return store->marks;
 }
 
 struct reg *store_register(struct store *store, const char **ret_why)

@@ -7,7 +7,7 @@ static const struct column read_columns[] = {
 	{"CAPTURED", "capture"}, {"VRM", "vrm"},   {"CAMERA", "camera"}, {"NAME", "camera_name"},
 	{"FEED", "feed"},        {"LANE", "lane"}, {"DIR", "direction"}, {"CONF", "confidence"},
 	{"COUNTRY", "country"},  {"KIND", "kind"}, {"FLAGS", "flags"},   {"HITS", "hits"},
-	{"RECEIVED", "receipt"}, {NULL, NULL},
+	{"RECEIVED", "receipt"}, {"ID", "id"},     {NULL, NULL},
 };
 
 static const struct column hit_columns[] = {
@@ -110,6 +110,27 @@ const struct command commands[] = {
 	 .examples = "gantryctl search 'AB1?CDE' --from 2026-11-01 --to 2026-11-08 " GROUNDS "\n"
 		     "gantryctl search 'AB*' --camera 1001 --camera 1002 --count " GROUNDS "\n"
 		     "gantryctl search --not-read --camera 1001 " GROUNDS "\n"},
+
+	{.words = "reads erase",
+	 .method = "reads.erase",
+	 .positional = "id",
+	 .examples = "gantryctl reads erase 6f1c…e2 --camera 1001 --captured 2026-11-20T08:15:02.123456Z"
+		     " --purpose subject-access --case SAR-7 --reason 'erasure ordered, letter of 12 November'\n"},
+	{.words = "reads restrict",
+	 .method = "reads.restrict",
+	 .positional = "id",
+	 .examples = "gantryctl reads restrict 6f1c…e2 --camera 1001 --captured 2026-11-20T08:15:02.123456Z"
+		     " --purpose subject-access --case SAR-7 --reason 'accuracy is contested'\n"},
+	{.words = "reads unrestrict",
+	 .method = "reads.unrestrict",
+	 .positional = "id",
+	 .examples = "gantryctl reads unrestrict 6f1c…e2 --camera 1001 --captured 2026-11-20T08:15:02.123456Z"
+		     " --purpose subject-access --case SAR-7 --reason 'the read was right'\n"},
+	{.words = "reads amend",
+	 .method = "reads.amend",
+	 .positional = "id",
+	 .examples = "gantryctl reads amend 6f1c…e2 --camera 1001 --captured 2026-11-20T08:15:02.123456Z --vrm 'AB12 "
+		     "CDE' --purpose code-of-ethics --case QA-3 --reason 'image shows a B, read as 8'\n"},
 
 	{.words = "purge plan", .method = "purge.plan", .examples = "gantryctl purge plan\n"},
 	{.words = "purge run",
