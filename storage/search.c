@@ -327,8 +327,7 @@ static bool set_window(struct search *search)
 		search->from_us = cursor->last.capture_us;
 	if (cursor->set && !query->oldest_first && cursor->last.capture_us < search->to_us)
 		search->to_us = cursor->last.capture_us < INT64_MAX ? cursor->last.capture_us + 1 : INT64_MAX;
-	return search->from_us < search->to_us && search->keys.range_count > 0 &&
-	       (query->key_glob == NULL || query->key_glob->size_min <= 16) &&
+	return search->from_us < search->to_us && (query->key_glob == NULL || query->key_glob->size_min <= 16) &&
 	       (query->folded_glob == NULL || query->folded_glob->size_min <= 16);
 }
 
@@ -339,7 +338,7 @@ static int run(struct search *search, search_row_fn *row, void *row_context)
 
 	if (r == 0)
 		r = search_ahead_new(search);
-	if (r == 0)
+	if (r == 0 && search->keys.range_count > 0)
 		r = search_days(search, &memory);
 	search_ahead_free(search);
 	search_memory_fini(&memory);

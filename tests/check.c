@@ -60,13 +60,11 @@ static void remove_directories(void)
 	}
 }
 
-const char *check_directory(void)
+static const char *directory_under(const char *base)
 {
-	const char *tmp = getenv("TMPDIR");
 	char *path;
 
-	if (directory_count == DIRECTORIES_MAX ||
-	    asprintf(&path, "%s/gantry-test-XXXXXX", tmp != NULL ? tmp : "/tmp") < 0)
+	if (directory_count == DIRECTORIES_MAX || asprintf(&path, "%s/gantry-test-XXXXXX", base) < 0)
 		abort();
 	if (mkdtemp(path) == NULL) {
 		perror(path);
@@ -74,6 +72,18 @@ const char *check_directory(void)
 	}
 	directories[directory_count++] = path;
 	return path;
+}
+
+const char *check_directory(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	return directory_under(tmp != NULL ? tmp : "/tmp");
+}
+
+const char *check_memory_directory(void)
+{
+	return access("/dev/shm", W_OK) == 0 ? directory_under("/dev/shm") : check_directory();
 }
 
 int check_main(int argc, char **argv, const char *suite_name, const struct check_test *tests)

@@ -60,5 +60,7 @@ void check_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A fresh directory under $TMPDIR, removed with all it holds when the program ends. The caller frees nothing. */
 const char *check_directory(void);
+/* The same where syncing costs nothing, when the machine has such a place: for what is not the thing under test. */
+const char *check_memory_directory(void);
 
 #endif

@@ -33,7 +33,7 @@ static bool problem(struct rig *rig, const char *format, ...)
 }
 
 /* An identity as text, unique; every field of its read follows from it. */
-static void read_make(const struct rig *rig, uint32_t feed, unsigned lane, uint64_t sequence, struct read *ret_read)
+void rig_read(const struct rig *rig, uint32_t feed, unsigned lane, uint64_t sequence, struct read *ret_read)
 {
 	struct prng prng = {(uint64_t)feed << 40 ^ (uint64_t)lane << 36 ^ sequence};
 	char text[READ_TEXT_SIZE + 1];
@@ -217,7 +217,7 @@ static int run_send(struct rig *rig, uint32_t feed, unsigned lane, uint64_t firs
 	if (!store_day_open(rig->store, rig->first_day + (int32_t)rig_day_of(feed, lane, first)))
 		run.refusal = REFUSAL_TOO_OLD;
 	for (unsigned i = 0; i < run.count; i++)
-		read_make(rig, feed, lane, first + i, &reads[i]);
+		rig_read(rig, feed, lane, first + i, &reads[i]);
 	for (unsigned i = 0; i < run.count; i++)
 		reads[i].receipt_us = reads[0].receipt_us;
 	if (journal_append(worker_of(rig, feed), window, &run, run.refusal == REFUSAL_NONE ? reads : NULL, NULL, 0) !=
@@ -306,24 +306,47 @@ int rig_purge(struct rig *rig, unsigned day)
 			 &certificate);
 }
 
-static bool row_found(struct rig *rig, const struct read *row)
+bool rig_identify(const struct read *row, struct rig_identity *ret_identity)
 {
 	char text[READ_TEXT_SIZE + 1] = {0};
 	unsigned long long sequence;
-	struct read expected;
-	unsigned feed;
-	unsigned lane;
 
 	memcpy(text, row->text, READ_TEXT_SIZE);
-	if (sscanf(text, "%uL%uS%llu", &feed, &lane, &sequence) != 3 || feed == 0 || feed > RIG_FEEDS ||
-	    lane >= FEED_LANE_COUNT || sequence >= RIG_SEQUENCES)
-		return problem(rig, "a row that nobody sent: %.16s", text);
-	read_make(rig, feed, lane, sequence, &expected);
+	ret_identity->amended = text[0] == 'A';
+	if (sscanf(text + ret_identity->amended, "%uL%uS%llu", &ret_identity->feed, &ret_identity->lane, &sequence) !=
+	    3)
+		return false;
+	ret_identity->sequence = sequence;
+	return ret_identity->feed > 0 && ret_identity->feed <= RIG_FEEDS && ret_identity->lane < FEED_LANE_COUNT &&
+	       sequence < RIG_SEQUENCES;
+}
+
+void rig_amend(struct read *read)
+{
+	memmove(read->text + 1, read->text, READ_TEXT_SIZE - 1);
+	read->text[0] = 'A';
+	memcpy(read->key, read->text, READ_TEXT_SIZE);
+	read->flags |= READ_FLAG_AMENDED;
+	read->zero[0] = 1; /* amendments */
+}
+
+static bool row_found(struct rig *rig, const struct read *row)
+{
+	struct rig_identity id;
+	struct read expected;
+
+	if (!rig_identify(row, &id))
+		return problem(rig, "a row that nobody sent: %.16s", (const char *)row->text);
+	rig_read(rig, id.feed, id.lane, id.sequence, &expected);
+	if (id.amended)
+		rig_amend(&expected);
 	expected.receipt_us = row->receipt_us; /* the run's first row's */
 	if (memcmp(&expected, row, sizeof(expected)) != 0)
-		return problem(rig, "row %s differs from what was sent", text);
-	if (++rig->found[feed - 1][lane][sequence] > 1)
-		return problem(rig, "row %s is there twice", text);
+		return problem(rig, "row %.16s differs from what was sent", (const char *)row->text);
+	if (id.amended && rig->marked[id.feed - 1][id.lane][id.sequence])
+		return true;
+	if (++rig->found[id.feed - 1][id.lane][id.sequence] > 1)
+		return problem(rig, "row %.16s is there twice", (const char *)row->text);
 	return true;
 }
 
@@ -390,7 +413,7 @@ static bool identity_verify(struct rig *rig, uint32_t feed, unsigned lane, uint6
 	unsigned day = rig_day_of(feed, lane, sequence);
 	uint8_t fate = rig->fates[feed - 1][lane][sequence];
 	uint8_t found = rig->found[feed - 1][lane][sequence];
-	bool gone = !store_day_open(rig->store, rig->first_day + (int32_t)day);
+	bool gone = !store_day_open(rig->store, rig->first_day + (int32_t)day) || rig->marked[feed - 1][lane][sequence];
 	struct lane_fates fates;
 
 	lane_judge(window, sequence, 1, &fates);
@@ -466,7 +489,8 @@ bool rig_verify_rows(struct rig *rig)
 
 				if (found && gone)
 					return problem(rig, "a purged read is there");
-				if (!found && !gone && rig->fates[feed - 1][lane][sequence] == RIG_ACKED)
+				if (!found && !gone && !rig->marked[feed - 1][lane][sequence] &&
+				    rig->fates[feed - 1][lane][sequence] == RIG_ACKED)
 					return problem(rig, "an acknowledged read is lost");
 			}
 	return true;

@@ -32,6 +32,8 @@ struct rig {
 	uint64_t next[RIG_FEEDS][FEED_LANE_COUNT]; /* sequence to send */
 	uint8_t fates[RIG_FEEDS][FEED_LANE_COUNT][RIG_SEQUENCES];
 	uint8_t found[RIG_FEEDS][FEED_LANE_COUNT][RIG_SEQUENCES];
+	/* Marked (storage/marks.h), perhaps: its row may be gone, or replaced by one whose VRM begins with an A. */
+	bool marked[RIG_FEEDS][FEED_LANE_COUNT][RIG_SEQUENCES];
 	bool purge_begun[RIG_DAYS];
 	bool purged[RIG_DAYS];
 	uint64_t acked;    /* reads */
@@ -45,7 +47,19 @@ int rig_open(struct rig *rig);
 int rig_close(struct rig *rig, bool seal);
 
 /* The day (index) and read of an identity: pure functions of it. */
+void rig_read(const struct rig *rig, uint32_t feed, unsigned lane, uint64_t sequence, struct read *ret_read);
 unsigned rig_day_of(uint32_t feed, unsigned lane, uint64_t sequence);
+
+/* The identity of a row, from its text; false: nobody sent it. *ret_amended: its VRM is a corrected one. */
+struct rig_identity {
+	uint32_t feed;
+	unsigned lane;
+	uint64_t sequence;
+	bool amended;
+};
+bool rig_identify(const struct read *row, struct rig_identity *ret_identity);
+/* The correction that tests make: an A before the VRM. */
+void rig_amend(struct read *read);
 
 /* Sends one run of up to 28 reads of a random lane, as a worker would; true when something was taken. */
 bool rig_send(struct rig *rig);
