@@ -39,6 +39,15 @@ int handlers_bind(struct server *server, struct gantry *gantry, struct err *err)
 		{"reads.amend", handle_reads_amend},
 		{"purge.plan", handle_purge_plan},
 		{"purge.run", handle_purge_run},
+		{"purge.propose", handle_purge_propose},
+		{"purge.approve", handle_purge_approve},
+		{"purge.withdraw", handle_purge_withdraw},
+		{"purge.show", handle_purge_show},
+		{"holds.add", handle_holds_add},
+		{"holds.show", handle_holds_show},
+		{"holds.review", handle_holds_review},
+		{"holds.renew", handle_holds_renew},
+		{"holds.release", handle_holds_release},
 		{"appliance.stop", handle_stop},
 	};
 	int result;

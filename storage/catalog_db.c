@@ -12,7 +12,7 @@
 #define READERS_MAX 256
 #define VERSION 1
 
-static const char *const database_names[DB_COUNT] = {"segments", "journals", "lanes", "days", "meta"};
+static const char *const database_names[DB_COUNT] = {"segments", "journals", "lanes", "days", "meta", "cases"};
 
 int catalog_from_mdb(int rc)
 {

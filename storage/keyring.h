@@ -33,6 +33,7 @@ enum key_kind {
 	KEY_AUDIT_SIGNING = 5, /* id: 0; Ed25519 seed */
 	KEY_CACHE = 6,         /* id: 0; serialised Hyperscan databases and other caches */
 	KEY_IDENTITY = 7,      /* id: 0; keyed hashes of public ids and identities */
+	KEY_CASE = 8,          /* id: segment id; day: the case's number: held rows outlive their day */
 	KEY_MARK = 11,         /* id: random; day: of the marked read, with which it dies. What its removal needs */
 };
 

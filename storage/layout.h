@@ -10,6 +10,8 @@
  *	audit/             Merkle log and checkpoints
  *	keyring.a, .b      the two copies (settings may move one to another disk)
  *	purge/             purge intents, outside LMDB
+ *	cases/<hex id>/    d<day>-<segment id>.seg, held rows of purged days
+ *	clock              the last time seen, and whether it was trusted
  */
 #ifndef GANTRY_STORAGE_LAYOUT_H
 #define GANTRY_STORAGE_LAYOUT_H
@@ -22,6 +24,8 @@
 #define LAYOUT_LISTS "lists"
 #define LAYOUT_AUDIT "audit"
 #define LAYOUT_PURGE "purge"
+#define LAYOUT_CASES "cases"
+#define LAYOUT_CLOCK "clock"
 #define LAYOUT_KEYRING_A "keyring.a"
 #define LAYOUT_KEYRING_B "keyring.b"
 

@@ -27,6 +27,7 @@ const char *const killpoint_names[] = {
 	"mark.noted",           /* records say so, the keys of their sealed parts still there */
 	"purge.intended",       /* durable intent */
 	"purge.closed",         /* day closed to ingest, its journals sealed */
+	"purge.held",           /* held rows committed to their cases' segments */
 	"purge.audited",        /* audit entry written */
 	"purge.keys-destroyed", /* keyring without the day's keys */
 	"purge.unlinked",       /* files gone */

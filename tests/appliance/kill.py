@@ -10,7 +10,7 @@ import sys
 import time
 
 from compare import Comparison
-from rig import Appliance, GROUNDS, check, fleet, fleet_result, main
+from rig import SECOND_UID, Appliance, another_account, check, fleet, fleet_result, main
 
 RANDOM_KILLS = int(os.environ.get("GANTRY_KILLS", "34"))
 ROUNDS_A_STORE = 9
@@ -118,7 +118,7 @@ def killed_at_points(directory, random, points, rate, **settings):
 
 
 def killed_at_every_point(directory, random):
-    own_tests = ("purge.", "merge.", "register.", "mark.")
+    own_tests = ("purge.", "merge.", "mark.", "register.")
     points = [point for point in kill_points() if not point.startswith(own_tests)]
     killed_at_points(directory, random, points, "60000")
 
@@ -140,6 +140,7 @@ def day_number(day):
 
 
 def purge_killed_at_every_step(directory, random):
+    another_account(SECOND_UID)
     for index, point in enumerate([name for name in kill_points() if name.startswith("purge.")]):
         place = os.path.join(directory, f"store{index}")
         os.mkdir(place)
@@ -155,7 +156,7 @@ def purge_killed_at_every_step(directory, random):
                         more=["--drain", "0", "--duration", "30", "--late", "5", "--backlog", "5"])
         time.sleep(0.3)
         try:
-            appliance.ctl("purge", "run", "--day", day, "--authority", "test of a purge", *GROUNDS)
+            appliance.purge(day)
         except AssertionError:
             pass  # it died on the way, as it was told to
         check(dies(appliance, process, 20), f"{point} was never reached")
