@@ -24,6 +24,7 @@
 #include "storage/journal.h"
 #include "storage/lane.h"
 #include "storage/purge.h"
+#include "storage/tidier.h"
 #include "tests/check.h"
 #include "tests/storage/store_rig.h"
 
@@ -53,7 +54,7 @@ static void *child_worker(void *argument)
 	return NULL;
 }
 
-/* The worker's thread owns child->rig; this one only purges and seals. */
+/* The worker's thread owns child->rig; this one only purges, seals and merges. */
 static int child_day(struct child *child, bool purge)
 {
 	struct purge_hooks hooks = {.context = child};
@@ -66,6 +67,8 @@ static int child_day(struct child *child, bool purge)
 		if (round == 0 && purge)
 			(void)purge_run(child->rig.store, child->rig.first_day, "retention rule", 0, &hooks, &err,
 					&certificate);
+		while (tidier_round(child->rig.store) == TIDIER_MORE)
+			;
 	}
 	return 0;
 }
