@@ -25,9 +25,9 @@ struct symbols {
 };
 #define ZERO UINT64_C(0xffffffffffffff00)
 
-/* Distances by class, and the bits below their classes. */
+/* Distances by sign and class, and the bits below their classes. */
 struct distances {
-	uint64_t counts[CLASSES];
+	uint64_t counts[2 * CLASSES];
 	uint64_t total;
 	double below;
 };
@@ -165,13 +165,14 @@ static double symbols_bits(const struct symbols *symbols)
 	return bits;
 }
 
-static void distances_add(struct distances *distances, uint64_t distance)
+static void distances_add(struct distances *distances, int64_t signed_distance)
 {
+	uint64_t distance = (uint64_t)(signed_distance < 0 ? -signed_distance : signed_distance);
 	unsigned octave = distance < (1u << OCTAVE_BITS) ? OCTAVE_BITS : 63 - (unsigned)__builtin_clzll(distance);
 	unsigned below = octave - OCTAVE_BITS;
 	unsigned class = (below << OCTAVE_BITS) + (unsigned)(distance >> below);
 
-	distances->counts[class]++;
+	distances->counts[signed_distance < 0 ? CLASSES + class : class]++;
 	distances->below += below;
 	distances->total++;
 }
@@ -180,16 +181,11 @@ static double distances_bits(const struct distances *distances)
 {
 	double bits = distances->below;
 
-	for (unsigned i = 0; i < CLASSES; i++)
+	for (unsigned i = 0; i < 2 * CLASSES; i++)
 		if (distances->counts[i] > 0)
 			bits += (double)distances->counts[i] *
 				log2((double)distances->total / (double)distances->counts[i]);
 	return bits;
-}
-
-static uint64_t zigzag(int64_t value)
-{
-	return (uint64_t)value << 1 ^ (uint64_t)(value >> 63);
 }
 
 /* Keys in their order as numbers, as far as 64 bits go. */
@@ -229,8 +225,8 @@ static int position_add(struct suite_entropy *entropy, const struct read *row)
 		entropy->position_count = count;
 	}
 	last = &entropy->positions[row->camera];
-	distances_add(&entropy->latitudes, zigzag((int64_t)row->lat_e7 - last->lat_e7));
-	distances_add(&entropy->longitudes, zigzag((int64_t)row->lon_e7 - last->lon_e7));
+	distances_add(&entropy->latitudes, (int64_t)row->lat_e7 - last->lat_e7);
+	distances_add(&entropy->longitudes, (int64_t)row->lon_e7 - last->lon_e7);
 	*last = (struct position){row->lat_e7, row->lon_e7};
 	return 0;
 }
@@ -251,9 +247,9 @@ static int row_add(struct suite_entropy *entropy, const struct read *before, con
 
 	/* A stretch begins anywhere: its first key has no neighbour. */
 	if (before != NULL)
-		distances_add(&entropy->keys, key_number(row->key) - key_number(before->key));
-	distances_add(&entropy->captures, zigzag(row->capture_us - since));
-	distances_add(&entropy->receipts, zigzag(row->receipt_us - row->capture_us));
+		distances_add(&entropy->keys, (int64_t)(key_number(row->key) - key_number(before->key)));
+	distances_add(&entropy->captures, row->capture_us - since);
+	distances_add(&entropy->receipts, row->receipt_us - row->capture_us);
 	r |= symbols_add(&entropy->cameras, row->camera);
 	r |= symbols_add(&entropy->feeds, row->feed);
 	r |= symbols_add(&plain[SUITE_COLUMN_FEED], given(row->camera, row->feed));

@@ -169,6 +169,10 @@ static size_t turn(struct suite_day *day, struct read *ret_reads)
 	uint32_t malformed;
 	size_t given = 0;
 
+	/* Before new reads: what they would join was sent by then. */
+	for (unsigned lane = 0; lane < FEED_LANE_COUNT; lane++)
+		if (day->datagrams[feed][lane].count > 0 && now_us - day->datagrams[feed][lane].opened_us >= GATHER_US)
+			given += datagram_close(day, feed, lane, now_us, ret_reads + given);
 	fleet_streams_fill(day->streams, feed, now_us, max, &batch);
 	if (batch.count == 0)
 		day->nudge_us += LEAD_US;
@@ -183,9 +187,6 @@ static size_t turn(struct suite_day *day, struct read *ret_reads)
 		if (day->datagrams[feed][lane].count == DATAGRAM_READS)
 			given += datagram_close(day, feed, lane, now_us, ret_reads + given);
 	}
-	for (unsigned lane = 0; lane < FEED_LANE_COUNT; lane++)
-		if (day->datagrams[feed][lane].count > 0 && now_us - day->datagrams[feed][lane].opened_us >= GATHER_US)
-			given += datagram_close(day, feed, lane, now_us, ret_reads + given);
 	return given;
 }
 

@@ -56,7 +56,7 @@ static const struct {
 } parts[] = {
 	{"key", BIT(KEY)},
 	{"text", BIT(TEXT)},
-	{"key and extras", BIT(KEY) | BIT(TEXT) | BIT(POSITION)},
+	{"source", BIT(FEED) | BIT(EPOCH)},
 	{"capture", BIT(CAPTURE)},
 	{"delay", BIT(RECEIPT)},
 	{"receipt", BIT(RECEIPT)},
