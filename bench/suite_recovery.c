@@ -148,11 +148,20 @@ static int journals_fill(const struct recovery *recovery, uint64_t unsealed, uin
 
 struct recovered {
 	double open_s;
+	double cpu_s; /* of all threads meanwhile: what the wall clock would be on one idle core */
 	double journals_s;
 	uint64_t reads;
 	uint64_t damage;
 	const char *cache;
 };
+
+static double cpu_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 static int reopen(const struct recovery *recovery, struct err *err, struct recovered *ret_recovered)
 {
@@ -171,9 +180,11 @@ static int reopen(const struct recovery *recovery, struct err *err, struct recov
 	}
 	options_fill(recovery, &options);
 	ret_recovered->cache = suite_cache_empty(recovery->options->cache, recovery->directory);
+	ret_recovered->cpu_s = -cpu_seconds();
 	start_ns = clock_mono_ns();
 	r = store_open(&options, &hooks, io, err, &store);
 	ret_recovered->open_s = (double)(clock_mono_ns() - start_ns) / 1e9;
+	ret_recovered->cpu_s += cpu_seconds();
 	if (r == 0) {
 		r = store_status(store, status);
 		ret_recovered->journals_s = (double)status->recovery_ns / 1e9;
@@ -207,6 +218,7 @@ static int measure_one(struct recovery *recovery, const char *what, uint64_t uns
 	suite_report_integer(row, "recovered", (long long)recovered.reads);
 	suite_report_real(row, "open_ms", recovered.open_s * 1e3);
 	suite_report_real(row, "recovery_ms", recovered.journals_s * 1e3);
+	suite_report_real(row, "cpu_ms", recovered.cpu_s * 1e3);
 	suite_report_real(row, "reads_per_s", (double)recovered.reads / recovered.open_s);
 	(void)json_array_append_new(rows, row);
 	*ok = *ok && recovered.reads == durable && durable > 0 && recovered.damage == 0;
