@@ -33,6 +33,7 @@ enum key_kind {
 	KEY_AUDIT_SIGNING = 5, /* id: 0; Ed25519 seed */
 	KEY_CACHE = 6,         /* id: 0; serialised Hyperscan databases and other caches */
 	KEY_IDENTITY = 7,      /* id: 0; keyed hashes of public ids and identities */
+	KEY_MARK = 11,         /* id: random; day: of the marked read, with which it dies. What its removal needs */
 };
 
 struct key_id {
@@ -71,7 +72,7 @@ struct key_change {
  */
 int keyring_change(struct keyring *keyring, const struct key_change *changes, size_t count);
 
-/* Destroys every KEY_SEGMENT of the day and leaves the mark «destroyed»; idempotent. */
+/* Destroys every KEY_SEGMENT and KEY_MARK of the day and leaves the mark «destroyed»; idempotent. */
 int keyring_destroy_day(struct keyring *keyring, int32_t day);
 bool keyring_day_destroyed(struct keyring *keyring, int32_t day);
 

@@ -38,6 +38,7 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 		struct reg_camera camera;
 		struct reg_binding binding;
 		struct reg_list list;
+		struct reg_mark mark;
 	} record;
 	int result = -EINVAL;
 
@@ -61,6 +62,11 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 	case REG_LIST:
 		if (reg_list_decode(change->value, change->value_size, &record.list) == 0)
 			result = list_check(reg, change, &record.list);
+		break;
+	case REG_MARK:
+		if (reg_mark_decode(change->value, change->value_size, &record.mark) == 0)
+			result =
+				(uint32_t)record.mark.day == change->a && record.mark.number == change->b ? 0 : -EINVAL;
 		break;
 	case REG_KIND_END:
 		break;

@@ -22,6 +22,7 @@
 #include "appliance/base/log.h"
 #include "storage/journal.h"
 #include "storage/keeper.h"
+#include "storage/marks.h"
 #include "storage/recovery.h"
 #include "storage/register.h"
 #include "storage/sealer.h"
@@ -238,7 +239,11 @@ static int memory_ready(struct store *store, struct err *err)
 	if (result < 0)
 		return err_set(err, result, "memtable of %zu bytes for %u workers: %s", memtable.bytes_max,
 			       memtable.workers, strerror(-result));
+	result = marks_new(&store->marks);
+	if (result < 0)
+		return err_set(err, result, "store: %s", strerror(-result));
 	views.memtable = store->memtable;
+	views.marks = store->marks;
 	result = views_new(&views, &store->views);
 	if (result == 0)
 		result = lane_map_new(&store->lanes);
@@ -253,6 +258,7 @@ static void register_ready(struct store *store)
 	char lists[LAYOUT_PATH_SIZE];
 	char db[LAYOUT_PATH_SIZE];
 	struct reg_options options = {.directory = directory, .db_directory = db, .lists_directory = lists};
+	size_t unreadable;
 	int result;
 
 	(void)path_join(directory, store->directory, LAYOUT_REGISTER);
@@ -267,6 +273,16 @@ static void register_ready(struct store *store)
 		(void)mkdir(db, 0700);
 	}
 	result = reg_open(&options, store->io, store->keyring, &store->reg_why, &store->reg);
+	if (result == 0) {
+		result = marks_load(store->marks, store->reg, store->keyring, &store->reg_why, &unreadable);
+		if (result < 0)
+			store->reg = reg_free(store->reg);
+		else if (unreadable > 0)
+			store_damage(store,
+				     "%zu erased or amended reads cannot be told from their marks any more: they "
+				     "stay hidden, but corrections among them are lost",
+				     unreadable);
+	}
 	if (result < 0)
 		store_damage(store, "register incomplete, no search, match or purge: %s", store->reg_why.text);
 }
@@ -318,13 +334,15 @@ static int store_begin(struct store *store, struct err *err)
 		result = catalog_ready(store, err);
 	if (result == 0)
 		result = memory_ready(store, err);
+	/* Before recovery, which may have to seal: what is marked must not come into a segment. */
+	if (result == 0)
+		register_ready(store);
 	start_ns = clock_mono_ns();
 	if (result == 0)
 		result = recovery_run(store, err, &sequence_min);
 	if (result < 0)
 		return result;
 	store->recovery_ns = clock_mono_ns() - start_ns;
-	register_ready(store);
 	result = journals_ready(store, sequence_min, err);
 	if (result < 0)
 		return result;
@@ -379,6 +397,7 @@ static void store_free(struct store *store)
 	sealer_fini(store);
 	store->reg = reg_free(store->reg);
 	store->views = views_free(store->views);
+	store->marks = marks_free(store->marks);
 	store->memtable = memtable_free(store->memtable);
 	store->lanes = lane_map_free(store->lanes);
 	store->sealed_lanes = lane_map_free(store->sealed_lanes);
@@ -454,6 +473,11 @@ struct keyring *store_keyring(struct store *store)
 struct views *store_views(struct store *store)
 {
 	return store->views;
+}
+
+struct marks *store_marks(struct store *store)
+{
+	return store->marks;
 }
 
 struct reg *store_register(struct store *store, const char **ret_why)

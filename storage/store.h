@@ -33,6 +33,7 @@ struct journal;
 struct journal_hooks;
 struct keyring;
 struct lane_window;
+struct marks;
 struct memtable;
 struct reg;
 struct store;
@@ -60,10 +61,11 @@ struct store_options {
 	int64_t journal_commit_interval_ns;
 	int64_t journal_roll_age_ns;
 
-	uint32_t lane_size;      /* sequences in a window; power of two ≥ 4096 */
-	int64_t merge_quiet_us;  /* a day into which nothing was sealed for so long is merged */
-	uint64_t reserve_bytes;  /* kept free beyond what sealing and a purge need */
-	size_t catalog_map_size; /* LMDB's; 0: its default */
+	uint32_t lane_size;       /* sequences in a window; power of two ≥ 4096 */
+	int64_t merge_quiet_us;   /* a day into which nothing was sealed for so long is merged */
+	uint64_t reserve_bytes;   /* kept free beyond what sealing and a purge need */
+	size_t catalog_map_size;  /* LMDB's; 0: its default */
+	int64_t erase_rewrite_us; /* age at which what was erased or amended is physically removed */
 	bool threads_off; /* tests: no threads; whoever calls drives store_keep, and the store polls the journals itself
 			   * while it waits for them */
 };
@@ -98,6 +100,7 @@ struct memtable *store_memtable(struct store *store);
 struct catalog *store_catalog(struct store *store);
 struct keyring *store_keyring(struct store *store);
 struct views *store_views(struct store *store); /* for searches: storage/view.h */
+struct marks *store_marks(struct store *store); /* storage/marks.h */
 /* NULL when the register is incomplete: journal on, but neither search, match nor purge. *ret_why then says so. */
 struct reg *store_register(struct store *store, const char **ret_why);
 /* "<directory>/audit" and the like: base name from layout.h. Owned by the store. */

@@ -3,7 +3,8 @@
  * store_status.c, nobody else.
  *
  * Lock order: purge_mutex, tidy_mutex, seal_mutex, lane_mutex, memtable_lock, LMDB's writer; status_mutex and
- * thread_mutex are leaves.
+ * thread_mutex are leaves. The marks' mutex comes behind the tidy mutex and before those of register and keyring;
+ * what publishes their set is a leaf.
  */
 #ifndef GANTRY_STORAGE_STORE_INTERNAL_H
 #define GANTRY_STORAGE_STORE_INTERNAL_H
@@ -24,6 +25,7 @@
 #include "storage/memtable.h"
 #include "storage/store.h"
 
+struct marks;
 struct views;
 
 /* A key that must go, and the file that goes after it. */
@@ -50,6 +52,7 @@ struct seal_pending {
 	size_t lane_count;
 	size_t lane_capacity;
 	uint64_t refused[REFUSAL_COUNT];
+	uint64_t erased; /* reads left out */
 };
 
 struct rewrite_pending; /* rewrite.c's: a replacement whose commit failed */
@@ -88,6 +91,7 @@ struct store {
 	bool catalog_lost; /* recovery: it knew nothing although there were segments */
 	struct memtable *memtable;
 	struct views *views;
+	struct marks *marks;
 	struct journal *journals[STORE_WORKERS_MAX];
 
 	_Atomic uint64_t days_closed[STORE_DAY_END / 64]; /* control writes, workers read */
@@ -135,6 +139,7 @@ struct store {
 	struct store_tidy tidy;
 
 	int64_t disk_checked_ns; /* keeper's */
+	bool removal_late;       /* marks_tidy's: said already */
 
 	pthread_mutex_t thread_mutex; /* of the bells and of stop */
 	pthread_cond_t sealer_bell;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "storage/keyring.h"
+#include "storage/marks.h"
 #include "storage/segment_read.h"
 
 #define BUCKETS 1024
@@ -93,6 +94,16 @@ struct views *views_free(struct views *views)
 struct keyring *views_keyring(struct views *views)
 {
 	return views->options.keyring;
+}
+
+struct io *views_io(struct views *views)
+{
+	return views->options.io;
+}
+
+struct mark_set *views_marks_hold(struct views *views)
+{
+	return views->options.marks != NULL ? marks_hold(views->options.marks) : NULL;
 }
 
 static struct view_pin *pin_hang(struct views *views)

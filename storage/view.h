@@ -23,6 +23,8 @@
 
 struct io;
 struct keyring;
+struct mark_set;
+struct marks;
 struct segment;
 struct views;
 
@@ -31,6 +33,7 @@ struct views_options {
 	struct keyring *keyring;
 	struct catalog *catalog;
 	struct memtable *memtable;      /* NULL: segments only */
+	struct marks *marks;            /* NULL: none */
 	const char *segments_directory; /* copied */
 	unsigned cache_segments;        /* open at most, beyond those in use; 0 means 512 */
 };
@@ -39,6 +42,9 @@ int views_new(const struct views_options *options, struct views **ret_views);
 struct views *views_free(struct views *views); /* every view released before */
 
 struct keyring *views_keyring(struct views *views);
+struct io *views_io(struct views *views);
+/* The marks of now, or NULL: for mark_set_release. Take it before the view. */
+struct mark_set *views_marks_hold(struct views *views);
 
 struct view_pin;
 struct view {

@@ -18,143 +18,7 @@
 #include "storage/segment_write.h"
 #include "storage/view.h"
 #include "tests/check.h"
-#include "tests/storage/segment_fixture.h"
-
-#define ROWS_MAX 40000
-#define DAYS 3
-
-struct world {
-	struct fixture fixture;
-	struct catalog *catalog;
-	struct memtable *memtable;
-	struct views *views;
-	uint64_t next_id;
-	/* The model: all rows ever put in, collapsed and in store order once `settle` ran. */
-	struct read *rows;
-	size_t count;
-};
-
-static void world_init(struct world *world)
-{
-	struct memtable_options memory = {.bytes_max = (size_t)48 << 20, .workers = 1};
-	struct catalog_options options = {.map_size = 64 << 20};
-	struct views_options views = {.cache_segments = 3};
-	struct err err = {""};
-	char directory[600];
-
-	memset(world, 0, sizeof(*world));
-	fixture_init(&world->fixture);
-	(void)snprintf(directory, sizeof(directory), "%s/catalog", world->fixture.directory);
-	options.directory = directory;
-	CHECK_INT(0, catalog_open(&options, &err, &world->catalog));
-	CHECK_INT(0, memtable_new(&memory, &world->memtable));
-	views.io = world->fixture.io;
-	views.keyring = world->fixture.keyring;
-	views.catalog = world->catalog;
-	views.memtable = world->memtable;
-	views.segments_directory = world->fixture.segments;
-	CHECK_INT(0, views_new(&views, &world->views));
-	world->rows = calloc(ROWS_MAX, sizeof(*world->rows));
-	world->next_id = 1;
-}
-
-static void world_fini(struct world *world)
-{
-	views_free(world->views);
-	memtable_free(world->memtable);
-	catalog_free(world->catalog);
-	fixture_fini(&world->fixture);
-	free(world->rows);
-}
-
-static void model_add(struct world *world, const struct read *rows, size_t count)
-{
-	CHECK(world->count + count <= ROWS_MAX);
-	memcpy(&world->rows[world->count], rows, count * sizeof(*rows));
-	world->count += count;
-}
-
-static void settle(struct world *world)
-{
-	world->count = fixture_collapse(world->rows, world->count);
-}
-
-static struct generation *put_memory(struct world *world, const struct read *rows, size_t count)
-{
-	struct generation *generation;
-	uint64_t id = world->next_id++;
-
-	CHECK_INT(0, memtable_open_generation(world->memtable, 0, id, id, &generation));
-	for (size_t i = 0; i < count; i++) {
-		struct chunk *chunk;
-
-		CHECK(memtable_reserve_recovery(world->memtable, generation, 1, 0, 0));
-		chunk = generation->last;
-		chunk->rows[chunk->row_count++] = rows[i];
-		atomic_store_explicit(&chunk->rows_durable, chunk->row_count, memory_order_release);
-	}
-	while (memtable_keep(world->memtable))
-		;
-	return generation;
-}
-
-/* One segment for each day among the rows; returns how many, their summaries in ret. */
-static size_t write_days(struct world *world, const struct read *rows, size_t count, struct segment_summary *ret)
-{
-	size_t made = 0;
-
-	for (int32_t day = FIXTURE_DAY; day < FIXTURE_DAY + DAYS; day++) {
-		struct read *of_day = calloc(count + 1, sizeof(*of_day));
-		size_t of_day_count = 0;
-
-		for (size_t i = 0; i < count; i++)
-			if (read_day(rows[i].capture_us) == day)
-				of_day[of_day_count++] = rows[i];
-		if (of_day_count > 0)
-			CHECK_INT(0, fixture_write(&world->fixture, world->fixture.io, day, world->next_id++, of_day,
-						   of_day_count, NULL, 0, &ret[made++]));
-		free(of_day);
-	}
-	return made;
-}
-
-static void put_segments(struct world *world, const struct read *rows, size_t count)
-{
-	struct segment_summary *summaries = calloc(DAYS, sizeof(*summaries));
-	struct catalog_seal seal = {.journal_id = world->next_id++, .segments = summaries};
-
-	seal.segment_count = write_days(world, rows, count, summaries);
-	CHECK_INT(0, catalog_seal(world->catalog, &seal));
-	free(summaries);
-}
-
-struct answer {
-	struct read *rows;
-	char (*ids)[SEARCH_PUBLIC_ID_SIZE];
-	size_t count;
-};
-
-static int keep_row(void *context, const struct read *read, const char public_id[SEARCH_PUBLIC_ID_SIZE])
-{
-	struct answer *answer = context;
-
-	answer->rows[answer->count] = *read;
-	memcpy(answer->ids[answer->count++], public_id, SEARCH_PUBLIC_ID_SIZE);
-	return 0;
-}
-
-static void answer_init(struct answer *answer)
-{
-	answer->rows = calloc(ROWS_MAX, sizeof(*answer->rows));
-	answer->ids = calloc(ROWS_MAX, SEARCH_PUBLIC_ID_SIZE);
-	answer->count = 0;
-}
-
-static void answer_fini(struct answer *answer)
-{
-	free(answer->rows);
-	free(answer->ids);
-}
+#include "tests/storage/search_world.h"
 
 static bool odd_cameras_only(void *context, uint32_t camera)
 {
@@ -634,7 +498,7 @@ static void batches_hold_every_row_and_hit(void)
 		chunk->hits[chunk->hit_count++] = (struct hit){.row = i, .entry = i};
 		atomic_store_explicit(&chunk->hits_durable, chunk->hit_count, memory_order_release);
 	}
-	CHECK_INT(0, segment_batches_init(&batches, generation));
+	CHECK_INT(0, segment_batches_init(&batches, generation, NULL));
 	for (size_t d = 0; d < batches.day_count; d++) {
 		const struct segment_batch *batch = &batches.days[d];
 
