@@ -26,6 +26,7 @@ void suite_append_options(struct store_options *ret_options, size_t memtable_byt
 					      .journal_commit_interval_ns = 1000000,
 					      .journal_roll_age_ns = INT64_C(300000000000),
 					      .lane_size = 65536,
+					      .merge_quiet_us = INT64_C(3600000000),
 					      .reserve_bytes = (uint64_t)64 << 20,
 					      .catalog_map_size = (size_t)4 << 30};
 }

@@ -1,6 +1,8 @@
 #include "bench/suite_ingest.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -8,9 +10,11 @@
 #include "appliance/base/clock.h"
 #include "bench/suite_append.h"
 #include "bench/suite_reads.h"
+#include "matcher/vrm.h"
 #include "storage/io.h"
 #include "storage/journal.h"
 #include "storage/memtable.h"
+#include "storage/search.h"
 #include "storage/store.h"
 
 #define BLOCK_READS 8192 /* generated at a time */
@@ -18,6 +22,7 @@
 #define RATE_TOLERANCE 0.98
 #define MEMTABLE_FULL 0.9
 #define SEAL_WAIT_NS INT64_C(60000000000)
+#define HEAVY "*7*K*" /* no prefix, no length: every key of the day is looked at */
 
 struct ingest {
 	const struct suite_ingest_options *options;
@@ -31,6 +36,75 @@ struct ingest {
 	uint64_t memtable_rows; /* not sealed, as last seen */
 	struct suite_ingest result;
 };
+
+/* ---- the searching thread */
+
+struct searching {
+	struct store *store;
+	int32_t day;
+	atomic_bool stop;
+	uint64_t answered; /* its own until it is joined */
+	pthread_t thread;
+	bool runs;
+};
+
+static bool searching_cancelled(void *context)
+{
+	struct searching *searching = context;
+
+	return atomic_load(&searching->stop);
+}
+
+static void *searching_main(void *argument)
+{
+	struct searching *searching = argument;
+	struct search_result *result = malloc(sizeof(*result));
+	struct glob glob;
+	struct search_query query = {.key_glob = &glob,
+				     .from_us = searching->day * DAY_US,
+				     .to_us = (searching->day + 1) * DAY_US,
+				     .cancelled = searching_cancelled,
+				     .context = searching,
+				     .count_only = true,
+				     .limit = 1};
+
+	if (result == NULL || vrm_pattern_key(HEAVY, sizeof(HEAVY) - 1, NULL, &glob) < 0) {
+		free(result);
+		return NULL;
+	}
+	while (!atomic_load(&searching->stop)) {
+		if (search_run(store_views(searching->store), &query, NULL, NULL, NULL, result) < 0)
+			break;
+		searching->answered += result->stop == SEARCH_DONE;
+	}
+	free(result);
+	return NULL;
+}
+
+static void searching_start(struct searching *searching, struct store *store, int32_t day)
+{
+	*searching = (struct searching){.store = store, .day = day};
+	searching->runs = pthread_create(&searching->thread, NULL, searching_main, searching) == 0;
+}
+
+static uint64_t searching_stop(struct searching *searching)
+{
+	atomic_store(&searching->stop, true);
+	if (searching->runs)
+		(void)pthread_join(searching->thread, NULL);
+	searching->runs = false;
+	return searching->answered;
+}
+
+/* ---- the worker */
+
+static double worker_seconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
 
 static void idle(void)
 {
@@ -76,11 +150,16 @@ static void drive(struct ingest *ingest)
 	int64_t start_ns = clock_mono_ns();
 	int64_t give_up_ns = start_ns + 4 * (int64_t)ingest->options->seconds * 1000000000;
 	int64_t watched_ns = start_ns;
+	int64_t before_ns = start_ns;
+	double worker_s = worker_seconds();
 
 	while (ingest->offered < total) {
 		int64_t now_ns = clock_mono_ns();
 		uint64_t due = (uint64_t)((double)(now_ns - start_ns) / 1e9 * ingest->options->reads_per_s);
 
+		if ((double)(now_ns - before_ns) / 1e6 > ingest->result.pause_ms)
+			ingest->result.pause_ms = (double)(now_ns - before_ns) / 1e6;
+		before_ns = now_ns;
 		if (now_ns >= give_up_ns)
 			break;
 		if (due > total)
@@ -95,6 +174,7 @@ static void drive(struct ingest *ingest)
 	while (!suite_appender_settled(&ingest->appender))
 		idle();
 	ingest->result.seconds = (double)(clock_mono_ns() - start_ns) / 1e9;
+	ingest->result.worker_ns = (worker_seconds() - worker_s) * 1e9 / (double)(ingest->offered + 1);
 	watch(ingest);
 }
 
@@ -163,6 +243,7 @@ static int ingest_prepare(struct ingest *ingest, struct io *io, struct err *err)
 int suite_ingest_run(const struct suite_ingest_options *options, struct err *err, struct suite_ingest *ret_ingest)
 {
 	struct ingest ingest = {.options = options};
+	struct searching searching;
 	struct io *io;
 	int r = io_real_new(&io);
 
@@ -170,7 +251,11 @@ int suite_ingest_run(const struct suite_ingest_options *options, struct err *err
 		return err_set(err, r, "I/O: %s", strerror(-r));
 	r = ingest_prepare(&ingest, io, err);
 	if (r == 0) {
+		if (options->search)
+			searching_start(&searching, ingest.store, options->day);
 		drive(&ingest);
+		if (options->search)
+			ingest.result.searches = searching_stop(&searching);
 		r = drain(&ingest, err);
 	}
 	if (r == 0)

@@ -1,6 +1,6 @@
 /*
  * Sealing beside ingest: a store with its own threads, one worker that appends so many reads a second, and whether the
- * sealer keeps up. The calling thread is the worker.
+ * sealer keeps up, also beside heavy searching. The calling thread is the worker.
  */
 #ifndef GANTRY_BENCH_SUITE_INGEST_H
 #define GANTRY_BENCH_SUITE_INGEST_H
@@ -21,6 +21,7 @@ struct suite_ingest_options {
 	uint32_t seconds;
 	uint32_t reads_per_s;
 	size_t memtable_bytes;
+	bool search; /* a thread that asks one heavy question after the other all the while */
 };
 
 struct suite_ingest {
@@ -30,6 +31,9 @@ struct suite_ingest {
 	uint64_t pushed_back; /* times that the journal took nothing */
 	double sealed_per_s;  /* into segments, while reads came in */
 	double memtable_peak; /* share in use at most */
+	double worker_ns;     /* processor time of the worker for a read, the fleet's share included */
+	double pause_ms;      /* the longest that the worker was kept from its journal */
+	uint64_t searches;    /* answered meanwhile */
 	double drain_s;       /* then, to seal what was left */
 	bool kept_up;         /* the rate was kept and the memtable never nine tenths full */
 	bool complete;        /* every read appended is in a segment or collapsed */

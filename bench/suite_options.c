@@ -37,7 +37,8 @@ static const struct option_row rows[] = {
 	{"threads", "N", OPTION_U32, AT(threads), 1, 64, "that make the year (as many as there are cores)"},
 	{"piece", "N", OPTION_U32, AT(piece_reads), 4096, 1 << 28,
 	 "storage: reads sealed at a time (2,000,000: a journal file of 128 MiB)"},
-	{"ingest", "S", OPTION_U32, AT(ingest_s), 0, 3600, "storage: seconds of sealing beside ingest, 0 none (20)"},
+	{"ingest", "S", OPTION_U32, AT(ingest_s), 0, 3600,
+	 "storage: seconds of sealing beside ingest, then as long with searches too; 0 none (20)"},
 	{"rate", "N", OPTION_U32, AT(ingest_rate), 1000, 100000000, "storage: reads a second of that (1,000,000)"},
 	{"unsealed", "N", OPTION_U64, AT(unsealed), 1000, READS_MAX,
 	 "recovery: reads in the journals (10,000,000, then as many as the memtable takes)"},
@@ -59,7 +60,8 @@ void suite_options_help(FILE *out)
 	fputs("gantry-bench: what a capacity planner asks of this machine\n\n"
 	      "usage: gantry-bench storage|search|recovery [options]\n\n"
 	      "  storage    seals a national day (40 M reads, piece by piece, then merged): bytes a read by column\n"
-	      "             beside their entropy, speed of sealing, merging and decoding, sealing beside ingest.\n"
+	      "             beside their entropy, speed of sealing, merging and decoding, sealing beside ingest\n"
+	      "             with and without a heavy search.\n"
 	      "             Writes 1.3 GB and takes about 3 minutes; --quick: 2 M reads, 0.3 GB.\n"
 	      "  search     makes a year of 365 days (4.1 M reads each, the newest one 40 M: 1.53 G reads) and asks "
 	      "it\n"

@@ -40,7 +40,8 @@ struct storage {
 	struct suite_built built;
 	struct suite_scan scan;
 	struct suite_entropy *entropy;
-	struct suite_ingest ingest;
+	struct suite_ingest ingest;   /* sealing beside it */
+	struct suite_ingest searched; /* and searching too */
 	double merge_s;
 	size_t pieces;
 	uint64_t catalog_bytes;
@@ -137,6 +138,9 @@ static json_t *ingest_new(const struct suite_ingest *ingest, const struct suite_
 	suite_report_integer(object, "pushed_back", (long long)ingest->pushed_back);
 	suite_report_real(object, "memtable_peak", ingest->memtable_peak);
 	suite_report_integer(object, "memtable_bytes", (long long)suite_append_memtable(options->memtable_mib));
+	suite_report_real(object, "worker_ns_per_read", ingest->worker_ns);
+	suite_report_real(object, "longest_pause_ms", ingest->pause_ms);
+	suite_report_integer(object, "searches", (long long)ingest->searches);
 	suite_report_real(object, "drain_s", ingest->drain_s);
 	(void)json_object_set_new(object, "kept_up", json_boolean(ingest->kept_up));
 	(void)json_object_set_new(object, "complete", json_boolean(ingest->complete));
@@ -156,7 +160,8 @@ static int report(const struct storage *storage, const char *directory, int *ret
 	json_t *object = suite_report_new(options, directory);
 	double rows = (double)scan->rows;
 	uint64_t bytes = scan->file_bytes + storage->catalog_bytes + storage->keyring_bytes;
-	bool right = day_is_right(storage) && (options->ingest_s == 0 || storage->ingest.complete);
+	bool right = day_is_right(storage) &&
+		     (options->ingest_s == 0 || (storage->ingest.complete && storage->searched.complete));
 	double entropy = 0;
 	int r;
 
@@ -178,8 +183,10 @@ static int report(const struct storage *storage, const char *directory, int *ret
 	suite_report_real(object, "encode_reads_per_s", rows / scan->encode_s);
 	suite_report_text(object, "speeds",
 			  "one thread each; sealing while the fleet runs on another core; decoding with a warm cache");
-	if (options->ingest_s > 0)
+	if (options->ingest_s > 0) {
 		(void)json_object_set_new(object, "ingest", ingest_new(&storage->ingest, options));
+		(void)json_object_set_new(object, "ingest_beside_search", ingest_new(&storage->searched, options));
+	}
 	(void)json_object_set_new(object, "complete", json_boolean(right));
 	r = suite_report_print(object, options->json);
 	json_decref(object);
@@ -237,7 +244,7 @@ static int day_scan(struct storage *storage, struct suite_store *store, struct e
 	return 0;
 }
 
-static int ingest_measure(struct storage *storage, struct err *err)
+static int ingest_measure(struct storage *storage, bool search, struct suite_ingest *ret_ingest, struct err *err)
 {
 	const struct suite_options *options = storage->options;
 	char directory[SUITE_PATH_SIZE + 32];
@@ -248,15 +255,16 @@ static int ingest_measure(struct storage *storage, struct err *err)
 					      .day = storage->day,
 					      .seconds = options->ingest_s,
 					      .reads_per_s = options->ingest_rate,
-					      .memtable_bytes = suite_append_memtable(options->memtable_mib)};
+					      .memtable_bytes = suite_append_memtable(options->memtable_mib),
+					      .search = search};
 	int r;
 
 	if (options->ingest_s == 0)
 		return 0;
 	snprintf(directory, sizeof(directory), "%s/" INGEST, storage->room->path);
 	snprintf(master, sizeof(master), "%s/" INGEST_MASTER, storage->room->path);
-	fprintf(stderr, "sealing beside ingest for %u s\n", options->ingest_s);
-	r = suite_ingest_run(&ingest, err, &storage->ingest);
+	fprintf(stderr, "sealing beside ingest%s for %u s\n", search ? " and heavy searching" : "", options->ingest_s);
+	r = suite_ingest_run(&ingest, err, ret_ingest);
 	(void)suite_room_remove(storage->room, INGEST);
 	(void)suite_room_remove(storage->room, INGEST_MASTER);
 	return r;
@@ -279,7 +287,9 @@ static int measure(struct storage *storage, struct err *err)
 		r = day_scan(storage, &store, err);
 	suite_store_close(&store);
 	(void)suite_room_remove(storage->room, PLACE);
-	return r == 0 ? ingest_measure(storage, err) : r;
+	if (r == 0)
+		r = ingest_measure(storage, false, &storage->ingest, err);
+	return r == 0 ? ingest_measure(storage, true, &storage->searched, err) : r;
 }
 
 int suite_storage(const struct suite_options *options, int *ret_status, struct err *err)
@@ -303,7 +313,7 @@ int suite_storage(const struct suite_options *options, int *ret_status, struct e
 	storage->day = read_day(clock_wall_us());
 	fprintf(stderr, "storage: a day of %.1f M reads, up to %.1f GB in %s, about %.0f s\n",
 		(double)options->day_reads / 1e6, (double)suite_options_bytes(options) / 1e9, room.path,
-		10 + (double)options->day_reads / 4e5 + options->ingest_s);
+		10 + (double)options->day_reads / 4e5 + 2 * options->ingest_s);
 	r = suite_fleet_init(fleet, &fleet_options);
 	if (r < 0) {
 		(void)err_set(err, r, "the fleet could not be made: %s", strerror(-r));

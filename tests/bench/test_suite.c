@@ -306,6 +306,8 @@ static void test_storage(void)
 	CHECK(fabs(number(report, "bytes_per_read") - bytes / number(report, "reads")) < 0.001);
 	CHECK(number(report, "entropy_per_read") < number(report, "bytes_per_read"));
 	CHECK(json_is_true(json_object_get(json_object_get(report, "ingest"), "complete")));
+	CHECK(json_is_true(json_object_get(json_object_get(report, "ingest_beside_search"), "complete")));
+	CHECK(number(json_object_get(report, "ingest_beside_search"), "searches") > 0);
 	json_decref(report);
 }
 
