@@ -17,6 +17,7 @@
 
 #include "bench/suite_progress.h"
 #include "bench/suite_reads.h"
+#include "bench/suite_room.h"
 #include "bench/suite_store.h"
 #include "storage/segment_format.h"
 
@@ -58,13 +59,13 @@ static void note_reads(const struct suite_builder *builder, const struct read *r
 	suite_progress_add(builder->progress, count);
 }
 
-/* Up to `room` reads; fewer only at the day's end. */
+/* Up to `room` reads; fewer only at the day's end, or when it is to stop. */
 static size_t make_reads(const struct suite_builder *builder, struct suite_day *day, struct read *reads, size_t room,
 			 struct suite_built *built)
 {
 	size_t count = 0;
 
-	while (count + SUITE_DAY_READS_MIN <= room) {
+	while (count + SUITE_DAY_READS_MIN <= room && !suite_room_stopped()) {
 		size_t step = room - count < STEP_READS ? room - count : STEP_READS;
 		size_t made = suite_day_next(day, reads + count, step);
 
@@ -119,6 +120,8 @@ static int day_build(struct days_job *job, uint32_t index, struct read *reads, s
 		return err_set(err, r, "no memory for a day's generator");
 	count = make_reads(job->builder, day, reads, room, built);
 	suite_day_free(day);
+	if (suite_room_stopped())
+		return err_set(err, -ECANCELED, "stopped");
 	return seal_reads(job->builder, number, job->ids[index], reads, count, err, built);
 }
 
@@ -231,9 +234,12 @@ static void *pieces_thread(void *argument)
 		int r = 0;
 
 		(void)pthread_mutex_lock(&job->mutex);
-		while (!buffer->full)
+		while (!buffer->full && job->result == 0)
 			(void)pthread_cond_wait(&job->changed, &job->mutex);
+		r = job->result;
 		(void)pthread_mutex_unlock(&job->mutex);
+		if (r < 0)
+			break;
 		if (buffer->count == 0)
 			job->ids[i] = 0;
 		else
@@ -241,7 +247,8 @@ static void *pieces_thread(void *argument)
 				       &job->built);
 		(void)pthread_mutex_lock(&job->mutex);
 		buffer->full = false;
-		job->result = r;
+		if (r < 0)
+			job->result = r;
 		(void)pthread_cond_signal(&job->changed);
 		(void)pthread_mutex_unlock(&job->mutex);
 		if (r < 0)
@@ -268,6 +275,8 @@ static void pieces_make(struct pieces_job *job, struct suite_day *day, size_t ro
 		buffer->count = make_reads(job->builder, day, buffer->reads, room, built);
 		(void)pthread_mutex_lock(&job->mutex);
 		buffer->full = true;
+		if (suite_room_stopped() && job->result == 0)
+			job->result = err_set(&job->err, -ECANCELED, "stopped");
 		(void)pthread_cond_signal(&job->changed);
 		(void)pthread_mutex_unlock(&job->mutex);
 	}

@@ -10,6 +10,7 @@
 #include "appliance/base/clock.h"
 #include "bench/suite_append.h"
 #include "bench/suite_reads.h"
+#include "bench/suite_room.h"
 #include "matcher/vrm.h"
 #include "storage/io.h"
 #include "storage/journal.h"
@@ -160,7 +161,7 @@ static void drive(struct ingest *ingest)
 		if ((double)(now_ns - before_ns) / 1e6 > ingest->result.pause_ms)
 			ingest->result.pause_ms = (double)(now_ns - before_ns) / 1e6;
 		before_ns = now_ns;
-		if (now_ns >= give_up_ns)
+		if (now_ns >= give_up_ns || suite_room_stopped())
 			break;
 		if (due > total)
 			due = total;
@@ -258,6 +259,8 @@ int suite_ingest_run(const struct suite_ingest_options *options, struct err *err
 			ingest.result.searches = searching_stop(&searching);
 		r = drain(&ingest, err);
 	}
+	if (r == 0 && suite_room_stopped())
+		r = err_set(err, -ECANCELED, "stopped");
 	if (r == 0)
 		*ret_ingest = ingest.result;
 	free(ingest.reads);

@@ -3,6 +3,7 @@
 
 #include "bench/suite_commands.h"
 #include "bench/suite_options.h"
+#include "bench/suite_room.h"
 
 enum status { STATUS_FAILED = 1, STATUS_USAGE = 2, STATUS_NO_ROOM = 3 };
 
@@ -33,6 +34,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "gantry-bench: %s\n", err.text);
 		return STATUS_USAGE;
 	}
+	suite_room_guard();
 	r = run(&options, &status, &err);
 	if (r < 0) {
 		fprintf(stderr, "gantry-bench: %s\n", err.text);

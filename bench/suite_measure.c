@@ -23,7 +23,6 @@
 #endif
 
 struct asked {
-	const struct suite_question *question;
 	const struct search_query *query;
 	struct suite_answer *answer;
 };
@@ -82,7 +81,7 @@ static int ask(struct views *views, struct asked *asked, struct search_result *r
 static int ask_all(const struct suite_question *question, const struct search_query *query, const char *room,
 		   struct err *err, struct suite_answer *answer)
 {
-	struct asked asked = {question, query, answer};
+	struct asked asked = {query, answer};
 	struct search_result *result = malloc(sizeof(*result));
 	struct suite_reader reader;
 	double warm[SUITE_WARM_RUNS];

@@ -67,7 +67,7 @@ static int fill(const struct recovery *recovery, struct store *store, struct sui
 		return -ENOMEM;
 	}
 	suite_progress_start(&progress, "journals", unsealed);
-	while (appender->appended < unsealed && clock_mono_ns() - moved_ns < STALL_NS) {
+	while (appender->appended < unsealed && clock_mono_ns() - moved_ns < STALL_NS && !suite_room_stopped()) {
 		size_t given;
 
 		if (at == count) {
@@ -207,6 +207,8 @@ static int measure_one(struct recovery *recovery, const char *what, uint64_t uns
 
 	if (r == 0)
 		r = journals_fill(recovery, unsealed, &durable, err);
+	if (r == 0 && suite_room_stopped())
+		r = err_set(err, -ECANCELED, "stopped");
 	if (r == 0)
 		r = reopen(recovery, err, &recovered);
 	if (r == 0 && recovered.cache == NULL)

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,27 @@
 #define MARK "gantry-bench"
 #define TMPFS_MAGIC_NUMBER 0x01021994
 #define WALK_FILES 16
+
+static volatile sig_atomic_t stopped;
+
+static void on_stop(int number)
+{
+	(void)number;
+	stopped = 1;
+}
+
+void suite_room_guard(void)
+{
+	const struct sigaction action = {.sa_handler = on_stop, .sa_flags = (int)SA_RESETHAND};
+
+	(void)sigaction(SIGINT, &action, NULL);
+	(void)sigaction(SIGTERM, &action, NULL);
+}
+
+bool suite_room_stopped(void)
+{
+	return stopped != 0;
+}
 
 static int failed(struct err *err, const char *path)
 {

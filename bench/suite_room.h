@@ -34,6 +34,13 @@ void suite_room_leave(struct suite_room *room);
 /* A directory in the room and all below it; 0 also when there is none. */
 int suite_room_remove(const struct suite_room *room, const char *name);
 
+/*
+ * From now on the first SIGINT or SIGTERM only sets a mark, so that a run ends in order and leaves nothing; a second
+ * one ends the process at once. Whoever works for long asks for the mark, on any thread.
+ */
+void suite_room_guard(void);
+bool suite_room_stopped(void);
+
 enum suite_cache { SUITE_CACHE_AUTO, SUITE_CACHE_DROP, SUITE_CACHE_ADVISE };
 
 /*

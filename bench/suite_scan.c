@@ -138,9 +138,10 @@ static int segment_scan(struct suite_store *store, const struct catalog_segment 
 	pass->pages = segment_summary(segment)->sections[SEGMENT_ROWS].page_count;
 	pass->err = err;
 	stride = (uint32_t)(which->row_count / (rows_max + 1)) + 1;
-	r = decode_pass(pass, scan);
+	r = rebuild(pass, store, scratch, stride, entropy, scan);
+	/* Afterwards, when the file is in the page cache as far as it fits. */
 	if (r == 0)
-		r = rebuild(pass, store, scratch, stride, entropy, scan);
+		r = decode_pass(pass, scan);
 	scan->file_bytes += which->file_size;
 	scan->segments++;
 	segment_scratch_fini(&pass->scratch);

@@ -182,6 +182,8 @@ static int round_run(struct search *search, enum round round, struct err *err)
 		struct suite_answer answer;
 		int r;
 
+		if (suite_room_stopped())
+			return err_set(err, -ECANCELED, "stopped");
 		if (expected >= SEARCH_LIMIT_MAX)
 			continue;
 		question_make(search, round, i, &question);

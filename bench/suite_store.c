@@ -7,6 +7,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/digest.h"
+#include "bench/suite_append.h"
 #include "matcher/vrm.h"
 #include "storage/catalog.h"
 #include "storage/io.h"
@@ -20,12 +21,6 @@
 
 #define MAP_SIZE ((size_t)4 << 30)
 
-static void durable_ignore(void *context, const struct journal_commit *commit)
-{
-	(void)context;
-	(void)commit;
-}
-
 /* Public ids are made under it; the appliance makes it when it first starts. */
 static int identity_make(struct keyring *keyring)
 {
@@ -37,7 +32,7 @@ static int identity_make(struct keyring *keyring)
 
 int suite_store_open(struct suite_store *store, const char *room, struct err *err)
 {
-	struct journal_hooks journal = {.durable = durable_ignore};
+	struct journal_hooks journal = {.durable = suite_append_durable};
 	struct store_hooks hooks = {.journal = &journal};
 	char directory[512];
 	char master[512];

@@ -371,6 +371,22 @@ static void test_recovery(void)
 	json_decref(report);
 }
 
+/* Told to stop, it leaves nothing behind. */
+static void test_stop(void)
+{
+	const char *directory = check_directory();
+	char command[1024];
+	int status;
+
+	snprintf(command, sizeof(command),
+		 "TMPDIR='%s' timeout -s INT 1 '%s' search --vehicles 2000 >/dev/null 2>&1; "
+		 "test -z \"$(ls -A '%s')\"",
+		 directory, getenv("GANTRY_BENCH"), directory);
+	status = system(command);
+	CHECK(WIFEXITED(status));
+	CHECK_INT(0, WEXITSTATUS(status));
+}
+
 static void test_no_room(void)
 {
 	CHECK_INT(3, run("search --days 366 --year-reads 4000000000" TINY, NULL));
@@ -389,6 +405,7 @@ int main(int argc, char **argv)
 		{"storage, whole", test_storage},
 		{"search, whole, and again, and falsified", test_search},
 		{"recovery, whole", test_recovery},
+		{"told to stop, it leaves nothing", test_stop},
 		{"no room, no run", test_no_room},
 		{NULL, NULL},
 	};
