@@ -144,8 +144,6 @@ static int memtable_map(struct memtable *memtable, bool prefault)
 	if (pool == MAP_FAILED)
 		return -ENOMEM;
 	(void)madvise(pool, memtable->pool_size, MADV_DONTDUMP); /* VRMs stay out of core files */
-	if (prefault)
-		(void)madvise(pool, memtable->pool_size, MADV_HUGEPAGE); /* a fraction of the faults, where allowed */
 	memtable->pool = pool;
 	for (size_t i = memtable->chunk_count; i-- > 0;)
 		free_push(memtable, (struct chunk *)(memtable->pool + i * CHUNK_SIZE));
