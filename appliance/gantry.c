@@ -47,7 +47,7 @@
 /* How long a control thread waits for workers to pass a quiescent point before it says that one hangs. */
 #define CONTROL_WAIT_NS (INT64_C(5) * 1000000000)
 
-/* Prefaulting costs about half a second a GiB at the start: more is for whoever asks for it. */
+/* Prefaulting takes a core up to half a second a GiB behind the start: more is for whoever asks for it. */
 #define MEMTABLE_AUTO_MAX ((size_t)2 << 30)
 
 static void on_alarm(void *context, const char *text)

@@ -5,80 +5,74 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { KIND_U32, KIND_U64, KIND_PERCENT, KIND_STRING, KIND_FLAG, KIND_CORE };
-
-struct option {
-	const char *name;
-	const char *argument; /* NULL: a flag */
-	enum kind kind;
-	size_t offset;
-	uint64_t min;
-	uint64_t max;
-	const char *help;
-};
+#include "bench/option_table.h"
 
 #define AT(field) offsetof(struct options, field)
 #define ANY UINT64_MAX
 
-static const struct option table[] = {
-	{"feeds", "FILE", KIND_STRING, AT(feeds), 0, 0, "one feed a line: feed_id key_hex [camera_first camera_last]"},
-	{"transport", "WHERE", KIND_STRING, AT(transport), 0, 0,
+static const struct option_row rows[] = {
+	{"feeds", "FILE", OPTION_STRING, AT(feeds), 0, 0,
+	 "one feed a line: feed_id key_hex [camera_first camera_last]"},
+	{"transport", "WHERE", OPTION_STRING, AT(transport), 0, 0,
 	 "udp:HOST:PORT, virtio:SOCKET_PATH, or loop: a receiver in memory"},
-	{"rate", "R|max", KIND_STRING, AT(rate), 0, 0, "reads a second over all feeds (max)"},
-	{"curve", NULL, KIND_FLAG, AT(sender.curve), 0, 0, "the rate follows the hour of the day (UTC)"},
-	{"duration", "S", KIND_U32, AT(duration_s), 1, 31536000,
+	{"rate", "R|max", OPTION_STRING, AT(rate), 0, 0, "reads a second over all feeds (max)"},
+	{"curve", NULL, OPTION_FLAG, AT(sender.curve), 0, 0, "the rate follows the hour of the day (UTC)"},
+	{"duration", "S", OPTION_U32, AT(duration_s), 1, 31536000,
 	 "seconds in which reads are made (10, without --reads)"},
-	{"reads", "N", KIND_U64, AT(sender.reads_max), 1, ANY, "make this many reads"},
-	{"day", "YYYY-MM-DD", KIND_STRING, AT(day), 0, 0,
+	{"reads", "N", OPTION_U64, AT(sender.reads_max), 1, ANY, "make this many reads"},
+	{"day", "YYYY-MM-DD", OPTION_STRING, AT(day), 0, 0,
 	 "spread --reads over that day (UTC) by the hour; a later run needs another day or seed"},
-	{"drain", "S", KIND_U32, AT(drain_s), 0, 86400, "seconds to wait for the last ACK (30)"},
-	{"seed", "N", KIND_U64, AT(fleet.seed), 0, ANY, "of fleet and faults (1)"},
-	{"cameras", "N", KIND_U32, AT(fleet.cameras), 1, CAMERAS_MAX, "cameras of the fleet (18000), ids from 1"},
-	{"vehicles", "N", KIND_U32, AT(fleet.vehicles), 1, POPULATION_MAX, "vehicles that pass them (2000000)"},
-	{"foreign", "PERCENT", KIND_PERCENT, AT(fleet.foreign_permille), 0, 1000, "of the vehicles (3)"},
-	{"misread", "PERCENT", KIND_PERCENT, AT(fleet.misread_permille), 0, 1000, "of the plates read (3)"},
-	{"not-read", "PERCENT", KIND_PERCENT, AT(fleet.not_read_permille), 0, 1000,
+	{"drain", "S", OPTION_U32, AT(drain_s), 0, 86400, "seconds to wait for the last ACK (30)"},
+	{"seed", "N", OPTION_U64, AT(fleet.seed), 0, ANY, "of fleet and faults (1)"},
+	{"cameras", "N", OPTION_U32, AT(fleet.cameras), 1, CAMERAS_MAX, "cameras of the fleet (18000), ids from 1"},
+	{"vehicles", "N", OPTION_U32, AT(fleet.vehicles), 1, POPULATION_MAX, "vehicles that pass them (2000000)"},
+	{"foreign", "PERCENT", OPTION_PERCENT, AT(fleet.foreign_permille), 0, 1000, "of the vehicles (3)"},
+	{"misread", "PERCENT", OPTION_PERCENT, AT(fleet.misread_permille), 0, 1000, "of the plates read (3)"},
+	{"not-read", "PERCENT", OPTION_PERCENT, AT(fleet.not_read_permille), 0, 1000,
 	 "above each camera's own share (0)"},
-	{"late", "PERCENT", KIND_PERCENT, AT(fleet.late_permille), 0, 1000,
+	{"late", "PERCENT", OPTION_PERCENT, AT(fleet.late_permille), 0, 1000,
 	 "captured 10 minutes to 45 hours ago, sent as live (0.3)"},
-	{"backlog", "PERCENT", KIND_PERCENT, AT(fleet.backlog_permille), 0, 1000,
+	{"backlog", "PERCENT", OPTION_PERCENT, AT(fleet.backlog_permille), 0, 1000,
 	 "20 minutes to 12 hours old, backlog lane (2)"},
-	{"tests", "PERCENT", KIND_PERCENT, AT(fleet.test_permille), 0, 1000, "connectivity tests (0)"},
-	{"punctual", NULL, KIND_FLAG, AT(fleet.punctual), 0, 0, "no late reads, no backlog: every capture is now"},
-	{"dual", "PERCENT", KIND_PERCENT, AT(dual_permille), 0, 1000,
+	{"tests", "PERCENT", OPTION_PERCENT, AT(fleet.test_permille), 0, 1000, "connectivity tests (0)"},
+	{"punctual", NULL, OPTION_FLAG, AT(fleet.punctual), 0, 0, "no late reads, no backlog: every capture is now"},
+	{"dual", "PERCENT", OPTION_PERCENT, AT(dual_permille), 0, 1000,
 	 "of a feed's cameras also speak through the next feed, unless the feeds file gives ranges (0)"},
-	{"spool", "DIR", KIND_STRING, AT(sender.spool_path), 0, 0,
+	{"spool", "DIR", OPTION_STRING, AT(sender.spool_path), 0, 0,
 	 "keep what is not acknowledged here, over restarts (in memory)"},
-	{"spool-reads", "N", KIND_U32, AT(sender.spool_reads), 4096, 1 << 26, "room of each lane's spool (262144)"},
-	{"window", "N", KIND_U32, AT(sender.window_max), 64, 1 << 20, "datagrams in flight per feed and lane (8192)"},
-	{"ledger", "FILE", KIND_STRING, AT(ledger), 0, 0, "append every acknowledged read to this file"},
-	{"drop", "PERCENT", KIND_PERCENT, AT(fault.drop_permille), 0, 900, "of datagrams, both ways"},
-	{"duplicate", "PERCENT", KIND_PERCENT, AT(fault.duplicate_permille), 0, 1000, "of datagrams sent"},
-	{"reorder", "PERCENT", KIND_PERCENT, AT(fault.reorder_permille), 0, 1000, "of datagrams sent"},
-	{"corrupt", "PERCENT", KIND_PERCENT, AT(fault.corrupt_permille), 0, 900, "of datagrams sent: one bit flipped"},
-	{"pcap", "FILE", KIND_STRING, AT(pcap), 0, 0, "record the run's datagrams"},
-	{"json", NULL, KIND_FLAG, AT(json), 0, 0, "the result as one JSON object on standard output"},
-	{"progress", NULL, KIND_FLAG, AT(progress), 0, 0,
+	{"spool-reads", "N", OPTION_U32, AT(sender.spool_reads), 4096, 1 << 26, "room of each lane's spool (262144)"},
+	{"window", "N", OPTION_U32, AT(sender.window_max), 64, 1 << 20, "datagrams in flight per feed and lane (8192)"},
+	{"ledger", "FILE", OPTION_STRING, AT(ledger), 0, 0, "append every acknowledged read to this file"},
+	{"drop", "PERCENT", OPTION_PERCENT, AT(fault.drop_permille), 0, 900, "of datagrams, both ways"},
+	{"duplicate", "PERCENT", OPTION_PERCENT, AT(fault.duplicate_permille), 0, 1000, "of datagrams sent"},
+	{"reorder", "PERCENT", OPTION_PERCENT, AT(fault.reorder_permille), 0, 1000, "of datagrams sent"},
+	{"corrupt", "PERCENT", OPTION_PERCENT, AT(fault.corrupt_permille), 0, 900,
+	 "of datagrams sent: one bit flipped"},
+	{"pcap", "FILE", OPTION_STRING, AT(pcap), 0, 0, "record the run's datagrams"},
+	{"json", NULL, OPTION_FLAG, AT(json), 0, 0, "the result as one JSON object on standard output"},
+	{"progress", NULL, OPTION_FLAG, AT(progress), 0, 0,
 	 "a line each second on standard error (on a terminal anyway)"},
-	{"core", "N", KIND_CORE, AT(core), 0, 1023, "run on this CPU only"},
-	{"own", "ADDRESS", KIND_STRING, AT(virtio.own), 0, 0, "virtio: our address (10.77.0.2)"},
-	{"own-port", "N", KIND_U32, AT(virtio.own_port), 1, 65535, "virtio: UDP port of the first feed (40000)"},
-	{"peer", "ADDRESS", KIND_STRING, AT(virtio.peer), 0, 0, "virtio: the appliance's address (10.77.0.1)"},
-	{"queues", "N", KIND_U32, AT(virtio.queues), 1, 16, "virtio: queues, one for each worker of the appliance (1)"},
-	{"peer-port", "N", KIND_U32, AT(virtio.peer_port), 1, 65535, "virtio: its UDP port (4717)"},
-	{"peer-mac", "MAC", KIND_STRING, AT(virtio.peer_mac), 0, 0, "virtio: its MAC (asked for by ARP)"},
-	{"wait", "S", KIND_U32, AT(virtio.wait_s), 0, 86400, "virtio: seconds to wait for socket and MAC (30)"},
-	{"memory", "MIB", KIND_U32, AT(virtio.memory_mib), 64, 65536, "virtio: memory of DPDK (256)"},
-	{"huge", NULL, KIND_FLAG, AT(virtio.hugepages), 0, 0,
+	{"core", "N", OPTION_U32, AT(core), 0, 1023, "run on this CPU only"},
+	{"own", "ADDRESS", OPTION_STRING, AT(virtio.own), 0, 0, "virtio: our address (10.77.0.2)"},
+	{"own-port", "N", OPTION_U32, AT(virtio.own_port), 1, 65535, "virtio: UDP port of the first feed (40000)"},
+	{"peer", "ADDRESS", OPTION_STRING, AT(virtio.peer), 0, 0, "virtio: the appliance's address (10.77.0.1)"},
+	{"queues", "N", OPTION_U32, AT(virtio.queues), 1, 16,
+	 "virtio: queues, one for each worker of the appliance (1)"},
+	{"peer-port", "N", OPTION_U32, AT(virtio.peer_port), 1, 65535, "virtio: its UDP port (4717)"},
+	{"peer-mac", "MAC", OPTION_STRING, AT(virtio.peer_mac), 0, 0, "virtio: its MAC (asked for by ARP)"},
+	{"wait", "S", OPTION_U32, AT(virtio.wait_s), 0, 86400, "virtio: seconds to wait for socket and MAC (30)"},
+	{"memory", "MIB", OPTION_U32, AT(virtio.memory_mib), 64, 65536, "virtio: memory of DPDK (256)"},
+	{"huge", NULL, OPTION_FLAG, AT(virtio.hugepages), 0, 0,
 	 "virtio: take hugepages when there are any (--no-huge is the default)"},
-	{"no-huge", NULL, KIND_FLAG, 0, 0, 0, "virtio: no hugepages"},
-	{"eal-log", NULL, KIND_FLAG, AT(virtio.verbose), 0, 0, "virtio: show what DPDK says"},
-	{"entries", "N", KIND_U32, AT(entries), 0, POPULATION_MAX, "list: exact VRMs (1000)"},
-	{"patterns", "N", KIND_U32, AT(patterns), 0, 1000000, "list: partial VRMs with ? and * (100)"},
-	{"feed-count", "N", KIND_U32, AT(feed_count), 1, FLEET_FEEDS_MAX, "pcap, bindings: how many feeds (1)"},
-	{"out", "FILE", KIND_STRING, AT(out), 0, 0, "pcap: file to write"},
+	{"no-huge", NULL, OPTION_FLAG_OFF, AT(virtio.hugepages), 0, 0, "virtio: no hugepages"},
+	{"eal-log", NULL, OPTION_FLAG, AT(virtio.verbose), 0, 0, "virtio: show what DPDK says"},
+	{"entries", "N", OPTION_U32, AT(entries), 0, POPULATION_MAX, "list: exact VRMs (1000)"},
+	{"patterns", "N", OPTION_U32, AT(patterns), 0, 1000000, "list: partial VRMs with ? and * (100)"},
+	{"feed-count", "N", OPTION_U32, AT(feed_count), 1, FLEET_FEEDS_MAX, "pcap, bindings: how many feeds (1)"},
+	{"out", "FILE", OPTION_STRING, AT(out), 0, 0, "pcap: file to write"},
 };
-#define TABLE_COUNT (sizeof(table) / sizeof(table[0]))
+
+static const struct option_table table = {"gantry-load", rows, sizeof(rows) / sizeof(rows[0])};
 
 static const struct {
 	const char *name;
@@ -99,98 +93,12 @@ void options_help(FILE *out)
 	for (unsigned i = 0; i < COMMANDS; i++)
 		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].help);
 	fputs("\noptions (defaults in brackets):\n", out);
-	for (unsigned i = 0; i < TABLE_COUNT; i++) {
-		char left[40];
-
-		snprintf(left, sizeof(left), "--%s %s", table[i].name,
-			 table[i].argument == NULL ? "" : table[i].argument);
-		fprintf(out, "  %-24s %s\n", left, table[i].help);
-	}
+	option_table_help(&table, out);
 	fputs("\nledger lines: feed, epoch, lane, sequence, fate, capture_us, camera, text, lat_e7, lon_e7, kind,\n"
 	      "confidence, road lane, direction, flags, country, images.\n"
 	      "exit status of run: 0 all acknowledged; 1 an ACK broke the rules, or an error; 2 usage; 3 not all\n"
 	      "acknowledged.\n",
 	      out);
-}
-
-static int parse_number(const struct option *option, const char *text, uint64_t *ret_value, struct err *err)
-{
-	char *end;
-	uint64_t value;
-
-	errno = 0;
-	value = strtoull(text, &end, 10);
-	if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0)
-		return err_set(err, -EINVAL, "--%s %s: not a number", option->name, text);
-	if (value < option->min || value > option->max)
-		return err_set(err, -EINVAL, "--%s %s: must be %llu to %llu", option->name, text,
-			       (unsigned long long)option->min, (unsigned long long)option->max);
-	*ret_value = value;
-	return 0;
-}
-
-static int parse_percent(const struct option *option, const char *text, unsigned *ret_permille, struct err *err)
-{
-	char *end;
-	double value = strtod(text, &end);
-
-	if (end == text || *end != '\0' || !(value >= 0) || value * 10 > (double)option->max)
-		return err_set(err, -EINVAL, "--%s %s: must be 0 to %llu percent", option->name, text,
-			       (unsigned long long)option->max / 10);
-	*ret_permille = (unsigned)(value * 10 + 0.5);
-	return 0;
-}
-
-static int parse_value(const struct option *option, const char *text, struct options *options, struct err *err)
-{
-	void *at = (char *)options + option->offset;
-	uint64_t value = 0;
-	int r = 0;
-
-	if (option->kind == KIND_STRING) {
-		*(const char **)at = text;
-		return 0;
-	}
-	if (option->kind == KIND_PERCENT)
-		return parse_percent(option, text, at, err);
-	r = parse_number(option, text, &value, err);
-	if (r < 0)
-		return r;
-	if (option->kind == KIND_U64)
-		*(uint64_t *)at = value;
-	else
-		*(uint32_t *)at = (uint32_t)value;
-	if (option->kind == KIND_CORE)
-		options->pinned = true;
-	return 0;
-}
-
-/* "--name value" or "--name=value"; *at is moved past what was used. */
-static int parse_option(int argc, char **argv, int *at, struct options *options, struct err *err)
-{
-	const char *name = argv[*at] + 2;
-	const char *value = strchr(name, '=');
-	size_t size = value == NULL ? strlen(name) : (size_t)(value - name);
-
-	for (unsigned i = 0; i < TABLE_COUNT; i++) {
-		const struct option *option = &table[i];
-
-		if (strlen(option->name) != size || strncmp(option->name, name, size) != 0)
-			continue;
-		if (option->kind == KIND_FLAG) {
-			if (value != NULL)
-				return err_set(err, -EINVAL, "--%s takes no value", option->name);
-			if (option->offset != 0)
-				*(bool *)((char *)options + option->offset) = true;
-			else
-				options->virtio.hugepages = false;
-			return 0;
-		}
-		if (value == NULL && *at + 1 >= argc)
-			return err_set(err, -EINVAL, "--%s needs a value: %s", option->name, option->argument);
-		return parse_value(option, value == NULL ? argv[++*at] : value + 1, options, err);
-	}
-	return err_set(err, -EINVAL, "unknown option --%.*s: see gantry-load --help", (int)size, name);
 }
 
 static int parse_rate(struct options *options, struct err *err)
@@ -241,7 +149,7 @@ static int command_find(const char *name, struct options *options, struct err *e
 
 int options_parse(int argc, char **argv, struct options *ret_options, struct err *err)
 {
-	struct options options = {.drain_s = 30, .entries = 1000, .patterns = 100, .feed_count = 1};
+	struct options options = {.drain_s = 30, .entries = 1000, .patterns = 100, .feed_count = 1, .core = UINT32_MAX};
 	int r;
 
 	fleet_settings_init(&options.fleet);
@@ -258,7 +166,7 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
 	r = command_find(argv[1], &options, err);
 	for (int i = 2; r == 0 && i < argc; i++) {
 		if (strncmp(argv[i], "--", 2) == 0)
-			r = parse_option(argc, argv, &i, &options, err);
+			r = option_table_parse(&table, argc, argv, &i, &options, err);
 		else if (options.command == COMMAND_LEDGER && options.file == NULL)
 			options.file = argv[i];
 		else
@@ -270,6 +178,7 @@ int options_parse(int argc, char **argv, struct options *ret_options, struct err
 		r = check(&options, err);
 	if (r < 0)
 		return r;
+	options.pinned = options.core != UINT32_MAX;
 	if (options.pinned)
 		options.virtio.core = (int)options.core;
 	options.fault.seed = options.fleet.seed ^ UINT64_C(0x6661756c74);

@@ -177,6 +177,7 @@ struct journal_scan_options {
 	/* The key of a journal file id: 0, or -ENOENT when it is destroyed or was never made. */
 	int (*key)(void *context, uint64_t file_id, uint8_t ret_key[32]);
 	void *context;
+	bool ahead; /* a helper thread reads ahead in a large file: `io` takes calls from two threads */
 };
 
 /*

@@ -6,6 +6,9 @@
  * Synchronisation. `lock` (recursive) guards the free list, the live list, the references and the retired flag. A ready
  * ring has the keeper as its producer and its worker as its consumer. Chain and counts: see the header.
  *
+ * Prefault. A thread of the memtable brings the pool's pages from its beginning while recovery goes on and the
+ * appliance accepts its first reads: of gigabytes that takes a second or more, and nobody waits for it.
+ *
  * Key invariant: rows_durable ≤ row_count ≤ CHUNK_ROWS, and nothing below a published count is ever written again.
  */
 #include "storage/memtable.h"
@@ -23,6 +26,11 @@
 #define CHUNK_SIZE ((sizeof(struct chunk) + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN)
 #define READY_MAX 64 /* ring of ready chunks: a power of two */
 #define CHUNKS_MIN 4 /* of one worker */
+#define PREFAULT_STEP ((size_t)32 << 20)
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
 
 struct ready_ring {
 	_Alignas(64) _Atomic uint32_t head; /* keeper writes */
@@ -34,6 +42,10 @@ struct memtable {
 	pthread_mutex_t lock;
 	uint8_t *pool;
 	size_t pool_size;
+	pthread_t prefault; /* brings the pool's pages, then ends */
+	bool prefaulting;
+	atomic_bool prefault_stop;
+	_Atomic size_t prefaulted; /* bytes of the pool, from its beginning, whose pages are there; prefault writes */
 	size_t chunk_count;
 	struct chunk *free; /* chained by next */
 	size_t free_count;
@@ -105,10 +117,29 @@ static void free_push(struct memtable *memtable, struct chunk *chunk)
 	memtable->free_count++;
 }
 
+/* From the beginning: recovery, which takes chunks from there on, finds their pages there too. */
+static void *pool_prefault(void *argument)
+{
+	struct memtable *memtable = argument;
+
+	for (size_t at = 0; at < memtable->pool_size && !atomic_load(&memtable->prefault_stop);) {
+		size_t left = memtable->pool_size - at;
+		size_t size = left < PREFAULT_STEP ? left : PREFAULT_STEP;
+
+		/* Linux before 5.14 does not know it: then every page comes at its first use, as without prefault. */
+		if (madvise(memtable->pool + at, size, MADV_POPULATE_WRITE) < 0)
+			break;
+		at += size;
+		atomic_store_explicit(&memtable->prefaulted, at, memory_order_release);
+	}
+	atomic_store_explicit(&memtable->prefaulted, memtable->pool_size, memory_order_release);
+	return NULL;
+}
+
 static int memtable_map(struct memtable *memtable, bool prefault)
 {
-	int flags = MAP_PRIVATE | MAP_ANONYMOUS | (prefault ? MAP_POPULATE : MAP_NORESERVE);
-	void *pool = mmap(NULL, memtable->pool_size, PROT_READ | PROT_WRITE, flags, -1, 0);
+	void *pool = mmap(NULL, memtable->pool_size, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | (prefault ? 0 : MAP_NORESERVE), -1, 0);
 
 	if (pool == MAP_FAILED)
 		return -ENOMEM;
@@ -170,6 +201,12 @@ int memtable_new(const struct memtable_options *options, struct memtable **ret_m
 		memtable_free(memtable);
 		return r;
 	}
+	if (!options->prefault)
+		atomic_store(&memtable->prefaulted, memtable->pool_size);
+	else if (pthread_create(&memtable->prefault, NULL, pool_prefault, memtable) == 0)
+		memtable->prefaulting = true;
+	else
+		(void)pool_prefault(memtable);
 	(void)memtable_keep(memtable);
 	*ret_memtable = memtable;
 	return 0;
@@ -179,6 +216,9 @@ struct memtable *memtable_free(struct memtable *memtable)
 {
 	if (memtable == NULL)
 		return NULL;
+	atomic_store(&memtable->prefault_stop, true);
+	if (memtable->prefaulting)
+		(void)pthread_join(memtable->prefault, NULL);
 	while (memtable->live != NULL) {
 		struct generation *generation = memtable->live;
 
@@ -203,6 +243,15 @@ void memtable_unlock(struct memtable *memtable)
 	(void)pthread_mutex_unlock(&memtable->lock);
 }
 
+/* A worker meets no missing page: the chunk waits for its own. Lock held. */
+static bool free_is_prefaulted(const struct memtable *memtable)
+{
+	size_t prefaulted = atomic_load_explicit(&memtable->prefaulted, memory_order_acquire);
+
+	return memtable->free != NULL &&
+	       (size_t)((const uint8_t *)memtable->free - memtable->pool) + CHUNK_SIZE <= prefaulted;
+}
+
 static bool memtable_top_up(struct memtable *memtable)
 {
 	bool done = false;
@@ -211,7 +260,7 @@ static bool memtable_top_up(struct memtable *memtable)
 	for (unsigned i = 0; i < memtable->workers; i++) {
 		struct ready_ring *ring = &memtable->ready[i];
 
-		while (memtable->free != NULL && ready_count(ring) < memtable->ready_target) {
+		while (free_is_prefaulted(memtable) && ready_count(ring) < memtable->ready_target) {
 			ready_push(ring, free_pop(memtable));
 			done = true;
 		}

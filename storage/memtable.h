@@ -65,7 +65,7 @@ struct generation {
 struct memtable_options {
 	size_t bytes_max; /* whole chunks of it are used; at least 4 chunks a worker */
 	unsigned workers;
-	bool prefault;
+	bool prefault; /* the pool's pages are brought from now on; workers get only chunks whose pages are there */
 };
 
 int memtable_new(const struct memtable_options *options, struct memtable **ret_memtable);

@@ -285,7 +285,8 @@ static int scan_take(struct store *store, const struct journal_file_name *file, 
 static int scan_open(struct store *store, const char *path, struct err *err, struct journal_scan **ret_scan,
 		     uint64_t *ret_id)
 {
-	struct journal_scan_options options = {.path = path, .key = journal_key, .context = store};
+	struct journal_scan_options options = {
+		.path = path, .key = journal_key, .context = store, .ahead = !store->options.threads_off};
 
 	return journal_scan_new(&options, store->io, err, ret_scan, ret_id);
 }

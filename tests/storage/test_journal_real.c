@@ -9,8 +9,10 @@
 #include <time.h>
 
 #include "appliance/base/clock.h"
+#include "appliance/base/prng.h"
 #include "storage/io.h"
 #include "storage/journal.h"
+#include "storage/journal_ahead.h"
 #include "storage/journal_file.h"
 #include "storage/keyring.h"
 #include "storage/lane.h"
@@ -235,11 +237,50 @@ static void test_helper(void)
 	io_real_free(io);
 }
 
+/* Whatever is asked for, in order or not, the helper gives what the file holds. */
+static void test_read_ahead(void)
+{
+	const size_t size = ((size_t)9 << 20) + 777;
+	struct prng prng = {check_seed()};
+	uint8_t *bytes = malloc(size);
+	uint8_t *got = malloc(size);
+	struct journal_ahead *ahead = NULL;
+	struct io_file *file = NULL;
+	struct io *io = NULL;
+	char path[600];
+	uint64_t offset = 0;
+
+	for (size_t i = 0; i < size; i++)
+		bytes[i] = (uint8_t)prng_next(&prng);
+	CHECK_INT(0, io_real_new(&io));
+	snprintf(path, sizeof(path), "%s/ahead", check_directory());
+	CHECK_INT(0, io->ops->open(io, path, IO_WRITE | IO_CREATE, &file));
+	CHECK_INT(0, file->ops->write(file, 0, bytes, size));
+	CHECK_INT(0, journal_ahead_new(file, size, &ahead));
+	for (unsigned i = 0; i < 200; i++) {
+		size_t wanted = (size_t)prng_below(&prng, (uint64_t)1 << prng_below(&prng, 23));
+		size_t there;
+
+		if (prng_chance(&prng, 100))
+			offset = prng_below(&prng, size);
+		there = wanted < size - offset ? wanted : size - offset;
+		CHECK_INT(there, journal_ahead_read(ahead, offset, got, wanted));
+		CHECK_MEM(bytes + offset, got, there);
+		offset = offset + there == size ? 0 : offset + there;
+	}
+	journal_ahead_free(ahead);
+	file->ops->close(file);
+	io_real_free(io);
+	free(got);
+	free(bytes);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
 		{"worker, keeper and search over the native queue", test_native},
 		{"worker, keeper and search over the helper thread", test_helper},
+		{"reading ahead gives the file's bytes", test_read_ahead},
 		{NULL, NULL},
 	};
 

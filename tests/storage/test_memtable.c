@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "appliance/base/prng.h"
 #include "storage/memtable_sort.h"
@@ -293,6 +294,34 @@ static void test_workers_share_the_pool(void)
 	memtable_free(memtable);
 }
 
+/* Pages come behind our back: until they are all there a worker is pushed back, afterwards it gets every chunk. */
+static void test_prefault_gives_every_chunk(void)
+{
+	struct memtable_options options = {.bytes_max = 24 * CHUNK_BYTES, .workers = 1, .prefault = true};
+	const struct timespec pause = {.tv_nsec = 1000000};
+	struct memtable *memtable;
+	struct generation *generation;
+	unsigned taken = 0;
+
+	CHECK_INT(0, memtable_new(&options, &memtable));
+	generation = generation_new(memtable, 0, 1);
+	for (unsigned tries = 0; taken < 24 && tries < 30000; tries++) {
+		if (memtable_reserve(memtable, generation, CHUNK_ROWS, 1, 0)) {
+			generation->last->row_count = CHUNK_ROWS;
+			taken++;
+		} else if (!memtable_keep(memtable)) {
+			(void)nanosleep(&pause, NULL);
+		}
+	}
+	CHECK_INT(24, taken);
+	CHECK(!memtable_reserve(memtable, generation, CHUNK_ROWS, 1, 0));
+	memtable_free(memtable);
+	/* Nobody waits for it to end. */
+	options.bytes_max = 512 * CHUNK_BYTES;
+	CHECK_INT(0, memtable_new(&options, &memtable));
+	memtable_free(memtable);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
@@ -302,6 +331,7 @@ int main(int argc, char **argv)
 		{"an exhausted pool pushes back, a retired generation gives back", test_exhausted_and_retired},
 		{"full chunks are sorted", test_full_chunks_are_sorted},
 		{"workers share the pool", test_workers_share_the_pool},
+		{"chunks whose pages come later are given later, all of them", test_prefault_gives_every_chunk},
 		{NULL, NULL},
 	};
 
