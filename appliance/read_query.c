@@ -153,18 +153,6 @@ static int take_window(struct read_query *query, struct call *call, struct gantr
 	return 0;
 }
 
-/* R39: what is restricted is there for the person it is of, and for a court. */
-static int take_restricted(struct read_query *query, struct call *call)
-{
-	const char *purpose = call_text(call, "purpose");
-
-	query->search.restricted = call_boolean(call, "restricted", false);
-	if (!query->search.restricted || strcmp(purpose, "subject-access") == 0 || strcmp(purpose, "court") == 0)
-		return 0;
-	call_fail(call, CALL_REFUSED, "restricted reads are shown for the purposes subject-access and court only");
-	return -EINVAL;
-}
-
 static int take_page(struct read_query *query, struct call *call)
 {
 	const char *order = call_text(call, "order");
