@@ -56,7 +56,7 @@ struct seal_pending {
 	uint64_t erased; /* reads left out */
 };
 
-struct rewrite_pending; /* rewrite.c's: a replacement whose commit failed */
+struct rewrite_pending; /* rewrite_private.h: a replacement whose commit failed */
 
 #define TIDY_PUT_OFF_MAX 16
 /* A day whose merge failed: not before. */
@@ -166,7 +166,7 @@ void store_alarm(struct store *store, const char *format, ...) __attribute__((fo
 void store_damage(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void store_day_close(struct store *store, int32_t day);
 void store_bell(struct store *store);
-/* rewrite.c */
+/* rewrite_commit.c */
 void rewrite_fini(struct store *store);
 /* tidier.c: between two pages of a rewriting; may sleep while ingest needs the machine. 0 or -ECANCELED. */
 int tidier_pace(struct store *store);

@@ -60,8 +60,6 @@ int tidier_pace(struct store *store)
 	return canceled(store) ? -ECANCELED : 0;
 }
 
-/* ---- days put off */
-
 static bool put_off(const struct store *store, int32_t day)
 {
 	int64_t now_ns = clock_mono_ns();
@@ -84,8 +82,6 @@ static void put_off_note(struct store *store, int32_t day, int result)
 			place = &store->put_off[i];
 	*place = (struct tidy_put_off){.day = day, .until_ns = clock_mono_ns() + us * 1000};
 }
-
-/* ---- merging */
 
 /* How long nothing was sealed into it. A clock that was set back must not make it wait for ever. */
 static int64_t quiet_us(struct store *store, int32_t number)
@@ -173,8 +169,6 @@ int tidier_round(struct store *store)
 	removals(store);
 	return duty(store, false);
 }
-
-/* ---- the thread */
 
 static void tidier_sleep(struct store *store)
 {

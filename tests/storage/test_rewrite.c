@@ -29,7 +29,7 @@
 #define SIM_DIRECTORY "/gantry"
 
 #ifdef __SANITIZE_ADDRESS__
-#define STEP 4 /* not at every operation: the plain build does that */
+#define STEP 8 /* not at every operation: the plain build does that */
 #else
 #define STEP 1
 #endif
@@ -128,8 +128,6 @@ static void check_books(struct rig *rig, uint64_t reads)
 	free(status);
 }
 
-/* ---- policy */
-
 static size_t choose(const uint64_t *sizes, size_t count, int64_t quiet_s, struct merge_plan *plan)
 {
 	struct catalog_segment *segments = calloc(count + 1, sizeof(*segments));
@@ -174,8 +172,6 @@ static void policy(void)
 	CHECK_INT(SEGMENT_LINEAGE_MAX, choose(many, 400, 3600, &plan));
 	CHECK_INT(3, choose(large, 4, 24 * 3600, &plan));
 }
-
-/* ---- with the rig: reads whose identity is known */
 
 static void merges_keep_every_read(void)
 {
@@ -504,8 +500,6 @@ static void views_pin_parents(void)
 	check_well(rig, rig_verify(rig), "views released");
 	rig_done(rig, io);
 }
-
-/* ---- rules, against a model */
 
 #define MODEL_MAX 6000
 
