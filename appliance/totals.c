@@ -43,6 +43,7 @@ static void add_worker(const struct worker_counters *counters, struct totals *to
 			       counter_get(&counters->pushed_back);
 	totals->lost += counter_get(&counters->lost);
 	totals->hits += counter_get(&counters->hits);
+	totals->hits_withheld += counter_get(&counters->hits_withheld);
 	totals->hits_lost += counter_get(&counters->hits_lost);
 	totals->acks += counter_get(&counters->acks);
 	totals->crossed += counter_get(&counters->crossed);
@@ -130,6 +131,7 @@ static void each_read(struct gantry *gantry, counter_visit *visit, void *context
 	COUNTER_VISIT(durable_refusals, "refusals on stable storage, acknowledged")
 	COUNTER_VISIT(lost, "sequences that their sender no longer holds and this store never had")
 	COUNTER_VISIT(hits, "hits journalled with their reads")
+	COUNTER_VISIT(hits_withheld, "hits of reads that are erased, restricted or amended: raised for nobody")
 	COUNTER_VISIT(hits_lost, "runs with more hits than there is room for: only the first were kept")
 	COUNTER_VISIT(acks, "ACKs sent")
 	CROSS_COUNTERS(COUNTER_VISIT)

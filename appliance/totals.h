@@ -25,6 +25,7 @@ struct totals {
 	uint64_t pushed_back; /* and beyond the window, and lanes not open */
 	uint64_t lost;        /* neither here nor at their senders: the store was damaged */
 	uint64_t hits;
+	uint64_t hits_withheld;
 	uint64_t hits_lost;
 	uint64_t acks;
 	uint64_t crossed;

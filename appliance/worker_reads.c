@@ -227,8 +227,9 @@ static void append_run(struct worker *worker, const struct burst_run *plan, stru
  * A read that was erased, restricted or amended raises no hit when it is sent again (R39, R2). Only reads with hits are
  * asked about, and only of days with marks. `rows` are the reads that hit.row counts in; the number of hits that stay.
  */
-static size_t hits_unmarked(const struct mark_set *marks, const struct read *rows, struct hit *hits, size_t count)
+static size_t hits_unmarked(struct worker *worker, const struct read *rows, struct hit *hits, size_t count)
 {
+	const struct mark_set *marks = worker->tables->marks;
 	enum mark_kind mark = MARK_NONE;
 	size_t kept = 0;
 
@@ -242,6 +243,7 @@ static size_t hits_unmarked(const struct mark_set *marks, const struct read *row
 		if (mark == MARK_NONE)
 			hits[kept++] = hits[i];
 	}
+	counter_add(&worker->counters.hits_withheld, count - kept);
 	return kept;
 }
 
@@ -262,8 +264,7 @@ static void append_flooded(struct worker *worker, const struct matching *matchin
 				&worker->reads[plan->first_read], plan->run.count, &cursor, worker->hits, BURST_HITS,
 				&hit_count) != 0)
 			counter_add(&worker->counters.hits_lost, 1);
-		hit_count =
-			hits_unmarked(worker->tables->marks, &worker->reads[plan->first_read], worker->hits, hit_count);
+		hit_count = hits_unmarked(worker, &worker->reads[plan->first_read], worker->hits, hit_count);
 		append_run(worker, plan, worker->hits, (unsigned)hit_count);
 	}
 }
@@ -280,7 +281,7 @@ void worker_append(struct worker *worker)
 	if (worker->read_count > 0 && matching != NULL)
 		more = match_burst(matching->set, matching->scratches[worker->options.index], worker->reads,
 				   worker->read_count, &cursor, worker->hits, BURST_HITS, &hit_count);
-	hit_count = hits_unmarked(worker->tables->marks, worker->reads, worker->hits, hit_count);
+	hit_count = hits_unmarked(worker, worker->reads, worker->hits, hit_count);
 	if (more != 0) {
 		append_flooded(worker, matching);
 	} else {
