@@ -49,6 +49,7 @@ struct config {
 	int64_t commit_us;
 	int64_t memtable_mib;
 	int64_t reserve_mib;
+	int64_t merge_quiet_s;
 	int64_t catalog_map_mib;
 
 	int64_t retention_days;
@@ -62,7 +63,12 @@ struct config {
 	int64_t socket_mode;
 	int64_t clients_max;
 	int64_t search_threads;
+
+	int64_t search_rows_max;
+	int64_t search_mib_max;
 	int64_t search_ms_max;
+	int64_t search_open_days;
+	int64_t search_fixed_min;
 };
 
 enum setting_type { SETTING_TEXT, SETTING_INTEGER, SETTING_OCTAL, SETTING_SWITCH, SETTING_CHOICE };

@@ -77,6 +77,12 @@ int catalog_replace(struct catalog *catalog, const struct catalog_replace *repla
 /* Recovery and rebuild: a segment found on disk and not here; marks the journals of its lineage sealed. -EEXIST known.
  */
 int catalog_adopt(struct catalog *catalog, const struct segment_summary *segment);
+/*
+ * The same for as many as `next` gives (1 one more, 0 no more, < 0 stop), in one transaction: a rebuild that is cut
+ * short has not begun. Those known already are passed over. `next` may not change the catalog.
+ */
+int catalog_adopt_all(struct catalog *catalog, int (*next)(void *context, struct segment_summary *ret_segment),
+		      void *context);
 
 /* Rebuild: lanes alone. */
 int catalog_put_lanes(struct catalog *catalog, const struct catalog_lane *lanes, size_t count);

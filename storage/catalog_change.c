@@ -54,6 +54,16 @@ static int add_segment(struct catalog_change *change, const struct segment_summa
 	return catalog_from_mdb(change->error);
 }
 
+/* Is its row there? */
+static int find_segment(struct catalog_change *change, const struct segment_summary *segment)
+{
+	uint8_t key[CATALOG_SEGMENT_KEY_SIZE];
+	MDB_val value;
+
+	catalog_segment_key(segment->day, segment->id, key);
+	return catalog_txn_get(change->txn, change->catalog->dbs[DB_SEGMENTS], key, sizeof(key), &value);
+}
+
 static void mark_sealed(struct catalog_change *change, uint64_t journal_id, unsigned flags)
 {
 	uint8_t key[8];
@@ -147,16 +157,6 @@ static int replace_segments(struct catalog_change *change, const struct catalog_
 	return add_segment(change, replace->child, 0, totals);
 }
 
-/* Is its row there? */
-static int find_segment(struct catalog_change *change, const struct segment_summary *segment)
-{
-	uint8_t key[CATALOG_SEGMENT_KEY_SIZE];
-	MDB_val value;
-
-	catalog_segment_key(segment->day, segment->id, key);
-	return catalog_txn_get(change->txn, change->catalog->dbs[DB_SEGMENTS], key, sizeof(key), &value);
-}
-
 int catalog_replace(struct catalog *catalog, const struct catalog_replace *replace)
 {
 	struct segment_summary *scratch = malloc(sizeof(*scratch));
@@ -185,6 +185,21 @@ out:
 	return r;
 }
 
+/* -EEXIST: it is there, nothing is changed. */
+static int adopt_segment(struct catalog_change *change, const struct segment_summary *segment,
+			 struct catalog_totals *totals)
+{
+	int r = find_segment(change, segment);
+
+	if (r != -ENOENT)
+		return r < 0 ? r : -EEXIST;
+	r = add_segment(change, segment, 0, totals);
+	if (segment->lineage_kind == SEGMENT_FROM_JOURNALS)
+		for (uint32_t i = 0; i < segment->lineage_count; i++)
+			mark_sealed(change, segment->lineage[i], 0);
+	return r;
+}
+
 int catalog_adopt(struct catalog *catalog, const struct segment_summary *segment)
 {
 	struct catalog_totals totals;
@@ -195,12 +210,35 @@ int catalog_adopt(struct catalog *catalog, const struct segment_summary *segment
 		return r;
 	r = catalog_get_totals(catalog, change.txn, &totals);
 	if (r == 0)
-		r = add_segment(&change, segment, 0, &totals);
-	if (segment->lineage_kind == SEGMENT_FROM_JOURNALS)
-		for (uint32_t i = 0; i < segment->lineage_count; i++)
-			mark_sealed(&change, segment->lineage[i], 0);
+		r = adopt_segment(&change, segment, &totals);
 	put_totals(&change, &totals);
 	return catalog_change_end(&change, r);
+}
+
+int catalog_adopt_all(struct catalog *catalog, int (*next)(void *context, struct segment_summary *ret_segment),
+		      void *context)
+{
+	struct segment_summary *segment = malloc(sizeof(*segment));
+	struct catalog_totals totals;
+	struct catalog_change change;
+	int more = 1;
+	int r;
+
+	if (segment == NULL)
+		return -ENOMEM;
+	r = catalog_change_begin(catalog, &change);
+	if (r < 0)
+		goto out;
+	r = catalog_get_totals(catalog, change.txn, &totals);
+	while (r == 0 && (more = next(context, segment)) > 0) {
+		r = adopt_segment(&change, segment, &totals);
+		r = r == -EEXIST ? 0 : r;
+	}
+	put_totals(&change, &totals);
+	r = catalog_change_end(&change, r < 0 ? r : more);
+out:
+	free(segment);
+	return r;
 }
 
 int catalog_put_lanes(struct catalog *catalog, const struct catalog_lane *lanes, size_t count)

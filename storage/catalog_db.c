@@ -64,7 +64,7 @@ int catalog_txn_get(MDB_txn *txn, MDB_dbi db, const void *key, size_t key_size, 
 
 int catalog_change_end(struct catalog_change *change, int r)
 {
-	if (r == 0)
+	if (change->error != 0) /* the first one: what came behind it only met a transaction that was over */
 		r = catalog_from_mdb(change->error);
 	if (r != 0) {
 		mdb_txn_abort(change->txn);

@@ -12,6 +12,8 @@
 #define CODE_RUNS 0x7f
 #define CODE_PATCHED 0x80
 #define WIDTH_MAX 64
+#define LANES 4  /* in which lowest values are looked for apart */
+#define STRAYS 2 /* so many of them may come from strays */
 
 struct plan {
 	struct column column;
@@ -20,33 +22,82 @@ struct plan {
 	unsigned changes;
 };
 
-/* What is known of a column after one look: how many distances have how many bits. */
+/* What is known of a column: how many distances from the lowest value have how many bits. */
 struct profile {
 	uint64_t low;
 	uint64_t all_bits; /* of all distances */
-	unsigned changes;
 	unsigned of_length[WIDTH_MAX + 1];
 };
 
-static void profile_make(const uint64_t *values, unsigned count, struct profile *ret_profile)
+static bool all_same(const uint64_t *values, unsigned count)
 {
-	struct profile profile = {.low = values[0]};
+	uint64_t differ = 0;
 
-	for (unsigned i = 1; i < count; i++) {
-		profile.low = values[i] < profile.low ? values[i] : profile.low;
-		profile.changes += values[i] != values[i - 1];
-	}
-	*ret_profile = profile;
+	for (unsigned i = 1; i < count; i++)
+		differ |= values[i] ^ values[0];
+	return differ == 0;
 }
 
-static void profile_lengths(const uint64_t *values, unsigned count, struct profile *profile)
+static unsigned count_changes(const uint64_t *values, unsigned count)
 {
-	for (unsigned i = 0; i < count; i++) {
-		uint64_t distance = values[i] - profile->low;
+	unsigned changes = 0;
 
-		profile->all_bits |= distance;
-		profile->of_length[bits_of(distance)]++;
+	for (unsigned i = 1; i < count; i++)
+		changes += values[i] != values[i - 1];
+	return changes;
+}
+
+static uint64_t lower(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Ascending: the lowest of every LANES-th value. */
+static void find_lows(const uint64_t *values, unsigned count, uint64_t ret_lows[LANES])
+{
+	uint64_t lows[LANES];
+
+	for (unsigned l = 0; l < LANES; l++)
+		lows[l] = values[l % count];
+	for (unsigned i = LANES; i + LANES <= count; i += LANES)
+		for (unsigned l = 0; l < LANES; l++)
+			lows[l] = lower(lows[l], values[i + l]);
+	for (unsigned i = count - count % LANES; i < count; i++)
+		lows[0] = lower(lows[0], values[i]);
+	for (unsigned l = 0; l < LANES; l++) {
+		unsigned at = l;
+
+		for (; at > 0 && ret_lows[at - 1] > lows[l]; at--)
+			ret_lows[at] = ret_lows[at - 1];
+		ret_lows[at] = lows[l];
 	}
+}
+
+/* Four counts side by side: most values have the same length, and one counter would wait for itself. */
+static void profile_make(const uint64_t *values, unsigned count, uint64_t low, struct profile *profile)
+{
+	uint16_t of_length[4][WIDTH_MAX + 1] = {0};
+	uint64_t all = 0;
+	unsigned i = 0;
+
+	for (; i + 4 <= count; i += 4) {
+		uint64_t a = values[i] - low, b = values[i + 1] - low;
+		uint64_t c = values[i + 2] - low, d = values[i + 3] - low;
+
+		all |= a | b | c | d;
+		of_length[0][bits_of(a)]++;
+		of_length[1][bits_of(b)]++;
+		of_length[2][bits_of(c)]++;
+		of_length[3][bits_of(d)]++;
+	}
+	for (; i < count; i++) {
+		all |= values[i] - low;
+		of_length[0][bits_of(values[i] - low)]++;
+	}
+	profile->low = low;
+	profile->all_bits = all;
+	for (unsigned l = 0; l <= WIDTH_MAX; l++)
+		profile->of_length[l] = (unsigned)of_length[0][l] + of_length[1][l] + of_length[2][l] + of_length[3][l];
 }
 
 /* Tries each width that some value has, from the widest down, and keeps the one that costs least. */
@@ -54,7 +105,7 @@ static struct plan plan_packed(const struct profile *profile, unsigned count)
 {
 	unsigned shift = (unsigned)__builtin_ctzll(profile->all_bits);
 	unsigned longest = bits_of(profile->all_bits);
-	struct plan plan = {.column = {profile->low, longest - shift, shift}, .changes = profile->changes};
+	struct plan plan = {.column = {profile->low, longest - shift, shift}};
 	size_t best = (size_t)count * (longest - shift);
 	unsigned patches = 0;
 
@@ -74,6 +125,28 @@ static struct plan plan_packed(const struct profile *profile, unsigned count)
 		}
 	}
 	plan.size = (best + 7) / 8 + 3;
+	return plan;
+}
+
+/*
+ * Distances are counted from the lowest value, unless one or two strays lie far below all others (a camera whose clock
+ * is ahead): then from the lowest of these, and the strays, being below it, wrap and become patches.
+ */
+static struct plan choose(const uint64_t *values, unsigned count)
+{
+	uint64_t lows[LANES];
+	struct profile profile;
+	struct plan plan, other;
+
+	find_lows(values, count, lows);
+	profile_make(values, count, lows[0], &profile);
+	plan = plan_packed(&profile, count);
+	if (lows[STRAYS] != lows[0] && bits_of((lows[STRAYS] - lows[0]) >> plan.column.shift) >= plan.column.width) {
+		profile_make(values, count, lows[STRAYS], &profile);
+		other = plan_packed(&profile, count);
+		plan = other.size < plan.size ? other : plan;
+	}
+	plan.changes = count_changes(values, count);
 	return plan;
 }
 
@@ -125,16 +198,13 @@ static uint8_t *put_runs(const struct plan *plan, const uint64_t *values, unsign
 
 uint8_t *column_code_put(const uint64_t *values, unsigned count, uint8_t *at)
 {
-	struct profile profile;
 	struct plan plan;
 
-	profile_make(values, count, &profile);
-	if (profile.changes == 0) {
+	if (all_same(values, count)) {
 		*at = CODE_SAME;
 		return varint_put(at + 1, values[0]);
 	}
-	profile_lengths(values, count, &profile);
-	plan = plan_packed(&profile, count);
+	plan = choose(values, count);
 	if ((size_t)2 * plan.changes < plan.size) {
 		uint8_t *end = put_runs(&plan, values, count, at, plan.size);
 

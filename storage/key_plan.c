@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "storage/search.h"
+#include "storage/segment_format.h"
 
 #define CLASS_MAX 16 /* characters of one class of misreads */
 
@@ -48,18 +49,36 @@ static void set_prefix(struct key_range *range, const uint8_t *prefix, size_t si
 		memcpy(range->high, range->low, sizeof(range->high));
 }
 
-/* How much of the beginning can be written out in few enough ranges. */
-static size_t written_out(const struct glob *glob, const struct misreads *misreads)
+/*
+ * Page reads of one segment when the first `size` characters are written out. A whole key costs a leaf and a row page;
+ * any other range a leaf and a share of the dictionary, of which each character leaves about a sixteenth, and the same
+ * for the rows.
+ */
+static uint64_t page_reads(uint64_t ranges, size_t size, bool exact, uint64_t keys)
 {
-	size_t ranges = 1;
-	size_t size = 0;
+	return exact ? 2 * ranges : ranges * (4 + (keys >> 4 * size) / SEGMENT_PAGE_KEYS);
+}
 
-	for (; size < glob->prefix_size; size++) {
-		ranges *= misreads->counts[glob->prefix[size] & 0x7f];
+/* How much of the beginning to write out. */
+static size_t choose_size(const struct glob *glob, const struct misreads *misreads, uint64_t keys)
+{
+	uint64_t least = page_reads(1, 0, false, keys);
+	uint64_t ranges = 1;
+	size_t best = 0;
+
+	for (size_t size = 1; size <= glob->prefix_size; size++) {
+		uint64_t reads;
+
+		ranges *= misreads->counts[glob->prefix[size - 1] & 0x7f];
 		if (ranges > KEY_PLAN_RANGES_MAX)
 			break;
+		reads = page_reads(ranges, size, glob->exact && size == glob->prefix_size, keys);
+		if (reads <= least) {
+			least = reads;
+			best = size;
+		}
 	}
-	return size;
+	return best;
 }
 
 /* One range for each way to misread the first `size` characters, in order: like an odometer, the last turns fastest. */
@@ -99,14 +118,14 @@ static void loosen(struct key_plan *plan, const struct misreads *misreads)
 	plan->has_filter = glob_compile(pattern, folded->pattern_size, &plan->filter) == 0;
 }
 
-static void plan_tolerant(struct key_plan *plan)
+static void plan_tolerant(struct key_plan *plan, uint64_t keys)
 {
 	const struct glob *glob = plan->query->folded_glob;
 	struct misreads misreads;
 	size_t size;
 
 	learn_misreads(plan->query->fold, &misreads);
-	size = written_out(glob, &misreads);
+	size = choose_size(glob, &misreads, keys);
 	plan->range_only = size == glob->prefix_size && (glob->exact || prefix_and_star(glob));
 	write_out(plan, &misreads, size, glob->exact && plan->range_only);
 	loosen(plan, &misreads);
@@ -120,7 +139,7 @@ static void plan_glob(struct key_plan *plan, const struct glob *glob)
 	plan->has_filter = true;
 }
 
-void key_plan_init(struct key_plan *plan, const struct search_query *query)
+void key_plan_init(struct key_plan *plan, const struct search_query *query, uint64_t keys)
 {
 	plan->query = query;
 	plan->range_count = 0;
@@ -130,7 +149,7 @@ void key_plan_init(struct key_plan *plan, const struct search_query *query)
 	if (query->not_read || query->keyless)
 		memset(add_range(plan)->high, 0, 16); /* neither has a key */
 	else if (query->folded_glob != NULL)
-		plan_tolerant(plan);
+		plan_tolerant(plan, keys);
 	else if (query->key_glob != NULL)
 		plan_glob(plan, query->key_glob);
 	else

@@ -1,9 +1,9 @@
 /*
  * Segment files against the catalog, so that exactly one generation of every read remains.
  *
- * A file that the catalog does not know was never committed: its journal still holds its reads, the file goes. Only
- * when the catalog itself was lost do files count as witnesses: one whose journal still has its key goes all the same
- * (the journal is sealed anew), the others are adopted by their lineage, one for each (day, lineage).
+ * A file that the catalog does not know goes: it was never committed, and its journal or its parents still hold its
+ * reads; or another took its place, and the crash came before it was removed. Only when the catalog itself was lost do
+ * files count as witnesses: recovery_adopt.c.
  */
 #include "storage/recovery.h"
 
@@ -11,33 +11,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define LOG_MODULE "recovery"
-#include "appliance/base/bytes.h"
 #include "appliance/base/log.h"
-#include "storage/segment_read.h"
+#include "storage/recovery_segment.h"
+#include "storage/segment_format.h"
 #include "storage/store_internal.h"
 
-struct segment_file {
-	int32_t day;
-	uint64_t id;
-	bool unfinished;
-};
-
-struct segment_files {
-	struct segment_file *files;
-	size_t count;
-	size_t capacity;
-};
-
-struct adopted {
-	uint64_t *lineages;
-	size_t count;
-	size_t capacity;
-};
-
-static int grow(void **items, size_t *capacity, size_t count, size_t size)
+int recovery_grow(void **items, size_t *capacity, size_t count, size_t size)
 {
 	void *grown;
 
@@ -59,13 +40,13 @@ static int file_collect(void *context, const char *name)
 	file.unfinished = segment_name_parse(name, ".tmp", &file.day, &file.id) == 0;
 	if (!file.unfinished && segment_name_parse(name, ".seg", &file.day, &file.id) != 0)
 		return 0; /* not ours: left alone */
-	if (grow((void **)&files->files, &files->capacity, files->count, sizeof(file)) < 0)
+	if (recovery_grow((void **)&files->files, &files->capacity, files->count, sizeof(file)) < 0)
 		return -ENOMEM;
 	files->files[files->count++] = file;
 	return 0;
 }
 
-static int file_remove(struct store *store, const struct segment_file *file)
+int recovery_file_remove(struct store *store, const struct segment_file *file)
 {
 	const struct io_ops *ops = store->io->ops;
 	char path[LAYOUT_PATH_SIZE + SEGMENT_NAME_SIZE];
@@ -93,57 +74,7 @@ static int file_order(const void *a, const void *b)
 	return order(left->day, left->id, right->day, right->id);
 }
 
-static bool journal_has_key(struct store *store, uint64_t id)
-{
-	uint8_t key[KEY_SIZE];
-	int result =
-		keyring_get(store->keyring, (struct key_id){.id = id, .day = KEY_DAY_NONE, .kind = KEY_JOURNAL}, key);
-
-	bytes_wipe(key, sizeof(key));
-	return result == 0;
-}
-
-/* Is it the only witness of its reads? Its journals are gone, and no other segment of the same origin is adopted. */
-static bool adoptable(struct store *store, struct adopted *adopted, const struct segment_summary *summary)
-{
-	uint64_t hash = XXH3_64bits_withSeed(summary->lineage, summary->lineage_count * sizeof(summary->lineage[0]),
-					     (uint64_t)(uint32_t)summary->day);
-
-	if (summary->lineage_kind == SEGMENT_FROM_JOURNALS)
-		for (uint32_t i = 0; i < summary->lineage_count; i++)
-			if (journal_has_key(store, summary->lineage[i]))
-				return false;
-	for (size_t i = 0; i < adopted->count; i++)
-		if (adopted->lineages[i] == hash)
-			return false;
-	if (grow((void **)&adopted->lineages, &adopted->capacity, adopted->count, sizeof(hash)) == 0)
-		adopted->lineages[adopted->count++] = hash;
-	return true;
-}
-
-static int file_adopt(struct store *store, struct adopted *adopted, const struct segment_file *file)
-{
-	struct segment *segment;
-	struct err err;
-	int result =
-		segment_open(store->io, store->keyring, store->segments_directory, file->day, file->id, &err, &segment);
-
-	if (result == -ENOKEY)
-		return file_remove(store, file);
-	if (result < 0) {
-		store_damage(store, "segment of day %d left out: %s", file->day, err.text);
-		return 0;
-	}
-	if (adoptable(store, adopted, segment_summary(segment))) {
-		result = catalog_adopt(store->catalog, segment_summary(segment));
-		segment_free(segment);
-		return result == -EEXIST ? 0 : result;
-	}
-	segment_free(segment);
-	return file_remove(store, file);
-}
-
-/* The catalog knows nothing although there are segments: it was lost. */
+/* It knows nothing of what once was: no segment, no total. */
 static int catalog_is_empty(struct store *store, bool *ret_empty)
 {
 	struct catalog_info info;
@@ -153,14 +84,20 @@ static int catalog_is_empty(struct store *store, bool *ret_empty)
 	if (result == 0)
 		result = catalog_totals(store->catalog, &totals);
 	if (result == 0)
-		*ret_empty = info.segments == 0 && totals.stored == 0;
+		*ret_empty = info.segments == 0 && totals.stored + totals.collapsed + totals.erased == 0;
 	return result;
 }
 
-static int reconcile(struct store *store, const struct segment_files *files, const struct catalog_segment *known,
-		     size_t known_count, bool lost)
+static void missing_tell(struct store *store, const struct catalog_segment *known)
 {
-	struct adopted adopted = {0};
+	if (store_day_open(store, known->day))
+		store_damage(store, "a segment of day %d is missing: %llu reads are lost", known->day,
+			     (unsigned long long)known->row_count);
+}
+
+static int reconcile(struct store *store, const struct segment_files *files, const struct catalog_segment *known,
+		     size_t known_count)
+{
 	size_t at = 0;
 	int result = 0;
 
@@ -168,27 +105,15 @@ static int reconcile(struct store *store, const struct segment_files *files, con
 		const struct segment_file *file = &files->files[i];
 
 		for (; at < known_count && order(known[at].day, known[at].id, file->day, file->id) < 0; at++)
-			if (store_day_open(store, known[at].day))
-				store_damage(store, "a segment of day %d is missing: %llu reads are lost",
-					     known[at].day, (unsigned long long)known[at].row_count);
+			missing_tell(store, &known[at]);
 		if (at < known_count && order(known[at].day, known[at].id, file->day, file->id) == 0 &&
-		    !file->unfinished) {
+		    !file->unfinished)
 			at++;
-			continue;
-		}
-		if (lost && !file->unfinished && !keyring_day_destroyed(store->keyring, file->day))
-			result = file_adopt(store, &adopted, file);
 		else
-			result = file_remove(store, file);
+			result = recovery_file_remove(store, file);
 	}
 	for (; result == 0 && at < known_count; at++)
-		if (store_day_open(store, known[at].day))
-			store_damage(store, "a segment of day %d is missing: %llu reads are lost", known[at].day,
-				     (unsigned long long)known[at].row_count);
-	store->catalog_lost = adopted.count > 0;
-	if (adopted.count > 0)
-		store_damage(store, "the catalog was lost: %zu segments adopted, lanes begin anew", adopted.count);
-	free(adopted.lineages);
+		missing_tell(store, &known[at]);
 	return result;
 }
 
@@ -198,8 +123,10 @@ int recovery_segments(struct store *store, struct err *err)
 	struct catalog_segment *known = NULL;
 	size_t known_count = 0;
 	bool lost = false;
-	int result = store->io->ops->list(store->io, store->segments_directory, file_collect, &files);
+	int result;
 
+	err->text[0] = '\0';
+	result = store->io->ops->list(store->io, store->segments_directory, file_collect, &files);
 	if (result == 0)
 		result = catalog_is_empty(store, &lost);
 	if (result == 0)
@@ -207,9 +134,11 @@ int recovery_segments(struct store *store, struct err *err)
 	if (result == 0) {
 		if (files.count > 0)
 			qsort(files.files, files.count, sizeof(*files.files), file_order);
-		result = reconcile(store, &files, known, known_count, lost);
+		result = lost ? recovery_adopt(store, &files, err) : reconcile(store, &files, known, known_count);
 	}
 	free(files.files);
 	free(known);
-	return result < 0 ? err_set(err, result, "%s: %s", store->segments_directory, strerror(-result)) : 0;
+	if (result < 0 && err->text[0] == '\0')
+		(void)err_set(err, result, "%s: %s", store->segments_directory, strerror(-result));
+	return result;
 }

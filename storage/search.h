@@ -6,9 +6,11 @@
  * depend on what has been sealed. Wrong data is never returned: a page that cannot be read is named in the result and
  * the answer marked incomplete.
  *
- * Any thread but a worker; one call runs on one thread, allocates, and blocks on the disk. Cost: an exact VRM about two
- * page reads a segment, a tolerant one as much for each plate it may have been; a prefix its range; another pattern a
- * scan of the dictionaries; cameras in a window without VRM the scene permutation; anything else every row of the days.
+ * Any thread but a worker; one call runs on one thread, allocates (some tens of MiB at most beside the rows kept), and
+ * blocks on the disk; the page reads of the segments to come are in flight together (search_ahead.h). Cost: an exact
+ * VRM about two page reads a segment, a tolerant one as much for each plate it may have been; a prefix its range;
+ * another pattern a scan of the dictionaries; cameras in a window without VRM the scene permutation; anything else
+ * every row of the days.
  */
 #ifndef GANTRY_STORAGE_SEARCH_H
 #define GANTRY_STORAGE_SEARCH_H

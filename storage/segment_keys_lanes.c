@@ -90,6 +90,13 @@ LANES_INLINE bool test_all(const struct key_values *values, unsigned steps, cons
 	return found;
 }
 
+static enum key_lanes_width widest = KEY_LANES_AVX512;
+
+void key_lanes_limit(enum key_lanes_width width)
+{
+	widest = width;
+}
+
 #if defined(__x86_64__)
 #define VARIANT(suffix, target_name)                                                                                   \
 	__attribute__((target(target_name))) static void unpack_##suffix(const uint8_t *words, unsigned width,         \
@@ -107,9 +114,9 @@ VARIANT(avx512, "avx512f")
 VARIANT(avx2, "avx2")
 #define DISPATCH(call)                                                                                                 \
 	do {                                                                                                           \
-		if (__builtin_cpu_supports("avx512f"))                                                                 \
+		if (widest >= KEY_LANES_AVX512 && __builtin_cpu_supports("avx512f"))                                   \
 			return call(avx512);                                                                           \
-		if (__builtin_cpu_supports("avx2"))                                                                    \
+		if (widest >= KEY_LANES_AVX2 && __builtin_cpu_supports("avx2"))                                        \
 			return call(avx2);                                                                             \
 	} while (0)
 #else

@@ -28,4 +28,8 @@ struct key_test {
 bool key_lanes_test(const struct key_values *values, unsigned steps, const struct key_test *tests, unsigned count,
 		    uint64_t *bits);
 
+/* For tests: from now on no wider vectors than these. Call before other threads scan. */
+enum key_lanes_width { KEY_LANES_PLAIN, KEY_LANES_AVX2, KEY_LANES_AVX512 };
+void key_lanes_limit(enum key_lanes_width width);
+
 #endif

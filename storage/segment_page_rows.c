@@ -13,7 +13,7 @@ struct encoder {
 	unsigned count;
 	unsigned groups;
 	uint16_t group_sizes[SEGMENT_PAGE_ROWS];
-	uint64_t values[PART_COLUMNS][SEGMENT_PAGE_ROWS];
+	uint64_t values[PART_COLUMNS][COLUMN_STRIDE];
 	uint8_t texts[SEGMENT_PAGE_ROWS * (1 + READ_TEXT_SIZE) + READ_TEXT_SIZE];
 	size_t texts_size;
 };
@@ -69,12 +69,12 @@ static void gather_groups(struct encoder *encoder)
 		bool flagged = (row->flags & READ_FLAG_POSITION) != 0;
 		unsigned form = row_has_position(row) != flagged ? FORM_POSITION : 0;
 
-		if (i == 0 || memcmp(row->key, row[-1].key, READ_TEXT_SIZE) != 0) {
+		if (i == 0 || !bytes_equal_16(row->key, row[-1].key)) {
 			encoder->group_sizes[encoder->groups++] = 0;
 			segment_text_expect(row->key, expected);
 		}
 		encoder->group_sizes[encoder->groups - 1]++;
-		if (memcmp(row->text, expected, READ_TEXT_SIZE) != 0) {
+		if (!bytes_equal_16(row->text, expected)) {
 			form |= FORM_TEXT;
 			text = segment_text_put(text, row->text, expected);
 			memcpy(expected, row->text, READ_TEXT_SIZE);

@@ -35,6 +35,8 @@ enum row_form {
 };
 
 #define ROWS_FIXED 2 /* the row count */
+/* Columns side by side in memory: not 4 KiB apart, or all would want the same lines of the cache. */
+#define COLUMN_STRIDE (SEGMENT_PAGE_ROWS + 8)
 
 /*
  * Capture times: within a group (the rows of one key) each row's distance from the one before, the first row's from the

@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "storage/column_code.h"
+#include "storage/radix.h"
 #include "storage/segment_format.h"
 #include "storage/varint.h"
 
@@ -17,12 +17,13 @@ struct source {
 	uint32_t feed;
 	uint32_t epoch;
 	uint32_t first_camera; /* the smallest one that sent through it in this page */
-	uint16_t found;        /* encoder: number in the order of rows */
 };
 
 struct sources {
 	unsigned count;
 	struct source list[SEGMENT_PAGE_ROWS];
+	/* Where the source after this one begins; behind the last one, where no camera is. */
+	uint64_t next_camera[SEGMENT_PAGE_ROWS];
 	/* Index: where to begin for cameras first + (step << shift). */
 	unsigned shift;
 	uint16_t begin[STEPS];
@@ -35,27 +36,28 @@ static void index_make(struct sources *sources)
 	uint32_t span = sources->list[sources->count - 1].first_camera - first;
 	unsigned at = 0;
 
+	for (unsigned i = 0; i + 1 < sources->count; i++)
+		sources->next_camera[i] = sources->list[i + 1].first_camera;
+	sources->next_camera[sources->count - 1] = UINT64_MAX;
 	sources->shift = 0;
 	while (span >> sources->shift >= STEPS)
 		sources->shift++;
 	for (uint64_t step = 0; step < STEPS; step++) {
-		while (at + 1 < sources->count && sources->list[at + 1].first_camera - first <= step << sources->shift)
+		while (sources->next_camera[at] <= first + (step << sources->shift))
 			at++;
 		sources->begin[step] = (uint16_t)at;
 	}
 }
 
-static unsigned predict(const struct sources *sources, uint32_t camera)
+static inline unsigned predict(const struct sources *sources, uint32_t camera)
 {
 	uint32_t first = sources->list[0].first_camera;
-	uint32_t step;
-	unsigned at;
+	uint32_t step = camera < first ? 0 : (camera - first) >> sources->shift;
+	unsigned at = sources->begin[step < STEPS ? step : STEPS - 1];
 
-	if (camera < first)
-		return 0;
-	step = (camera - first) >> sources->shift;
-	at = sources->begin[step < STEPS ? step : STEPS - 1];
-	while (at + 1 < sources->count && sources->list[at + 1].first_camera <= camera)
+	/* Mostly one boundary at most lies in a step: added without a branch, which would often be mispredicted. */
+	at += sources->next_camera[at] <= camera;
+	while (sources->next_camera[at] <= camera)
 		at++;
 	return at;
 }
@@ -79,19 +81,25 @@ static unsigned find_source(struct sources *sources, uint16_t slots[SLOTS], cons
 			source->first_camera = row->camera;
 		return slots[slot] - 1;
 	}
-	sources->list[sources->count] = (struct source){row->feed, row->epoch, row->camera, (uint16_t)sources->count};
+	sources->list[sources->count] = (struct source){row->feed, row->epoch, row->camera};
 	slots[slot] = (uint16_t)++sources->count;
 	return sources->count - 1;
 }
 
-static int compare_sources(const void *a, const void *b)
+/* Sorts the list by first camera; place[i] is where the one found i-th went. */
+static void sort_sources(struct sources *sources, uint16_t *place)
 {
-	const struct source *x = a;
-	const struct source *y = b;
+	struct source found[SEGMENT_PAGE_ROWS];
+	uint64_t order[SEGMENT_PAGE_ROWS];
 
-	if (x->first_camera != y->first_camera)
-		return x->first_camera < y->first_camera ? -1 : 1;
-	return x->found < y->found ? -1 : 1;
+	memcpy(found, sources->list, sources->count * sizeof(found[0]));
+	for (unsigned i = 0; i < sources->count; i++)
+		order[i] = (uint64_t)found[i].first_camera << 16 | i;
+	radix_sort_in_place(order, sources->count);
+	for (unsigned i = 0; i < sources->count; i++) {
+		sources->list[i] = found[order[i] & UINT16_MAX];
+		place[order[i] & UINT16_MAX] = (uint16_t)i;
+	}
 }
 
 static uint8_t *put_table(const struct sources *sources, uint8_t *at)
@@ -124,9 +132,7 @@ uint8_t *segment_sources_put(const struct read *rows, unsigned count, uint8_t *a
 	sources.count = 0;
 	for (unsigned i = 0; i < count; i++)
 		found[i] = (uint16_t)find_source(&sources, slots, &rows[i]);
-	qsort(sources.list, sources.count, sizeof(sources.list[0]), compare_sources);
-	for (unsigned i = 0; i < sources.count; i++)
-		place[sources.list[i].found] = (uint16_t)i;
+	sort_sources(&sources, place);
 	index_make(&sources);
 	for (unsigned i = 0; i < count; i++) {
 		unsigned guess = predict(&sources, rows[i].camera);

@@ -292,9 +292,13 @@ static void keep_leaves(struct segment_stream *stream)
 	if (stream->take.range < stream->range_count && stream->take.leaf < needed)
 		needed = stream->take.leaf;
 	drop_leaves_before(stream, needed);
-	for (uint32_t s = stream->placed_page; s != stream->end_page; s++)
-		if (request_leaf(stream, page_at(stream, s)->number / leaf_pages) == NULL)
+	for (uint32_t s = stream->placed_page, last = UINT32_MAX; s != stream->end_page; s++) {
+		uint32_t leaf = page_at(stream, s)->number / leaf_pages;
+
+		if (leaf != last && request_leaf(stream, leaf) == NULL)
 			break;
+		last = leaf;
+	}
 }
 
 static bool page_fits(const struct segment_stream *stream, const struct page *page)

@@ -1,4 +1,4 @@
-/* The real side of the seam, both queues, on the temporary directory and, where there is one, on tmpfs. */
+/* The real side of the seam, queues and readers, on the temporary directory and, where there is one, on tmpfs. */
 #include "storage/io.h"
 
 #include <errno.h>
@@ -142,6 +142,65 @@ static void queue_check(struct io *io, bool registered)
 	free(again);
 }
 
+/* Twice as many reads as may be in flight, each of another size and place; the last ones reach over the end. */
+static void reader_check(struct io *io, int flags)
+{
+	enum { READS = 40, SIZE = 24 * IO_ALIGN + 777 };
+	uint8_t *bytes = aligned_alloc(IO_ALIGN, 25 * IO_ALIGN);
+	uint8_t *into = aligned_alloc(IO_ALIGN, READS * 8 * IO_ALIGN);
+	struct prng prng = {.state = check_seed()};
+	bool seen[READS] = {false};
+	struct io_completion completions[5];
+	struct io_reader *reader;
+	struct io_file *file;
+	unsigned started = 0, done = 0;
+
+	for (size_t i = 0; i < SIZE; i++)
+		bytes[i] = (uint8_t)prng_next(&prng);
+	CHECK_INT(0, io->ops->open(io, path_of("r"), IO_WRITE | IO_CREATE, &file));
+	CHECK_INT(0, io->ops->write_sync(file, 0, bytes, SIZE));
+	io->ops->close(file);
+	CHECK_INT(0, io->ops->open(io, path_of("r"), IO_READ | flags, &file));
+	CHECK_INT(-EINVAL, io->ops->reader_new(io, IO_READER_DEPTH_MAX + 1, &reader));
+	CHECK_INT(0, io->ops->reader_new(io, DEPTH, &reader));
+	CHECK_INT(0, reader->ops->reader_reap(reader, completions, 5, 1)); /* nothing in flight: does not wait */
+	while (done < READS) {
+		int count = 0;
+
+		for (; started < READS; started++) {
+			size_t size = (1 + started % 8) * IO_ALIGN;
+			int r = reader->ops->reader_submit(reader, file, started % 24 * IO_ALIGN,
+							   into + (size_t)started * 8 * IO_ALIGN, size, started);
+
+			if (r == -EAGAIN)
+				break;
+			CHECK_INT(0, r);
+			CHECK(started + 1 - done <= DEPTH);
+		}
+		count = reader->ops->reader_reap(reader, completions, 5, done % 3);
+		CHECK(count >= 0 && count <= 5);
+		for (int i = 0; i < count; i++) {
+			unsigned at = (unsigned)completions[i].token;
+			size_t offset = at % 24 * (size_t)IO_ALIGN;
+			size_t size = (1 + at % 8) * (size_t)IO_ALIGN;
+
+			CHECK(at < READS && !seen[at]);
+			seen[at] = true;
+			size = offset + size <= SIZE ? size : SIZE - offset;
+			CHECK_INT(size, completions[i].result);
+			CHECK_MEM(bytes + offset, into + (size_t)at * 8 * IO_ALIGN, size);
+		}
+		done += (unsigned)count;
+	}
+	for (unsigned i = 0; i < DEPTH; i++) /* freed while they are in flight */
+		CHECK_INT(0, reader->ops->reader_submit(reader, file, 0, into + (size_t)i * IO_ALIGN, IO_ALIGN, i));
+	reader->ops->reader_free(reader);
+	io->ops->close(file);
+	CHECK_INT(0, io->ops->unlink(io, path_of("r")));
+	free(bytes);
+	free(into);
+}
+
 /* A write that cannot succeed says so in its completion. */
 static void queue_failure_check(struct io *io)
 {
@@ -181,6 +240,8 @@ static void all_check(struct io *io, const char *directory)
 	queue_check(io, true);
 	queue_check(io, false);
 	queue_failure_check(io);
+	reader_check(io, 0);
+	reader_check(io, IO_DIRECT);
 	CHECK_INT(0, rmdir(directory_text));
 }
 

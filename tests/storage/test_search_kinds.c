@@ -334,14 +334,14 @@ static void ask_all_kinds(unsigned sealed)
 	fill(&world, &prng, 8, sealed);
 	question->query = (struct search_query){.from_us = INT64_MIN, .to_us = INT64_MAX, .limit = SEARCH_LIMIT_MAX};
 	check_answer(&world, question, &all, expected, result);
-	for (unsigned i = 0; i < 250; i++) {
+	for (unsigned i = 0; i < 160; i++) {
 		random_question(question, &prng, &world);
 		check_answer(&world, question, &answer, expected, result);
 		found += answer.count > 0;
 		if (i % 10 == 0)
 			check_ids(&all, &answer);
 	}
-	CHECK(found > 100);
+	CHECK(found > 60);
 	answer_fini(&answer);
 	answer_fini(&all);
 	free(expected);
@@ -391,14 +391,14 @@ static void key_plans_lose_nothing(void)
 			folded_pattern[c] = (char)fold_one((uint8_t)pattern[c]);
 		CHECK_INT(0, glob_compile(folded_pattern, strlen(folded_pattern), &glob));
 		query.folded_glob = &glob;
-		key_plan_init(&plan, &query);
+		key_plan_init(&plan, &query, UINT64_C(1) << prng_below(&prng, 40));
 		CHECK(plan.keyed && plan.has_filter && plan.range_count <= KEY_PLAN_RANGES_MAX);
 		for (unsigned r = 0; r < plan.range_count; r++) {
 			CHECK(memcmp(plan.ranges[r].low, plan.ranges[r].high, 16) <= 0);
 			CHECK(r == 0 || memcmp(plan.ranges[r - 1].high, plan.ranges[r].low, 16) < 0);
 		}
 		written_out += plan.range_count > 1;
-		full += plan.range_only && glob.exact && glob.size_min >= 5;
+		full += plan.range_only && glob.exact && glob.size_min >= 3;
 		for (unsigned k = 0; k < 40; k++) {
 			struct read read = plate_read(&prng, FIXTURE_DAY);
 			char folded[17] = "";
@@ -451,7 +451,7 @@ static void a_tolerant_exact_search_reads_few_pages(void)
 	query.folded_glob = &glob;
 	CHECK_INT(0, search_run(world.views, &query, &err, keep_row, &answer, result));
 	CHECK(result->count >= 3 && result->count < 10);
-	CHECK(result->pages_read <= 3 * 12);
+	CHECK(result->pages_read <= 12);
 	CHECK_INT(1, result->segments);
 	answer_fini(&answer);
 	free(rows);
@@ -514,7 +514,7 @@ static void consecutive_reads_agree_with_the_model(void)
 	world_fini(&world);
 }
 
-/* A busy camera's few reads do not cost its days. */
+/* A busy camera's few reads do not cost its days: one of three is looked into. */
 static void consecutive_reads_cost_what_they_are(void)
 {
 	struct prng prng = {check_seed()};
@@ -531,16 +531,17 @@ static void consecutive_reads_cost_what_they_are(void)
 	answer_init(&answer);
 	for (size_t i = 0; i < ROWS_MAX; i++) {
 		rows[i] = plate_read(&prng, FIXTURE_DAY);
-		rows[i].capture_us = (int64_t)FIXTURE_DAY * DAY_US + (int64_t)i * (DAY_US / ROWS_MAX);
+		rows[i].capture_us = (int64_t)FIXTURE_DAY * DAY_US + (int64_t)i * (DAYS * DAY_US / ROWS_MAX);
 		rows[i].camera = i % 4 == 0 ? 3 : 4;
 	}
 	put_segments(&world, rows, ROWS_MAX);
 	query.from_us = (int64_t)FIXTURE_DAY * DAY_US;
-	query.to_us = query.from_us + DAY_US;
+	query.to_us = query.from_us + DAYS * DAY_US;
 	CHECK_INT(0, consecutive_run(world.views, &query, &err, keep_row, &answer, result));
 	CHECK_INT(50, result->count);
-	CHECK(answer.rows[49].capture_us >= query.to_us - DAY_US / ROWS_MAX * 4);
-	CHECK(result->rows_seen < ROWS_MAX / 4 * 3); /* whole pages, but only those of a quarter of an hour */
+	CHECK(answer.rows[49].capture_us >= query.to_us - DAYS * DAY_US / ROWS_MAX * 5);
+	CHECK(result->rows_seen < ROWS_MAX * 3 / 4);
+	CHECK(result->segments <= 2); /* the same one, once a step */
 	answer.count = 0;
 	query.rows_max = 10;
 	CHECK_INT(0, consecutive_run(world.views, &query, &err, keep_row, &answer, result));
