@@ -1,9 +1,9 @@
 /*
  * Segment files against the catalog, so that exactly one generation of every read remains.
  *
- * A file that the catalog does not know was never committed: its journal still holds its reads, the file goes. Only
- * when the catalog itself was lost do files count as witnesses: one whose journal still has its key goes all the same
- * (the journal is sealed anew), the others are adopted by their lineage, one for each (day, lineage).
+ * A file that the catalog does not know was never committed: its journal still holds its reads, the file goes. A
+ * catalog that was lost is made anew first (catalog_rebuild.h). A file that cannot be opened stays: somebody may mend
+ * the disk.
  */
 #include "storage/recovery.h"
 
@@ -11,11 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #define LOG_MODULE "recovery"
-#include "appliance/base/bytes.h"
 #include "appliance/base/log.h"
+#include "storage/catalog_rebuild.h"
 #include "storage/segment_read.h"
 #include "storage/store_internal.h"
 
@@ -27,12 +26,6 @@ struct segment_file {
 
 struct segment_files {
 	struct segment_file *files;
-	size_t count;
-	size_t capacity;
-};
-
-struct adopted {
-	uint64_t *lineages;
 	size_t count;
 	size_t capacity;
 };
@@ -77,6 +70,31 @@ static int file_remove(struct store *store, const struct segment_file *file)
 	return ops->unlink(store->io, path);
 }
 
+/*
+ * Unknown to the catalog: never committed, so its reads are elsewhere. Yet what has its key and cannot be read is left:
+ * had a lost catalog known it, nobody could tell, and the disk may be mended.
+ */
+static int file_judge(struct store *store, const struct segment_file *file)
+{
+	struct segment *segment;
+	struct err err = {""};
+	int result;
+
+	if (file->unfinished || keyring_day_destroyed(store->keyring, file->day))
+		return file_remove(store, file);
+	result =
+		segment_open(store->io, store->keyring, store->segments_directory, file->day, file->id, &err, &segment);
+	if (result == -ENOMEM)
+		return result;
+	if (result < 0 && result != -ENOKEY) {
+		store_damage(store, "left where it is, not served: %s", err.text);
+		return 0;
+	}
+	if (result == 0)
+		segment_free(segment);
+	return file_remove(store, file);
+}
+
 /* Both ascending by (day, id). */
 static int order(int32_t day_a, uint64_t id_a, int32_t day_b, uint64_t id_b)
 {
@@ -93,74 +111,39 @@ static int file_order(const void *a, const void *b)
 	return order(left->day, left->id, right->day, right->id);
 }
 
-static bool journal_has_key(struct store *store, uint64_t id)
+static void rebuild_damage(void *context, const char *text)
 {
-	uint8_t key[KEY_SIZE];
-	int result =
-		keyring_get(store->keyring, (struct key_id){.id = id, .day = KEY_DAY_NONE, .kind = KEY_JOURNAL}, key);
-
-	bytes_wipe(key, sizeof(key));
-	return result == 0;
+	store_damage(context, "%s", text);
 }
 
-/* Is it the only witness of its reads? Its journals are gone, and no other segment of the same origin is adopted. */
-static bool adoptable(struct store *store, struct adopted *adopted, const struct segment_summary *summary)
+/* A new catalog beside segments, or beside lanes, was lost: it is made anew. In a new directory there is neither. */
+static int catalog_recover(struct store *store, struct err *err)
 {
-	uint64_t hash = XXH3_64bits_withSeed(summary->lineage, summary->lineage_count * sizeof(summary->lineage[0]),
-					     (uint64_t)(uint32_t)summary->day);
+	struct catalog_rebuild rebuild = {.io = store->io,
+					  .keyring = store->keyring,
+					  .catalog = store->catalog,
+					  .directory = store->directory,
+					  .segments_directory = store->segments_directory,
+					  .damage = rebuild_damage,
+					  .context = store};
+	struct catalog_rebuild_result rebuilt;
+	int result;
 
-	if (summary->lineage_kind == SEGMENT_FROM_JOURNALS)
-		for (uint32_t i = 0; i < summary->lineage_count; i++)
-			if (journal_has_key(store, summary->lineage[i]))
-				return false;
-	for (size_t i = 0; i < adopted->count; i++)
-		if (adopted->lineages[i] == hash)
-			return false;
-	if (grow((void **)&adopted->lineages, &adopted->capacity, adopted->count, sizeof(hash)) == 0)
-		adopted->lineages[adopted->count++] = hash;
-	return true;
-}
-
-static int file_adopt(struct store *store, struct adopted *adopted, const struct segment_file *file)
-{
-	struct segment *segment;
-	struct err err;
-	int result =
-		segment_open(store->io, store->keyring, store->segments_directory, file->day, file->id, &err, &segment);
-
-	if (result == -ENOKEY)
-		return file_remove(store, file);
-	if (result < 0) {
-		store_damage(store, "segment of day %d left out: %s", file->day, err.text);
+	if (!catalog_is_new(store->catalog))
 		return 0;
-	}
-	if (adoptable(store, adopted, segment_summary(segment))) {
-		result = catalog_adopt(store->catalog, segment_summary(segment));
-		segment_free(segment);
-		return result == -EEXIST ? 0 : result;
-	}
-	segment_free(segment);
-	return file_remove(store, file);
-}
-
-/* The catalog knows nothing although there are segments: it was lost. */
-static int catalog_is_empty(struct store *store, bool *ret_empty)
-{
-	struct catalog_info info;
-	struct catalog_totals totals;
-	int result = catalog_info(store->catalog, &info);
-
-	if (result == 0)
-		result = catalog_totals(store->catalog, &totals);
-	if (result == 0)
-		*ret_empty = info.segments == 0 && totals.stored == 0;
-	return result;
+	result = catalog_rebuild(&rebuild, err, &rebuilt);
+	if (result < 0)
+		return result;
+	store->catalog_lost = rebuilt.segments > 0 && !rebuilt.lanes_known;
+	if (rebuilt.segments > 0 || rebuilt.lanes_known)
+		store_damage(store, "the catalog was lost: %zu segments adopted, %s", rebuilt.segments,
+			     rebuilt.lanes_known ? "lanes taken from their copy" : "lanes begin anew");
+	return 0;
 }
 
 static int reconcile(struct store *store, const struct segment_files *files, const struct catalog_segment *known,
-		     size_t known_count, bool lost)
+		     size_t known_count)
 {
-	struct adopted adopted = {0};
 	size_t at = 0;
 	int result = 0;
 
@@ -176,19 +159,12 @@ static int reconcile(struct store *store, const struct segment_files *files, con
 			at++;
 			continue;
 		}
-		if (lost && !file->unfinished && !keyring_day_destroyed(store->keyring, file->day))
-			result = file_adopt(store, &adopted, file);
-		else
-			result = file_remove(store, file);
+		result = file_judge(store, file);
 	}
 	for (; result == 0 && at < known_count; at++)
 		if (store_day_open(store, known[at].day))
 			store_damage(store, "a segment of day %d is missing: %llu reads are lost", known[at].day,
 				     (unsigned long long)known[at].row_count);
-	store->catalog_lost = adopted.count > 0;
-	if (adopted.count > 0)
-		store_damage(store, "the catalog was lost: %zu segments adopted, lanes begin anew", adopted.count);
-	free(adopted.lineages);
 	return result;
 }
 
@@ -197,17 +173,17 @@ int recovery_segments(struct store *store, struct err *err)
 	struct segment_files files = {0};
 	struct catalog_segment *known = NULL;
 	size_t known_count = 0;
-	bool lost = false;
-	int result = store->io->ops->list(store->io, store->segments_directory, file_collect, &files);
+	int result = catalog_recover(store, err);
 
-	if (result == 0)
-		result = catalog_is_empty(store, &lost);
+	if (result < 0)
+		return result;
+	result = store->io->ops->list(store->io, store->segments_directory, file_collect, &files);
 	if (result == 0)
 		result = catalog_segments(store->catalog, INT32_MIN, INT32_MAX, &known, &known_count);
 	if (result == 0) {
 		if (files.count > 0)
 			qsort(files.files, files.count, sizeof(*files.files), file_order);
-		result = reconcile(store, &files, known, known_count, lost);
+		result = reconcile(store, &files, known, known_count);
 	}
 	free(files.files);
 	free(known);

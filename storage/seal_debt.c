@@ -12,6 +12,7 @@
 #define LOG_MODULE "sealer"
 #include "appliance/base/killpoint.h"
 #include "appliance/base/log.h"
+#include "storage/lanes_copy.h"
 #include "storage/store_internal.h"
 
 static int debt_add(struct store *store, const struct seal_debt *debt)
@@ -66,6 +67,16 @@ static void debts_settle(struct store *store, size_t count)
 		memmove(store->debts, store->debts + count, store->debt_count * sizeof(*store->debts));
 }
 
+/* A sealed journal dies only when its lanes stand outside the catalog too. */
+static int lanes_keep(struct store *store)
+{
+	bool needed = false;
+
+	for (size_t i = 0; i < store->debt_count; i++)
+		needed = needed || store->debts[i].has_file;
+	return needed ? lanes_copy_write(store->io, store->keyring, store->directory, store->catalog) : 0;
+}
+
 int sealer_keys_change(struct store *store, const struct key_change *makes, size_t make_count)
 {
 	size_t owed = store->debt_count;
@@ -74,6 +85,9 @@ int sealer_keys_change(struct store *store, const struct key_change *makes, size
 
 	if (owed + make_count == 0)
 		return 0;
+	result = lanes_keep(store);
+	if (result < 0)
+		return result;
 	changes = calloc(owed + make_count, sizeof(*changes));
 	if (changes == NULL)
 		return -ENOMEM;
