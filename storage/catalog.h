@@ -36,7 +36,8 @@ struct catalog *catalog_free(struct catalog *catalog);
 
 struct catalog_totals {
 	uint64_t stored;    /* rows in segments, since the beginning, purged ones too */
-	uint64_t collapsed; /* equal reads left out at sealing */
+	uint64_t collapsed; /* equal reads left out at sealing and merging */
+	uint64_t erased;    /* reads removed singly: from segments, or left out at sealing */
 	uint64_t refused[REFUSAL_COUNT];
 	uint64_t hits;
 };
@@ -57,14 +58,26 @@ struct catalog_seal {
 	const struct catalog_lane *lanes; /* as of the journal's end */
 	size_t lane_count;
 	uint64_t refused[REFUSAL_COUNT]; /* of this journal */
+	uint64_t erased;                 /* reads of this journal that are left out for good */
+	int64_t now_us;                  /* wall clock: when its days were sealed into */
 };
 /* Segments, lanes, totals, days' counts and "journal sealed" in one transaction. -EEXIST: that journal is sealed
  * already. */
 int catalog_seal(struct catalog *catalog, const struct catalog_seal *seal);
 
-/* Recovery and rebuild: a segment found on disk and not here; marks the journals of its lineage sealed. -EEXIST known.
+/* Segments of one day, the parents, and what takes their place. Borrowed. */
+struct catalog_replace {
+	int32_t day;
+	const uint64_t *parents; /* each once */
+	size_t parent_count;
+	const struct segment_summary *child; /* NULL: nothing is left of them */
+};
+/*
+ * Parents out, child in, the day's counts and the totals, in one transaction. Whatever rows the child lacks that it did
+ * not collapse are counted as erased, so that stored + collapsed + refused + erased stays what it was. -EEXIST the
+ * child is there already, -ENOENT a parent is not, -ESTALE the day is being purged or is.
  */
-int catalog_adopt(struct catalog *catalog, const struct segment_summary *segment);
+int catalog_replace(struct catalog *catalog, const struct catalog_replace *replace);
 
 /* True from its making until catalog_restore: it knows nothing yet, whatever the files say. */
 bool catalog_is_new(const struct catalog *catalog);
@@ -136,6 +149,7 @@ struct catalog_day {
 	uint64_t bytes;
 	uint32_t segments;
 	int64_t changed_us; /* of the state; wall clock given by the caller */
+	int64_t sealed_us;  /* when something was last sealed into it; 0 unknown */
 	uint32_t note_size; /* the purge's authority and progress: the caller's bytes */
 	uint8_t note[CATALOG_NOTE_SIZE];
 };

@@ -25,8 +25,9 @@ static void put_totals(struct catalog_change *change, const struct catalog_total
 	catalog_change_put(change, DB_META, "totals", 6, bytes, sizeof(bytes), 0);
 }
 
-/* Adds the segment's row and its counts. -EEXIST when its row is there. */
-static int add_segment(struct catalog_change *change, const struct segment_summary *segment,
+/* Adds the segment's row and its counts. `sealed_us` 0: nothing new came into its day. -EEXIST when its row is there.
+ */
+static int add_segment(struct catalog_change *change, const struct segment_summary *segment, int64_t sealed_us,
 		       struct catalog_totals *totals)
 {
 	uint8_t bytes[SEGMENT_SUMMARY_SIZE_MAX];
@@ -44,11 +45,23 @@ static int add_segment(struct catalog_change *change, const struct segment_summa
 	day.collapsed += segment->collapsed_count;
 	day.bytes += segment->file_size;
 	day.segments++;
+	if (sealed_us != 0)
+		day.sealed_us = sealed_us;
 	put_day(change, &day);
 	totals->stored += segment->row_count;
 	totals->hits += segment->sections[SEGMENT_HITS].item_count;
 	totals->collapsed += segment->collapsed_count;
 	return catalog_from_mdb(change->error);
+}
+
+/* Is its row there? */
+static int find_segment(struct catalog_change *change, const struct segment_summary *segment)
+{
+	uint8_t key[CATALOG_SEGMENT_KEY_SIZE];
+	MDB_val value;
+
+	catalog_segment_key(segment->day, segment->id, key);
+	return catalog_txn_get(change->txn, change->catalog->dbs[DB_SEGMENTS], key, sizeof(key), &value);
 }
 
 static void mark_sealed(struct catalog_change *change, uint64_t journal_id, unsigned flags)
@@ -80,30 +93,96 @@ int catalog_seal(struct catalog *catalog, const struct catalog_seal *seal)
 	r = catalog_get_totals(catalog, change.txn, &totals);
 	mark_sealed(&change, seal->journal_id, MDB_NOOVERWRITE);
 	for (size_t i = 0; i < seal->segment_count && r == 0; i++)
-		r = add_segment(&change, &seal->segments[i], &totals);
+		r = add_segment(&change, &seal->segments[i], seal->now_us, &totals);
 	put_lanes(&change, seal->lanes, seal->lane_count);
 	for (unsigned i = 0; i < REFUSAL_COUNT; i++)
 		totals.refused[i] += seal->refused[i];
+	totals.erased += seal->erased;
 	put_totals(&change, &totals);
 	return catalog_change_end(&change, r);
 }
 
-int catalog_adopt(struct catalog *catalog, const struct segment_summary *segment)
+/* Takes one parent's row out and its counts off. */
+static int remove_segment(struct catalog_change *change, struct segment_summary *summary, uint64_t id,
+			  struct catalog_day *day, struct catalog_totals *totals)
 {
-	struct catalog_totals totals;
-	struct catalog_change change;
-	int r = catalog_change_begin(catalog, &change);
+	uint8_t bytes[CATALOG_SEGMENT_KEY_SIZE];
+	MDB_val key = catalog_bytes(bytes, sizeof(bytes));
+	MDB_val value;
+	int r;
 
+	catalog_segment_key(day->day, id, bytes);
+	r = catalog_txn_get(change->txn, change->catalog->dbs[DB_SEGMENTS], bytes, sizeof(bytes), &value);
+	if (r == 0)
+		r = segment_summary_decode(value.mv_data, value.mv_size, NULL, summary);
 	if (r < 0)
 		return r;
-	r = catalog_get_totals(catalog, change.txn, &totals);
+	day->rows -= summary->row_count;
+	day->hits -= summary->sections[SEGMENT_HITS].item_count;
+	day->bytes -= summary->file_size;
+	day->segments--;
+	totals->stored -= summary->row_count;
+	totals->hits -= summary->sections[SEGMENT_HITS].item_count;
+	totals->erased += summary->row_count;
+	return catalog_from_mdb(mdb_del(change->txn, change->catalog->dbs[DB_SEGMENTS], &key, NULL));
+}
+
+static int delete_day(struct catalog_change *change, int32_t number)
+{
+	uint8_t bytes[4];
+	MDB_val key = catalog_bytes(bytes, sizeof(bytes));
+
+	catalog_day_key(number, bytes);
+	return catalog_from_mdb(mdb_del(change->txn, change->catalog->dbs[DB_DAYS], &key, NULL));
+}
+
+static int replace_segments(struct catalog_change *change, const struct catalog_replace *replace,
+			    struct segment_summary *scratch, struct catalog_totals *totals)
+{
+	struct catalog_day day;
+	int r = catalog_get_day(change->catalog, change->txn, replace->day, &day);
+
+	if (r == 0 && day.state != CATALOG_DAY_OPEN)
+		return -ESTALE;
+	for (size_t i = 0; i < replace->parent_count && r == 0; i++)
+		r = remove_segment(change, scratch, replace->parents[i], &day, totals);
+	if (r < 0)
+		return r;
+	if (day.segments == 0 && replace->child == NULL)
+		return delete_day(change, day.day);
+	put_day(change, &day);
+	if (replace->child == NULL)
+		return 0;
+	totals->erased -= replace->child->row_count + replace->child->collapsed_count;
+	return add_segment(change, replace->child, 0, totals);
+}
+
+int catalog_replace(struct catalog *catalog, const struct catalog_replace *replace)
+{
+	struct segment_summary *scratch = malloc(sizeof(*scratch));
+	struct catalog_totals totals;
+	struct catalog_change change;
+	int r;
+
+	if (scratch == NULL)
+		return -ENOMEM;
+	r = catalog_change_begin(catalog, &change);
+	if (r < 0)
+		goto out;
+	if (replace->child != NULL) {
+		r = find_segment(&change, replace->child);
+		r = r == 0 ? -EEXIST : r == -ENOENT ? 0 : r;
+	}
 	if (r == 0)
-		r = add_segment(&change, segment, &totals);
-	if (segment->lineage_kind == SEGMENT_FROM_JOURNALS)
-		for (uint32_t i = 0; i < segment->lineage_count; i++)
-			mark_sealed(&change, segment->lineage[i], 0);
-	put_totals(&change, &totals);
-	return catalog_change_end(&change, r);
+		r = catalog_get_totals(catalog, change.txn, &totals);
+	if (r == 0)
+		r = replace_segments(&change, replace, scratch, &totals);
+	if (r == 0)
+		put_totals(&change, &totals);
+	r = catalog_change_end(&change, r);
+out:
+	free(scratch);
+	return r;
 }
 
 /* Adds the segments, each with the marks of its journals. */
@@ -115,7 +194,7 @@ static int restore_segments(struct catalog_change *change, const struct catalog_
 	for (size_t i = 0; i < restore->segment_count && r == 0; i++) {
 		const struct segment_summary *segment = restore->segments[i];
 
-		r = add_segment(change, segment, totals);
+		r = add_segment(change, segment, 0, totals);
 		if (segment->lineage_kind == SEGMENT_FROM_JOURNALS)
 			for (uint32_t j = 0; j < segment->lineage_count; j++)
 				mark_sealed(change, segment->lineage[j], 0);

@@ -99,7 +99,7 @@ int catalog_change_end(struct catalog_change *change, int r)
 		le64_put(number, mdb_txn_id(change->txn));
 		catalog_change_put(change, DB_META, "commit", 6, number, sizeof(number), 0);
 	}
-	if (r == 0)
+	if (change->error != 0) /* the first one: what came behind it only met a transaction that was over */
 		r = catalog_from_mdb(change->error);
 	if (r != 0) {
 		mdb_txn_abort(change->txn);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define DAY_VERSION 1
-#define TOTALS_VERSION 1
+#define TOTALS_VERSION 2
 
 void catalog_lane_key(const struct catalog_lane *lane, uint8_t key[CATALOG_LANE_KEY_SIZE])
 {
@@ -37,6 +37,7 @@ size_t catalog_day_encode(const struct catalog_day *day, uint8_t bytes[CATALOG_D
 	le64_put(bytes + 40, (uint64_t)day->changed_us);
 	le32_put(bytes + 48, day->segments);
 	le32_put(bytes + 52, day->note_size);
+	le64_put(bytes + 56, (uint64_t)day->sealed_us);
 	memcpy(bytes + CATALOG_DAY_FIXED, day->note, day->note_size);
 	return CATALOG_DAY_FIXED + (size_t)day->note_size;
 }
@@ -62,6 +63,7 @@ int catalog_day_decode(int32_t number, const void *value, size_t size, struct ca
 	ret_day->changed_us = (int64_t)le64_get(bytes + 40);
 	ret_day->segments = le32_get(bytes + 48);
 	ret_day->note_size = note_size;
+	ret_day->sealed_us = (int64_t)le64_get(bytes + 56);
 	memcpy(ret_day->note, bytes + CATALOG_DAY_FIXED, note_size);
 	return 0;
 }
@@ -72,8 +74,9 @@ void catalog_totals_encode(const struct catalog_totals *totals, uint8_t bytes[CA
 	le64_put(bytes + 8, totals->stored);
 	le64_put(bytes + 16, totals->collapsed);
 	le64_put(bytes + 24, totals->hits);
+	le64_put(bytes + 32, totals->erased);
 	for (unsigned i = 0; i < REFUSAL_COUNT; i++)
-		le64_put(bytes + 32 + 8 * i, totals->refused[i]);
+		le64_put(bytes + 40 + 8 * i, totals->refused[i]);
 }
 
 int catalog_totals_decode(const void *value, size_t size, struct catalog_totals *ret_totals)
@@ -85,7 +88,8 @@ int catalog_totals_decode(const void *value, size_t size, struct catalog_totals 
 	ret_totals->stored = le64_get(bytes + 8);
 	ret_totals->collapsed = le64_get(bytes + 16);
 	ret_totals->hits = le64_get(bytes + 24);
+	ret_totals->erased = le64_get(bytes + 32);
 	for (unsigned i = 0; i < REFUSAL_COUNT; i++)
-		ret_totals->refused[i] = le64_get(bytes + 32 + 8 * i);
+		ret_totals->refused[i] = le64_get(bytes + 40 + 8 * i);
 	return 0;
 }

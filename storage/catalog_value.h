@@ -13,7 +13,7 @@
 #define CATALOG_LANE_KEY_SIZE 9
 #define CATALOG_DAY_FIXED 64
 #define CATALOG_DAY_SIZE_MAX (CATALOG_DAY_FIXED + CATALOG_NOTE_SIZE)
-#define CATALOG_TOTALS_SIZE (8 * (4 + REFUSAL_COUNT))
+#define CATALOG_TOTALS_SIZE (8 * (5 + REFUSAL_COUNT))
 
 /* Days before 1970 sort first: the sign bit is turned over. */
 static inline void catalog_day_key(int32_t day, uint8_t key[4])

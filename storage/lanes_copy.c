@@ -10,6 +10,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/digest.h"
 #include "appliance/base/killpoint.h"
+#include "storage/catalog_value.h"
 #include "storage/io.h"
 #include "storage/keyring.h"
 #include "storage/layout.h"
@@ -18,7 +19,6 @@
 #define FILE_VERSION 1
 #define FILE_ROUND 4096
 #define FILE_SIZE_MAX (UINT64_C(1) << 30)
-#define TOTALS_COUNT (3 + REFUSAL_COUNT)
 #define LANE_HEADER_SIZE 16
 
 /* The header, all of it under the tag or part of it. */
@@ -132,29 +132,11 @@ static int content_gather(struct catalog *catalog, struct lanes_content *content
 
 static size_t content_size(const struct lanes_content *content)
 {
-	size_t size = HEADER_SIZE + 8 * (TOTALS_COUNT + content->journal_count);
+	size_t size = HEADER_SIZE + CATALOG_TOTALS_SIZE + 8 * content->journal_count;
 
 	for (size_t i = 0; i < content->lane_count; i++)
 		size += LANE_HEADER_SIZE + content->lanes[i].size;
 	return size;
-}
-
-static void totals_put(const struct catalog_totals *totals, uint8_t *at)
-{
-	le64_put(at, totals->stored);
-	le64_put(at + 8, totals->collapsed);
-	le64_put(at + 16, totals->hits);
-	for (unsigned i = 0; i < REFUSAL_COUNT; i++)
-		le64_put(at + 24 + 8 * i, totals->refused[i]);
-}
-
-static void totals_get(const uint8_t *at, struct catalog_totals *totals)
-{
-	totals->stored = le64_get(at);
-	totals->collapsed = le64_get(at + 8);
-	totals->hits = le64_get(at + 16);
-	for (unsigned i = 0; i < REFUSAL_COUNT; i++)
-		totals->refused[i] = le64_get(at + 24 + 8 * i);
 }
 
 /* `file` is `size` bytes, zeros. */
@@ -171,8 +153,8 @@ static void content_encode(const struct lanes_content *content, const uint8_t ke
 	le64_put(file + AT_SIZE, size);
 	le32_put(file + AT_JOURNALS, (uint32_t)content->journal_count);
 	random_bytes(file + AT_NONCE, AEAD_NONCE_SIZE);
-	totals_put(&content->totals, at);
-	at += 8 * TOTALS_COUNT;
+	catalog_totals_encode(&content->totals, at);
+	at += CATALOG_TOTALS_SIZE;
 	for (size_t i = 0; i < content->journal_count; i++, at += 8)
 		le64_put(at, content->journals[i]);
 	for (size_t i = 0; i < content->lane_count; i++) {
@@ -214,19 +196,20 @@ static int lanes_decode(const uint8_t *at, const uint8_t *end, struct lanes_cont
 
 static int content_decode(const uint8_t *header, uint8_t *body, size_t size, struct lanes_content *content)
 {
-	const uint8_t *at = body + 8 * TOTALS_COUNT;
+	const uint8_t *at = body + CATALOG_TOTALS_SIZE;
 
 	content->generation = le64_get(header + AT_GENERATION);
 	content->journal_count = le32_get(header + AT_JOURNALS);
 	content->lane_count = le32_get(header + AT_LANES);
-	if (size < 8 * TOTALS_COUNT || content->journal_count > (size - 8 * TOTALS_COUNT) / 8 ||
+	if (size < CATALOG_TOTALS_SIZE || content->journal_count > (size - CATALOG_TOTALS_SIZE) / 8 ||
 	    content->lane_count > size / LANE_HEADER_SIZE)
 		return -EBADMSG;
 	content->journals = calloc(content->journal_count + 1, sizeof(*content->journals));
 	content->lanes = calloc(content->lane_count + 1, sizeof(*content->lanes));
 	if (content->journals == NULL || content->lanes == NULL)
 		return -ENOMEM;
-	totals_get(body, &content->totals);
+	if (catalog_totals_decode(body, CATALOG_TOTALS_SIZE, &content->totals) < 0)
+		return -EBADMSG;
 	for (size_t i = 0; i < content->journal_count; i++, at += 8)
 		content->journals[i] = le64_get(at);
 	return lanes_decode(at, body + size, content);

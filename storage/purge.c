@@ -16,6 +16,8 @@
 #include "appliance/base/log.h"
 #include "storage/keeper.h"
 #include "storage/purge_file.h"
+#include "storage/rewrite.h"
+#include "storage/segment_discard.h"
 #include "storage/store_internal.h"
 #include "storage/view.h"
 
@@ -193,24 +195,6 @@ static int day_file_collect(void *context, const char *name)
 	return 0;
 }
 
-static int segment_discard(struct store *store, int32_t day, uint64_t id)
-{
-	const struct io_ops *ops = store->io->ops;
-	char path[LAYOUT_PATH_SIZE + SEGMENT_NAME_SIZE];
-	char name[SEGMENT_NAME_SIZE];
-	struct io_file *file;
-	int result;
-
-	snprintf(path, sizeof(path), "%s/%s", store->segments_directory, segment_name(day, id, ".seg", name));
-	result = ops->open(store->io, path, IO_WRITE, &file);
-	if (result == 0) {
-		(void)ops->punch(file); /* its key is gone already: this is for the disk's sake */
-		ops->close(file);
-	}
-	result = ops->unlink(store->io, path);
-	return result == -ENOENT ? 0 : result;
-}
-
 static int step_unlink(struct purge *purge)
 {
 	struct store *store = purge->store;
@@ -219,7 +203,7 @@ static int step_unlink(struct purge *purge)
 
 	views_forget_day(store->views, files.day); /* again, for a resumed purge: an open file would keep its blocks */
 	for (size_t i = 0; result == 0 && i < files.count; i++)
-		result = segment_discard(store, files.day, files.ids[i]);
+		result = segment_discard(store->io, store->segments_directory, files.day, files.ids[i]);
 	if (result == 0 && files.count > 0)
 		result = store->io->ops->dir_sync(store->io, store->segments_directory);
 	free(files.ids);
@@ -372,9 +356,11 @@ int purge_run(struct store *store, int32_t day, const char *authority, uint32_t 
 	if (result < 0)
 		return result;
 	pthread_mutex_lock(&store->purge_mutex);
+	rewrite_preempt(store);
 	result = purge_begin(&purge, day, authority, who_uid);
 	if (result == 0)
 		result = purge_steps(&purge);
+	rewrite_unlock(store);
 	pthread_mutex_unlock(&store->purge_mutex);
 	if (result == 0)
 		*ret_certificate = purge.record.certificate;
@@ -401,6 +387,7 @@ int purge_resume(struct store *store, const struct purge_hooks *hooks, struct er
 	if (store->reg == NULL)
 		return err_set(err, -ENOKEY, "the register is incomplete, nothing is purged: %s", store->reg_why.text);
 	pthread_mutex_lock(&store->purge_mutex);
+	rewrite_preempt(store);
 	for (;;) {
 		struct err why;
 		int result = intents_look(store, INT32_MIN, intents.found_number, &intents);
@@ -421,6 +408,7 @@ int purge_resume(struct store *store, const struct purge_hooks *hooks, struct er
 		if (result == -EAGAIN)
 			break; /* the next would wait for the same worker */
 	}
+	rewrite_unlock(store);
 	pthread_mutex_unlock(&store->purge_mutex);
 	return first < 0 ? first : finished;
 }

@@ -4,6 +4,7 @@
 
 #define DIGITS 8
 #define VALUES 256
+#define SMALL 48 /* below it insertion beats another round of counting */
 
 static void histogram(const struct radix_item *items, size_t count, size_t counts[DIGITS][VALUES])
 {
@@ -47,4 +48,82 @@ void radix_sort(struct radix_item *items, struct radix_item *spare, size_t count
 	}
 	if (from != items)
 		memcpy(items, from, count * sizeof(*items));
+}
+
+static void insertion_sort(uint64_t *values, size_t count)
+{
+	for (size_t i = 1; i < count; i++) {
+		uint64_t value = values[i];
+		size_t j = i;
+
+		for (; j > 0 && values[j - 1] > value; j--)
+			values[j] = values[j - 1];
+		values[j] = value;
+	}
+}
+
+/* Deals the values out to their buckets in place, by the byte at `shift`; ends[] gets where each bucket ends. */
+static void deal(uint64_t *values, size_t count, unsigned shift, size_t ends[VALUES])
+{
+	size_t at[VALUES] = {0};
+	size_t sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		at[(values[i] >> shift) & 0xff]++;
+	for (unsigned v = 0; v < VALUES; v++) {
+		size_t bucket = at[v];
+
+		at[v] = sum;
+		sum += bucket;
+		ends[v] = sum;
+	}
+	for (unsigned v = 0; v < VALUES; v++) {
+		while (at[v] < ends[v]) {
+			uint64_t value = values[at[v]];
+			unsigned home = (value >> shift) & 0xff;
+
+			while (home != v) {
+				uint64_t other = values[at[home]];
+
+				values[at[home]++] = value;
+				value = other;
+				home = (value >> shift) & 0xff;
+			}
+			values[at[v]++] = value;
+		}
+	}
+}
+
+static uint64_t differing_bits(const uint64_t *values, size_t count)
+{
+	uint64_t bits = 0;
+
+	for (size_t i = 1; i < count; i++)
+		bits |= values[i] ^ values[0];
+	return bits;
+}
+
+void radix_sort_in_place(uint64_t *values, size_t count)
+{
+	size_t ends[VALUES];
+	uint64_t bits;
+	unsigned top;
+	size_t start = 0;
+
+	if (count <= SMALL) {
+		insertion_sort(values, count);
+		return;
+	}
+	bits = differing_bits(values, count);
+	if (bits == 0)
+		return;
+	/* The eight bits from the highest that differs on: buckets are then as even as the values are. */
+	top = 64 - (unsigned)__builtin_clzll(bits);
+	deal(values, count, top > 8 ? top - 8 : 0, ends);
+	if (top <= 8)
+		return;
+	for (unsigned v = 0; v < VALUES; v++) {
+		radix_sort_in_place(&values[start], ends[v] - start);
+		start = ends[v];
+	}
 }

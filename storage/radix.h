@@ -1,4 +1,4 @@
-/* A stable radix sort of (key, index) pairs, least significant byte first; bytes that never differ cost nothing. */
+/* Radix sorts; bytes that never differ cost nothing. Pure functions, any thread. */
 #ifndef GANTRY_STORAGE_RADIX_H
 #define GANTRY_STORAGE_RADIX_H
 
@@ -10,7 +10,10 @@ struct radix_item {
 	uint32_t index;
 };
 
-/* `spare` has room for count items too; the result is in items. */
+/* Stable, least significant byte first. `spare` has room for count items too; the result is in items. */
 void radix_sort(struct radix_item *items, struct radix_item *spare, size_t count);
+
+/* Ascending, without a second copy: most significant byte first, each value swapped into its place. */
+void radix_sort_in_place(uint64_t *values, size_t count);
 
 #endif

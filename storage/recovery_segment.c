@@ -1,9 +1,9 @@
 /*
  * Segment files against the catalog, so that exactly one generation of every read remains.
  *
- * A file that the catalog does not know was never committed: its journal still holds its reads, the file goes. A
- * catalog that was lost is made anew first (catalog_rebuild.h). A file that cannot be opened stays: somebody may mend
- * the disk.
+ * A file that the catalog does not know goes: it was never committed, and its journal or its parents still hold its
+ * reads; or another took its place, and the crash came before it was removed. A catalog that was lost is made anew
+ * first (catalog_rebuild.h). A file that cannot be opened stays: somebody may mend the disk.
  */
 #include "storage/recovery.h"
 
@@ -71,8 +71,8 @@ static int file_remove(struct store *store, const struct segment_file *file)
 }
 
 /*
- * Unknown to the catalog: never committed, so its reads are elsewhere. Yet what has its key and cannot be read is left:
- * had a lost catalog known it, nobody could tell, and the disk may be mended.
+ * Unknown to the catalog: its reads are elsewhere. Yet what has its key and cannot be read is left: had a lost catalog
+ * known it, nobody could tell, and the disk may be mended.
  */
 static int file_judge(struct store *store, const struct segment_file *file)
 {
@@ -141,6 +141,13 @@ static int catalog_recover(struct store *store, struct err *err)
 	return 0;
 }
 
+static void missing_tell(struct store *store, const struct catalog_segment *known)
+{
+	if (store_day_open(store, known->day))
+		store_damage(store, "a segment of day %d is missing: %llu reads are lost", known->day,
+			     (unsigned long long)known->row_count);
+}
+
 static int reconcile(struct store *store, const struct segment_files *files, const struct catalog_segment *known,
 		     size_t known_count)
 {
@@ -151,9 +158,7 @@ static int reconcile(struct store *store, const struct segment_files *files, con
 		const struct segment_file *file = &files->files[i];
 
 		for (; at < known_count && order(known[at].day, known[at].id, file->day, file->id) < 0; at++)
-			if (store_day_open(store, known[at].day))
-				store_damage(store, "a segment of day %d is missing: %llu reads are lost",
-					     known[at].day, (unsigned long long)known[at].row_count);
+			missing_tell(store, &known[at]);
 		if (at < known_count && order(known[at].day, known[at].id, file->day, file->id) == 0 &&
 		    !file->unfinished) {
 			at++;
@@ -162,9 +167,7 @@ static int reconcile(struct store *store, const struct segment_files *files, con
 		result = file_judge(store, file);
 	}
 	for (; result == 0 && at < known_count; at++)
-		if (store_day_open(store, known[at].day))
-			store_damage(store, "a segment of day %d is missing: %llu reads are lost", known[at].day,
-				     (unsigned long long)known[at].row_count);
+		missing_tell(store, &known[at]);
 	return result;
 }
 

@@ -1,6 +1,7 @@
 /*
- * Debts: keys that nothing needs any more, and the journal files that go after them. Rewriting the keyring costs
- * several flushes, so they are paid with the next change that makes keys, or at the end of a round. All under
+ * Debts: keys that nothing needs any more, and the files that go after them: sealed journals, segments that others
+ * took the place of. Rewriting the keyring costs several flushes, so they are paid with the next change that makes
+ * keys, or at the end of a round; a segment's not before the last view that may read it is released. All under
  * seal_mutex.
  */
 #include "storage/sealer.h"
@@ -13,7 +14,9 @@
 #include "appliance/base/killpoint.h"
 #include "appliance/base/log.h"
 #include "storage/lanes_copy.h"
+#include "storage/segment_discard.h"
 #include "storage/store_internal.h"
+#include "storage/view.h"
 
 static int debt_add(struct store *store, const struct seal_debt *debt)
 {
@@ -39,10 +42,52 @@ int sealer_key_owed(struct store *store, struct key_id key)
 
 int sealer_journal_owed(struct store *store, uint64_t journal_id, const struct journal_file_name *file)
 {
-	struct seal_debt debt = {
-		.key = {.id = journal_id, .day = KEY_DAY_NONE, .kind = KEY_JOURNAL}, .has_file = true, .file = *file};
+	struct seal_debt debt = {.key = {.id = journal_id, .day = KEY_DAY_NONE, .kind = KEY_JOURNAL},
+				 .kind = DEBT_JOURNAL,
+				 .file = *file};
 
 	return debt_add(store, &debt);
+}
+
+int sealer_segment_owed(struct store *store, int32_t day, uint64_t id, uint64_t turn)
+{
+	struct seal_debt debt = {
+		.key = {.id = id, .day = day, .kind = KEY_SEGMENT}, .kind = DEBT_SEGMENT, .turn = turn};
+
+	return debt_add(store, &debt);
+}
+
+/* Those that can be paid now to the front; how many they are. */
+static size_t debts_due(struct store *store)
+{
+	size_t due = 0;
+
+	for (size_t i = 0; i < store->debt_count; i++) {
+		struct seal_debt debt = store->debts[i];
+
+		if (debt.kind == DEBT_SEGMENT && !views_passed(store->views, debt.turn))
+			continue;
+		store->debts[i] = store->debts[due];
+		store->debts[due++] = debt;
+	}
+	return due;
+}
+
+static int journal_gone(struct store *store, const struct seal_debt *debt)
+{
+	int result;
+
+	killpoint("seal.key-destroyed");
+	result = journal_file_destroy(store->io, store->journal_directory, &debt->file);
+	killpoint("seal.unlinked");
+	return result == 0 ? catalog_journal_forget(store->catalog, debt->key.id) : result;
+}
+
+static int segment_gone(struct store *store, const struct seal_debt *debt)
+{
+	killpoint("merge.destroyed");
+	views_forget_segment(store->views, debt->key.day, debt->key.id);
+	return segment_discard(store->io, store->segments_directory, debt->key.day, debt->key.id);
 }
 
 /* The keys are gone: the files go too. One that cannot be unlinked now is keyless and goes with the next start. */
@@ -50,17 +95,14 @@ static void debts_settle(struct store *store, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct seal_debt *debt = &store->debts[i];
-		int result;
+		int result = 0;
 
-		if (!debt->has_file)
-			continue;
-		killpoint("seal.key-destroyed");
-		result = journal_file_destroy(store->io, store->journal_directory, &debt->file);
-		killpoint("seal.unlinked");
-		if (result == 0)
-			result = catalog_journal_forget(store->catalog, debt->key.id);
+		if (debt->kind == DEBT_JOURNAL)
+			result = journal_gone(store, debt);
+		else if (debt->kind == DEBT_SEGMENT)
+			result = segment_gone(store, debt);
 		if (result < 0)
-			log_warn("a sealed journal's file: %s, removing it at the next start", strerror(-result));
+			log_warn("a file whose key is destroyed: %s, removing it at the next start", strerror(-result));
 	}
 	store->debt_count -= count;
 	if (store->debt_count > 0)
@@ -68,24 +110,24 @@ static void debts_settle(struct store *store, size_t count)
 }
 
 /* A sealed journal dies only when its lanes stand outside the catalog too. */
-static int lanes_keep(struct store *store)
+static int lanes_keep(struct store *store, size_t owed)
 {
 	bool needed = false;
 
-	for (size_t i = 0; i < store->debt_count; i++)
-		needed = needed || store->debts[i].has_file;
+	for (size_t i = 0; i < owed; i++)
+		needed = needed || store->debts[i].kind == DEBT_JOURNAL;
 	return needed ? lanes_copy_write(store->io, store->keyring, store->directory, store->catalog) : 0;
 }
 
 int sealer_keys_change(struct store *store, const struct key_change *makes, size_t make_count)
 {
-	size_t owed = store->debt_count;
+	size_t owed = debts_due(store);
 	struct key_change *changes;
 	int result;
 
 	if (owed + make_count == 0)
 		return 0;
-	result = lanes_keep(store);
+	result = lanes_keep(store, owed);
 	if (result < 0)
 		return result;
 	changes = calloc(owed + make_count, sizeof(*changes));

@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define LOG_MODULE "sealer"
+#include "appliance/base/clock.h"
 #include "appliance/base/digest.h"
 #include "appliance/base/killpoint.h"
 #include "appliance/base/log.h"
@@ -266,7 +267,8 @@ static int generation_commit(struct store *store, struct generation *generation,
 				    .segments = pending->segments,
 				    .segment_count = pending->segment_count,
 				    .lanes = pending->lanes,
-				    .lane_count = pending->lane_count};
+				    .lane_count = pending->lane_count,
+				    .now_us = clock_wall_us()};
 	int result;
 
 	memcpy(seal.refused, pending->refused, sizeof(seal.refused));

@@ -24,8 +24,10 @@ void sealer_fini(struct store *store);
  */
 int sealer_journal_recovered(struct store *store, uint64_t journal_id, const struct journal_file_name *file);
 int sealer_journal_owed(struct store *store, uint64_t journal_id, const struct journal_file_name *file);
-/* Recovery: a key that nothing is sealed under any more. */
+/* A key that nothing is sealed under any more. seal_mutex held, but in recovery. -ENOMEM. */
 int sealer_key_owed(struct store *store, struct key_id key);
+/* A segment that was replaced: key and file go when that turn of the views has passed. seal_mutex held. -ENOMEM. */
+int sealer_segment_owed(struct store *store, int32_t day, uint64_t id, uint64_t turn);
 /* One durable change of the keyring: new keys, and the end of those owed; then their files go. seal_mutex held. */
 int sealer_keys_change(struct store *store, const struct key_change *makes, size_t make_count);
 /* The same without new keys; takes seal_mutex. */

@@ -7,9 +7,9 @@
 #include "appliance/base/clock.h"
 
 #define CHECK_ROWS 8192 /* between two looks at clock and caller */
-/* By scenes while they are fewer than one row in … of the segment; else reading all of it is no dearer. */
-#define SCENE_SHARE 32
-#define SCENE_ROWS_MIN 1024
+/* By scenes while they are fewer than one for … row pages of the segment; else reading all of it is no dearer. */
+#define SCENE_SHARE 2
+#define SCENES_MIN 1024
 
 bool search_must_stop(struct search *search)
 {
@@ -47,7 +47,7 @@ void search_source_init_memory(struct search_source *source, const struct read *
 	*source = (struct search_source){.rows = rows, .row_count = count};
 }
 
-static int compare_rows(const void *a, const void *b)
+static int compare_pages(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a;
 	uint32_t y = *(const uint32_t *)b;
@@ -55,12 +55,12 @@ static int compare_rows(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* True when the scene lists gave every row number there is for these cameras and this window. */
+/* True when the scene lists gave every row page there is for these cameras and this window. */
 static bool plan_scenes(struct search_source *source, struct search *search)
 {
 	const struct search_query *query = search->query;
 	const struct segment_summary *summary = segment_summary(source->segment);
-	size_t max = summary->row_count / SCENE_SHARE + SCENE_ROWS_MIN;
+	size_t max = summary->sections[SEGMENT_ROWS].page_count / SCENE_SHARE + SCENES_MIN;
 
 	if (query->cameras == NULL || query->key_glob != NULL || query->not_read ||
 	    query->camera_count > summary->sections[SEGMENT_ROWS].page_count)
@@ -77,7 +77,7 @@ static bool plan_scenes(struct search_source *source, struct search *search)
 		}
 	}
 	if (source->list.count > 0)
-		qsort(source->list.rows, source->list.count, sizeof(*source->list.rows), compare_rows);
+		qsort(source->list.pages, source->list.count, sizeof(*source->list.pages), compare_pages);
 	return true;
 }
 
@@ -122,10 +122,10 @@ static void release_buffers(struct search_source *source)
 {
 	free(source->page);
 	free(source->keys);
-	free(source->list.rows);
+	free(source->list.pages);
 	source->page = NULL;
 	source->keys = NULL;
-	source->list = (struct segment_row_list){0};
+	source->list = (struct segment_page_list){0};
 }
 
 void search_source_fini(struct search_source *source, struct search *search)
@@ -198,16 +198,29 @@ static bool next_key(struct search_source *source, struct search *search)
 	}
 }
 
+/* The list is sorted and names a page once for each scene in it. */
+static bool next_page(struct search_source *source)
+{
+	const struct segment_page_list *list = &source->list;
+	uint64_t row_count = segment_summary(source->segment)->row_count;
+	uint32_t page;
+
+	if (source->list_at == list->count)
+		return false;
+	page = list->pages[source->list_at];
+	while (source->list_at < list->count && list->pages[source->list_at] == page)
+		source->list_at++;
+	source->next_row = (uint64_t)page * SEGMENT_PAGE_ROWS;
+	source->end_row =
+		source->next_row + SEGMENT_PAGE_ROWS < row_count ? source->next_row + SEGMENT_PAGE_ROWS : row_count;
+	return true;
+}
+
 static bool next_interval(struct search_source *source, struct search *search)
 {
 	if (source->plan == SEARCH_PLAN_KEYS)
 		return next_key(source, search);
-	if (source->plan == SEARCH_PLAN_LIST && source->list_at < source->list.count) {
-		source->next_row = source->list.rows[source->list_at++];
-		source->end_row = source->next_row + 1;
-		return true;
-	}
-	return false;
+	return source->plan == SEARCH_PLAN_LIST && next_page(source);
 }
 
 enum load { LOAD_DONE, LOAD_SKIPPED, LOAD_END };
@@ -274,6 +287,7 @@ static int next_of_segment(struct search_source *source, struct search *search)
 		}
 	}
 	release_buffers(source);
+	source->list_at = 0;
 	source->plan = SEARCH_PLAN_LIST; /* an empty one: whoever asks again is at the end */
 	source->next_row = source->end_row = 0;
 	return 0;

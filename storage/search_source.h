@@ -53,7 +53,7 @@ void search_fault(struct search *search, const struct err *err);
 enum search_plan {
 	SEARCH_PLAN_RANGE, /* rows from a page on, until key_high */
 	SEARCH_PLAN_KEYS,  /* rows of the dictionary's keys that match */
-	SEARCH_PLAN_LIST,  /* row numbers, found by scene */
+	SEARCH_PLAN_LIST,  /* row pages, found by scene */
 };
 
 struct search_source {
@@ -72,7 +72,7 @@ struct search_source {
 	struct segment_keys *keys;
 	uint32_t key_page; /* the next one */
 	uint32_t key_at;
-	struct segment_row_list list;
+	struct segment_page_list list;
 	size_t list_at;
 };
 

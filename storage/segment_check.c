@@ -12,6 +12,7 @@
 #include <xxhash.h>
 
 #include "storage/io.h"
+#include "storage/radix.h"
 #include "storage/row.h"
 #include "storage/segment_file.h"
 
@@ -36,9 +37,10 @@ struct check {
 	/* The walk over the rows. */
 	struct read last;
 	bool last_set;
-	/* Sums that two sections must agree on, whatever the order. */
+	/* Of what two sections must agree on. */
 	uint64_t row_keys_sum;
-	uint64_t row_scenes_sum;
+	uint64_t *row_scenes; /* hashes of the rows' scenes, a row each */
+	size_t row_scene_count;
 };
 
 static void report(struct check *check, unsigned section, const char *text, uint64_t rows_lost)
@@ -152,25 +154,30 @@ static void check_extents(struct check *check)
 		report_logic(check, SEGMENT_HEADER, "its pages do not cover the file without gap or overlap");
 }
 
-static uint64_t scene_hash(uint32_t camera, uint32_t second, uint32_t row)
+/* Tells scenes apart well enough for a check, in eight bytes a row. */
+static uint64_t scene_hash(struct segment_scene scene)
 {
-	uint32_t scene[3] = {camera, second, row};
+	return XXH3_64bits(&scene, sizeof(scene));
+}
 
-	return XXH3_64bits(scene, sizeof(scene));
+static void note_scene(struct check *check, const struct read *row, uint32_t number)
+{
+	int64_t unit_us = SEGMENT_SCENE_UNIT_S * INT64_C(1000000);
+	int64_t since = row->capture_us - (int64_t)check->segment->summary.day * DAY_US;
+	struct segment_scene scene = {row->camera, (uint32_t)(since / unit_us), number / SEGMENT_PAGE_ROWS};
+
+	check->row_scenes[check->row_scene_count++] = scene_hash(scene);
 }
 
 static void check_row(struct check *check, const struct read *row, uint32_t number)
 {
-	int32_t day = check->segment->summary.day;
-
 	if (!check->last_set || memcmp(check->last.key, row->key, 16) != 0)
 		check->row_keys_sum += XXH3_64bits_withSeed(row->key, 16, number);
 	if (check->last_set && row_compare(&check->last, row) > 0)
 		report_logic(check, SEGMENT_ROWS, "rows are out of order");
-	if (read_day(row->capture_us) != day)
+	if (read_day(row->capture_us) != check->segment->summary.day)
 		report_logic(check, SEGMENT_ROWS, "a row belongs to another day");
-	check->row_scenes_sum +=
-		scene_hash(row->camera, (uint32_t)((row->capture_us - (int64_t)day * DAY_US) / 1000000), number);
+	note_scene(check, row, number);
 	check->last = *row;
 	check->last_set = true;
 }
@@ -227,11 +234,36 @@ static void check_keys(struct check *check)
 		report_logic(check, SEGMENT_KEYS, "dictionary and rows disagree");
 }
 
+static int compare_scenes(const struct segment_scene *a, const struct segment_scene *b)
+{
+	if (a->camera != b->camera)
+		return a->camera < b->camera ? -1 : 1;
+	if (a->unit != b->unit)
+		return a->unit < b->unit ? -1 : 1;
+	return a->page < b->page ? -1 : a->page > b->page;
+}
+
+/* What the rows say: the sum over their distinct scenes, and how many there are. */
+static uint64_t sum_row_scenes(struct check *check, uint64_t *ret_count)
+{
+	uint64_t sum = 0;
+
+	*ret_count = 0;
+	radix_sort_in_place(check->row_scenes, check->row_scene_count);
+	for (size_t i = 0; i < check->row_scene_count; i++) {
+		if (i > 0 && check->row_scenes[i] == check->row_scenes[i - 1])
+			continue;
+		sum += check->row_scenes[i];
+		++*ret_count;
+	}
+	return sum;
+}
+
 static void check_scenes(struct check *check)
 {
 	const struct segment_section_info *info = &check->segment->summary.sections[SEGMENT_SCENES];
 	struct segment_scene last = {0, 0, 0};
-	uint64_t sum = 0, count = 0;
+	uint64_t sum = 0, count = 0, row_count;
 
 	for (uint32_t page = 0; page < info->page_count; page++) {
 		struct err err = {""};
@@ -243,17 +275,15 @@ static void check_scenes(struct check *check)
 		for (uint32_t i = 0; i < check->scenes.count; i++, count++) {
 			struct segment_scene scene = check->scenes.scenes[i];
 
-			if (count > 0 &&
-			    (scene.camera < last.camera ||
-			     (scene.camera == last.camera &&
-			      (scene.second < last.second || (scene.second == last.second && scene.row <= last.row)))))
+			if (count > 0 && compare_scenes(&last, &scene) >= 0)
 				report_logic(check, SEGMENT_SCENES, "scenes are out of order");
 			last = scene;
-			sum += scene_hash(scene.camera, scene.second, scene.row);
+			sum += scene_hash(scene);
 		}
 	}
-	if (!check->section_damage[SEGMENT_SCENES] && !check->section_damage[SEGMENT_ROWS] &&
-	    (sum != check->row_scenes_sum || count != info->item_count))
+	if (check->section_damage[SEGMENT_SCENES] || check->section_damage[SEGMENT_ROWS])
+		return;
+	if (sum != sum_row_scenes(check, &row_count) || count != row_count || count != info->item_count)
 		report_logic(check, SEGMENT_SCENES, "scenes and rows disagree");
 }
 
@@ -289,6 +319,11 @@ int segment_check(const struct segment *segment, const struct segment_check_hook
 		return -ENOMEM;
 	check->segment = segment;
 	check->hooks = hooks;
+	check->row_scenes = malloc(segment->summary.row_count * sizeof(*check->row_scenes));
+	if (check->row_scenes == NULL) {
+		free(check);
+		return -ENOMEM;
+	}
 	check_frame(check);
 	for (unsigned s = SEGMENT_ROWS; s < SEGMENT_TOP && r == 0; s++)
 		r = check_leaves(check, s);
@@ -303,6 +338,7 @@ int segment_check(const struct segment *segment, const struct segment_check_hook
 		r = check->damage ? 1 : 0;
 	}
 	segment_scratch_fini(&check->scratch);
+	free(check->row_scenes);
 	free(check->extents);
 	free(check);
 	return r;

@@ -16,13 +16,13 @@
 #include "appliance/base/aead.h"
 #include "appliance/base/err.h"
 
-#define SEGMENT_FORMAT 1
+#define SEGMENT_FORMAT 2
 #define SEGMENT_HEADER_SIZE 4096
 #define SEGMENT_END_SIZE 64
 #define SEGMENT_TOP_SIZE_MAX 4096 /* sealed */
 #define SEGMENT_LINEAGE_MAX 256
 #define SEGMENT_NAME_SIZE 48
-#define SEGMENT_ROWS_MAX UINT32_MAX
+#define SEGMENT_ROWS_MAX (UINT32_C(1) << 28) /* twice the nation's busiest day */
 
 /* Items in a page at most; a page is full but for the last of its section. */
 #define SEGMENT_PAGE_ROWS 512
@@ -37,7 +37,7 @@ enum segment_section {
 	SEGMENT_HEADER = 0, /* only a tag over the header page, kept in it */
 	SEGMENT_ROWS = 1,   /* rows by (VRM key, capture time, …) */
 	SEGMENT_KEYS = 2,   /* dictionary: distinct VRM keys, first row and count of each */
-	SEGMENT_SCENES = 3, /* (camera, second of the day, row number), sorted */
+	SEGMENT_SCENES = 3, /* (camera, unit of the day, row page), sorted */
 	SEGMENT_HITS = 4,   /* hits by row */
 	SEGMENT_TOP = 5,    /* the one top page */
 	SEGMENT_SECTIONS = 5,
@@ -77,7 +77,7 @@ struct segment_summary {
 
 /* One entry of a top or leaf page. */
 struct segment_fence {
-	uint8_t key[16]; /* of the page's first item: VRM key; big-endian (camera, second of the day); big-endian row */
+	uint8_t key[16]; /* of the page's first item: VRM key; big-endian (camera, unit of the day); big-endian row */
 	uint64_t offset;
 	uint32_t size; /* sealed */
 	uint32_t

@@ -1,6 +1,6 @@
 /*
  * The writing end of a segment file: takes encoded pages, seals them, remembers their fences, and writes in large
- * sequential pieces. Used by segment_write.c alone, by one thread.
+ * sequential pieces. Used by segment_build.c alone, by one thread.
  *
  * Life: init creates the .tmp; pages are begun and ended in any order of sections; segment_out_finish writes leaves,
  * top, end mark and header, syncs, renames; fini closes, and unlinks what was not finished. A failed write is

@@ -18,21 +18,26 @@
 
 /* Rows in store order, 1 … SEGMENT_PAGE_ROWS. Returns the size. */
 size_t segment_rows_encode(const struct read *rows, unsigned count, uint8_t *page);
+/* The same; adds the bytes of each part of the page to its sum. What is in none of them is the page's frame. */
+#define SEGMENT_ROW_PARTS 15
+size_t segment_rows_encode_counted(const struct read *rows, unsigned count, uint8_t *page,
+				   uint64_t sums[SEGMENT_ROW_PARTS]);
+const char *segment_row_part_name(unsigned part);
+
 /* -EBADMSG when the bytes are not a page. 16 bytes behind `size` are readable (the tag is there). */
 int segment_rows_decode(const uint8_t *page, size_t size, struct read *ret_rows, uint32_t *ret_count);
 
-/* Distinct keys, ascending, with the number of rows of each. */
-size_t segment_keys_encode(const uint8_t (*keys)[16], const uint32_t *counts, unsigned count, uint32_t first_row,
-			   uint8_t *page);
-/* ret_first_rows gets one more than the count: where the last key's rows end. */
-int segment_keys_decode(const uint8_t *page, size_t size, uint8_t (*ret_keys)[16], uint32_t *ret_first_rows,
-			uint32_t *ret_count);
-
+/*
+ * A scene: in this unit of the day the camera made reads that stand in this row page. Sorted by (camera, unit, page),
+ * each once: the index of "all reads at these cameras in this window".
+ */
+#define SEGMENT_SCENE_UNIT_S 16
 struct segment_scene {
 	uint32_t camera;
-	uint32_t second; /* of the day */
-	uint32_t row;
+	uint32_t unit; /* of SEGMENT_SCENE_UNIT_S seconds, from the day's midnight UTC */
+	uint32_t page; /* number of a row page */
 };
+/* 1 … SEGMENT_PAGE_SCENES, in order. Returns the size. */
 size_t segment_scenes_encode(const struct segment_scene *scenes, unsigned count, uint8_t *page);
 int segment_scenes_decode(const uint8_t *page, size_t size, struct segment_scene *ret_scenes, uint32_t *ret_count);
 

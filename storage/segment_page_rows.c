@@ -127,7 +127,17 @@ static void gather_columns(const struct read *rows, unsigned count, uint64_t val
 	}
 }
 
-size_t segment_rows_encode(const struct read *rows, unsigned count, uint8_t *page)
+const char *segment_row_part_name(unsigned part)
+{
+	static const char *const names[SEGMENT_ROW_PARTS] = {
+		"capture",    "delay",     "camera",    "feed",   "epoch", "country", "flags",         "kind",
+		"confidence", "road_lane", "direction", "images", "spare", "form",    "key and extras"};
+
+	return names[part];
+}
+
+size_t segment_rows_encode_counted(const struct read *rows, unsigned count, uint8_t *page,
+				   uint64_t sums[SEGMENT_ROW_PARTS])
 {
 	static const uint8_t no_key[READ_TEXT_SIZE];
 	uint64_t values[COLUMN_COUNT][SEGMENT_PAGE_ROWS];
@@ -145,7 +155,9 @@ size_t segment_rows_encode(const struct read *rows, unsigned count, uint8_t *pag
 		page[4 + c] = (uint8_t)column.width;
 		le64_put(page + 4 + COLUMN_COUNT + 8 * c, column.base);
 		at += column_pack(column, values[c], count, at);
+		sums[c] += column_size(column.width, count);
 	}
+	sums[COLUMN_COUNT] += (size_t)(extra - extras);
 	for (unsigned i = 0; i < count; i++) {
 		if ((values[COLUMN_FORM][i] & FORM_NEW_KEY) != 0) {
 			at = put_key(at, rows[i].key, i > 0 ? rows[i - 1].key : no_key);
@@ -156,6 +168,13 @@ size_t segment_rows_encode(const struct read *rows, unsigned count, uint8_t *pag
 	le16_put(page + 2, (uint16_t)key_count);
 	memcpy(at, extras, (size_t)(extra - extras));
 	return (size_t)(at - page) + (size_t)(extra - extras);
+}
+
+size_t segment_rows_encode(const struct read *rows, unsigned count, uint8_t *page)
+{
+	uint64_t sums[SEGMENT_ROW_PARTS] = {0};
+
+	return segment_rows_encode_counted(rows, count, page, sums);
 }
 
 static int get_key(struct segment_cursor *cursor, uint8_t key[READ_TEXT_SIZE])

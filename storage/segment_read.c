@@ -10,7 +10,11 @@
 #include "storage/keyring.h"
 #include "storage/layout.h"
 #include "storage/segment_file.h"
+#include "storage/segment_keys.h"
 #include "storage/segment_page.h"
+
+#define SCENE_UNIT_US (SEGMENT_SCENE_UNIT_S * INT64_C(1000000))
+#define SCENE_UNIT_LAST ((uint32_t)(DAY_US / SCENE_UNIT_US) - 1)
 
 static int damaged(const struct segment *segment, struct err *err, unsigned section, uint32_t page, const char *what)
 {
@@ -354,8 +358,8 @@ int segment_read_scenes(const struct segment *segment, struct segment_scratch *s
 	if (segment_scenes_decode(scratch->page, size, ret_scenes->scenes, &ret_scenes->count) < 0)
 		return damaged(segment, err, SEGMENT_SCENES, page, "makes no sense");
 	for (uint32_t i = 0; i < ret_scenes->count; i++)
-		if (ret_scenes->scenes[i].row >= segment->summary.row_count)
-			return damaged(segment, err, SEGMENT_SCENES, page, "names a row that does not exist");
+		if (ret_scenes->scenes[i].page >= segment->summary.sections[SEGMENT_ROWS].page_count)
+			return damaged(segment, err, SEGMENT_SCENES, page, "names a row page that does not exist");
 	return 0;
 }
 
@@ -421,35 +425,35 @@ int segment_find(const struct segment *segment, struct segment_scratch *scratch,
 	return 0;
 }
 
-static int append_row(struct segment_row_list *list, size_t max, uint32_t row)
+static int append_page(struct segment_page_list *list, size_t max, uint32_t page)
 {
 	if (list->count >= max)
 		return -E2BIG;
 	if (list->count == list->room) {
 		size_t room = list->room == 0 ? 1024 : 2 * list->room;
-		uint32_t *rows = realloc(list->rows, room * sizeof(*rows));
+		uint32_t *pages = realloc(list->pages, room * sizeof(*pages));
 
-		if (rows == NULL)
+		if (pages == NULL)
 			return -ENOMEM;
-		list->rows = rows;
+		list->pages = pages;
 		list->room = room;
 	}
-	list->rows[list->count++] = row;
+	list->pages[list->count++] = page;
 	return 0;
 }
 
 /* Appends what of one page falls into the range. 1 when the range ends in this page. */
 static int append_scenes(const struct segment_scenes *scenes, uint32_t camera, uint32_t first, uint32_t last,
-			 size_t max, struct segment_row_list *list)
+			 size_t max, struct segment_page_list *list)
 {
 	for (uint32_t i = 0; i < scenes->count; i++) {
 		const struct segment_scene *scene = &scenes->scenes[i];
 		int r = 0;
 
-		if (scene->camera > camera || (scene->camera == camera && scene->second > last))
+		if (scene->camera > camera || (scene->camera == camera && scene->unit > last))
 			return 1;
-		if (scene->camera == camera && scene->second >= first)
-			r = append_row(list, max, scene->row);
+		if (scene->camera == camera && scene->unit >= first)
+			r = append_page(list, max, scene->page);
 		if (r < 0)
 			return r;
 	}
@@ -457,7 +461,7 @@ static int append_scenes(const struct segment_scenes *scenes, uint32_t camera, u
 }
 
 int segment_find_scenes(const struct segment *segment, struct segment_scratch *scratch, uint32_t camera,
-			int64_t from_us, int64_t to_us, size_t max, struct err *err, struct segment_row_list *list)
+			int64_t from_us, int64_t to_us, size_t max, struct err *err, struct segment_page_list *list)
 {
 	const struct segment_summary *summary = &segment->summary;
 	int64_t midnight = (int64_t)summary->day * DAY_US;
@@ -468,8 +472,8 @@ int segment_find_scenes(const struct segment *segment, struct segment_scratch *s
 
 	if (from_us > summary->capture_last_us || to_us <= summary->capture_first_us || from_us >= to_us)
 		return 0;
-	first = from_us <= midnight ? 0 : (uint32_t)((from_us - midnight) / 1000000);
-	last = to_us - 1 >= midnight + DAY_US ? 86399 : (uint32_t)((to_us - 1 - midnight) / 1000000);
+	first = from_us <= midnight ? 0 : (uint32_t)((from_us - midnight) / SCENE_UNIT_US);
+	last = to_us - 1 >= midnight + DAY_US ? SCENE_UNIT_LAST : (uint32_t)((to_us - 1 - midnight) / SCENE_UNIT_US);
 	be32_put(key, camera);
 	be32_put(key + 4, first);
 	r = segment_find(segment, scratch, SEGMENT_SCENES, key, err, &page);

@@ -72,16 +72,17 @@ int segment_find(const struct segment *segment, struct segment_scratch *scratch,
 		 const uint8_t key[16], struct err *err, uint32_t *ret_page);
 
 /*
- * Row numbers of a camera's reads captured in [from_us, to_us), whole seconds widened: the caller looks at each row's
- * time. Appends to a malloc'ed array that grows; -E2BIG when it would grow beyond `max` (the array stays valid).
+ * Numbers of the row pages in which a camera's reads of [from_us, to_us) stand, whole units widened: the caller looks
+ * at each row's camera and time. Appends to a malloc'ed array that grows, a page as often as it has units in the
+ * window; -E2BIG when it would grow beyond `max` (the array stays valid).
  */
-struct segment_row_list {
-	uint32_t *rows;
+struct segment_page_list {
+	uint32_t *pages;
 	size_t count;
 	size_t room;
 };
 int segment_find_scenes(const struct segment *segment, struct segment_scratch *scratch, uint32_t camera,
-			int64_t from_us, int64_t to_us, size_t max, struct err *err, struct segment_row_list *list);
+			int64_t from_us, int64_t to_us, size_t max, struct err *err, struct segment_page_list *list);
 
 /* Calls `each` for every hit of the segment, by row; stops at the first non-zero, which it returns. */
 int segment_each_hit(const struct segment *segment, struct segment_scratch *scratch, struct err *err,
@@ -93,7 +94,7 @@ int segment_page_key(const struct segment *segment, struct segment_scratch *scra
 
 /*
  * Reads and checks all: header, end mark, top, every leaf and page, that they cover the file without a gap, that rows
- * and keys are in order and agree, that scenes are a permutation. Calls `damage` with a text for each fault (what is
+ * and keys are in order and agree, that scenes name each row's page. Calls `damage` with a text for each fault (what is
  * lost) and goes on. `rows` (may be NULL) gets every readable row once, in order. 0 clean, 1 damage, < 0 stopped.
  */
 struct segment_check_hooks {

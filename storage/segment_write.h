@@ -1,9 +1,8 @@
 /*
- * Writes one sealed segment: sort, collapse, pages, fences, header; tmp file, sync, rename, directory sync.
+ * Writes rows in any order as one sealed segment: sorts them and gives them to a segment_build.
  *
  * Control thread (sealer); allocates its scratch, about 40 bytes a row and 4 MiB, and gives it back. The file appears
- * under its final name whole and durable, or not at all: a failure leaves at most a .tmp, which is unlinked at once if
- * the disk allows and which recovery may always remove.
+ * under its final name whole and durable, or not at all (segment_build.h).
  */
 #ifndef GANTRY_STORAGE_SEGMENT_WRITE_H
 #define GANTRY_STORAGE_SEGMENT_WRITE_H

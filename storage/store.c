@@ -26,6 +26,7 @@
 #include "storage/register.h"
 #include "storage/sealer.h"
 #include "storage/store_internal.h"
+#include "storage/tidier.h"
 #include "storage/view.h"
 
 static void alarm_tell(struct store *store, const char *text)
@@ -328,7 +329,15 @@ static int store_begin(struct store *store, struct err *err)
 	if (result < 0)
 		return result;
 	keeper_disk(store);
-	return store->options.threads_off ? 0 : keeper_start(store, err);
+	if (store->options.threads_off)
+		return 0;
+	result = keeper_start(store, err);
+	if (result < 0)
+		return result;
+	result = tidier_start(store, err);
+	if (result < 0)
+		keeper_stop(store);
+	return result;
 }
 
 static struct store *store_alloc(const struct store_options *options, const struct store_hooks *hooks, struct io *io)
@@ -351,11 +360,13 @@ static struct store *store_alloc(const struct store_options *options, const stru
 	pthread_mutex_init(&store->lane_mutex, NULL);
 	pthread_mutex_init(&store->seal_mutex, NULL);
 	pthread_mutex_init(&store->purge_mutex, NULL);
+	pthread_mutex_init(&store->tidy_mutex, NULL);
 	pthread_mutex_init(&store->status_mutex, NULL);
 	pthread_mutex_init(&store->thread_mutex, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&store->sealer_bell, &attributes);
+	pthread_cond_init(&store->tidier_bell, &attributes);
 	pthread_condattr_destroy(&attributes);
 	return store;
 }
@@ -364,6 +375,7 @@ static void store_free(struct store *store)
 {
 	for (unsigned i = 0; i < store->options.workers; i++)
 		store->journals[i] = journal_free(store->journals[i]);
+	rewrite_fini(store);
 	sealer_fini(store);
 	store->reg = reg_free(store->reg);
 	store->views = views_free(store->views);
@@ -374,9 +386,11 @@ static void store_free(struct store *store)
 	store->keyring = keyring_free(store->keyring);
 	if (store->lock_fd >= 0)
 		(void)close(store->lock_fd);
+	pthread_cond_destroy(&store->tidier_bell);
 	pthread_cond_destroy(&store->sealer_bell);
 	pthread_mutex_destroy(&store->thread_mutex);
 	pthread_mutex_destroy(&store->status_mutex);
+	pthread_mutex_destroy(&store->tidy_mutex);
 	pthread_mutex_destroy(&store->purge_mutex);
 	pthread_mutex_destroy(&store->seal_mutex);
 	pthread_mutex_destroy(&store->lane_mutex);
@@ -409,6 +423,7 @@ int store_close(struct store *store, bool seal)
 {
 	int result = 0;
 
+	tidier_stop(store);
 	keeper_stop(store);
 	if (seal)
 		result = sealer_finish(store);

@@ -1,7 +1,7 @@
 /*
  * The store: one data directory, opened whole. It owns keyring, catalog, register, memtable, lanes and the workers'
- * journals, and runs the two threads behind them: the keeper (chunks, next journal files, disk room) and the sealer
- * (closed journals become day segments).
+ * journals, and runs the threads behind them: the keeper (chunks, next journal files, disk room), the sealer (closed
+ * journals become day segments) and the tidier (a quiet day's segments become one).
  *
  * Life cycle: store_open recovers what a crash left, of every worker there ever was, and starts the threads; workers
  * then append through store_journal; store_close ends the threads when no worker runs any more.
@@ -9,7 +9,7 @@
  * Threads: store_open/close one control thread; store_day_open and store_credit_open any thread, workers too (one
  * load); everything else any control thread.
  *
- * Lock order: purge mutex, then seal mutex, then lane mutex, then memtable_lock, then LMDB's writer.
+ * Lock order: purge mutex, tidy mutex, seal mutex, lane mutex, memtable_lock, LMDB's writer.
  */
 #ifndef GANTRY_STORAGE_STORE_H
 #define GANTRY_STORAGE_STORE_H
@@ -61,6 +61,7 @@ struct store_options {
 	int64_t journal_roll_age_ns;
 
 	uint32_t lane_size;      /* sequences in a window; power of two ≥ 4096 */
+	int64_t merge_quiet_us;  /* a day into which nothing was sealed for so long is merged */
 	uint64_t reserve_bytes;  /* kept free beyond what sealing and a purge need */
 	size_t catalog_map_size; /* LMDB's; 0: its default */
 	bool threads_off; /* tests: no threads; whoever calls drives store_keep, and the store polls the journals itself
@@ -158,6 +159,23 @@ struct store_day {
 	uint64_t bytes;
 };
 
+/* The tidier: what it does, and how it went the last time. */
+struct store_tidy {
+	bool running;
+	int32_t day; /* in the making, when running */
+	uint64_t rows_done;
+	uint64_t rows_total;
+	uint64_t rewrites; /* since the start of the process */
+	uint64_t failures;
+	int32_t last_day;
+	int64_t last_us; /* when the last one was done; 0: none yet */
+	uint64_t last_rows;
+	uint64_t last_bytes;
+	uint32_t last_parents;
+	int64_t last_ns; /* how long it took */
+	char why[192];   /* of the last failure, or why one is put off; empty when well */
+};
+
 struct store_status {
 	enum store_state state;
 	char why[256];           /* empty when STORE_RUNNING */
@@ -177,6 +195,7 @@ struct store_status {
 	uint64_t stored_total;
 	uint64_t collapsed_total;
 	uint64_t refused_total[REFUSAL_COUNT];
+	uint64_t erased_total; /* removed singly */
 	uint64_t purged_total;
 	uint64_t seal_failures;
 	uint64_t damage_count;
@@ -185,6 +204,7 @@ struct store_status {
 	int64_t recovery_ns;     /* how long store_open took to recover the journals */
 	uint64_t recovery_reads; /* rows brought back to the memtable */
 	const char *io_name;     /* of the I/O in use */
+	struct store_tidy tidy;
 };
 int store_status(struct store *store, struct store_status *ret_status);
 

@@ -1,7 +1,9 @@
 /*
- * The inside of the store, shared by store.c, recovery.c, sealer.c, keeper.c, purge.c and store_status.c, nobody else.
+ * The inside of the store, shared by store.c, recovery*.c, seal*.c, keeper.c, purge*.c, rewrite.c, tidier.c and
+ * store_status.c, nobody else.
  *
- * Lock order: purge_mutex, seal_mutex, lane_mutex, memtable_lock, LMDB's writer; status_mutex is a leaf.
+ * Lock order: purge_mutex, tidy_mutex, seal_mutex, lane_mutex, memtable_lock, LMDB's writer; status_mutex and
+ * thread_mutex are leaves.
  */
 #ifndef GANTRY_STORAGE_STORE_INTERNAL_H
 #define GANTRY_STORAGE_STORE_INTERNAL_H
@@ -24,11 +26,13 @@
 
 struct views;
 
-/* A key that must go, and the journal file that goes after it. */
+/* A key that must go, and the file that goes after it. */
+enum seal_debt_kind { DEBT_KEY, DEBT_JOURNAL, DEBT_SEGMENT };
 struct seal_debt {
 	struct key_id key;
-	bool has_file;
-	struct journal_file_name file;
+	enum seal_debt_kind kind;
+	struct journal_file_name file; /* DEBT_JOURNAL */
+	uint64_t turn;                 /* DEBT_SEGMENT: not before this turn of the views has passed */
 };
 
 /* Where a recovered journal lies: its generation may bear another worker's number when there are fewer now. */
@@ -46,6 +50,15 @@ struct seal_pending {
 	size_t lane_count;
 	size_t lane_capacity;
 	uint64_t refused[REFUSAL_COUNT];
+};
+
+struct rewrite_pending; /* rewrite.c's: a replacement whose commit failed */
+
+#define TIDY_PUT_OFF_MAX 16
+/* A day whose merge failed: not before. */
+struct tidy_put_off {
+	int32_t day;
+	int64_t until_ns; /* monotonic */
 };
 
 /* The windows given out, by lane; open addressing. Under lane_mutex. */
@@ -96,6 +109,16 @@ struct store {
 
 	pthread_mutex_t purge_mutex;
 
+	pthread_mutex_t tidy_mutex; /* held by whatever rewrites or purges a day's segments: rewrite_lock */
+	atomic_uint tidy_preempted; /* purges that wait for it */
+	atomic_bool tidy_stop;      /* the tidier's thread is to end */
+	struct rewrite_pending *pending_rewrite;
+	/* The tidier's, under tidy_mutex. */
+	struct tidy_put_off put_off[TIDY_PUT_OFF_MAX];
+	bool tidy_may_pause;    /* the duty in hand is the thread's */
+	int64_t tidy_paused_ns; /* of it */
+	unsigned tidy_turns;
+
 	pthread_mutex_t status_mutex;
 	uint64_t damage_count;
 	unsigned damage_text_count;
@@ -109,17 +132,21 @@ struct store {
 	bool space_allows; /* keeper's: room for one more journal file */
 	int64_t recovery_ns;
 	uint64_t recovery_reads;
+	struct store_tidy tidy;
 
 	int64_t disk_checked_ns; /* keeper's */
 
-	pthread_mutex_t thread_mutex; /* of the sealer's bell and of stop */
+	pthread_mutex_t thread_mutex; /* of the bells and of stop */
 	pthread_cond_t sealer_bell;
+	pthread_cond_t tidier_bell;
 	bool sealer_rung;
 	atomic_bool stop;
 	pthread_t keeper;
 	pthread_t sealer;
+	pthread_t tidier;
 	bool keeper_runs;
 	bool sealer_runs;
+	bool tidier_runs;
 };
 
 /* store.c */
@@ -128,5 +155,9 @@ void store_alarm(struct store *store, const char *format, ...) __attribute__((fo
 void store_damage(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void store_day_close(struct store *store, int32_t day);
 void store_bell(struct store *store);
+/* rewrite.c */
+void rewrite_fini(struct store *store);
+/* tidier.c: between two pages of a rewriting; may sleep while ingest needs the machine. 0 or -ECANCELED. */
+int tidier_pace(struct store *store);
 
 #endif

@@ -50,6 +50,7 @@ static int catalog_figures(struct store *store, struct store_status *status)
 	memcpy(status->refused_total, totals.refused, sizeof(status->refused_total));
 	status->collapsed_total = totals.collapsed;
 	status->stored_total = totals.stored;
+	status->erased_total = totals.erased;
 	return 0;
 }
 
@@ -78,6 +79,7 @@ static void kept_copy(struct store *store, struct store_status *status)
 	memcpy(status->damage, store->damage, sizeof(status->damage));
 	status->recovery_ns = store->recovery_ns;
 	status->recovery_reads = store->recovery_reads;
+	status->tidy = store->tidy;
 	if (store->seal_why[0] != '\0') {
 		status->state = STORE_SEAL_FAILING;
 		snprintf(status->why, sizeof(status->why), "sealing fails, journalling goes on: %s", store->seal_why);

@@ -2,6 +2,9 @@
  * Cache life cycle: an entry is made by the first get, counted while anybody uses it, kept idle afterwards, closed when
  * too many are idle or its day is forgotten. A forgotten entry in use leaves the table at once and is closed by its
  * last put. Opening happens outside the mutex: of two threads that open the same segment one gives its copy up.
+ *
+ * Pins: each view hangs one, with the number of the turn it was taken in, at the end of a list, before it looks at the
+ * catalog; so the list is in the order of turns, and its head says how old the oldest view may be.
  */
 #include "storage/view.h"
 
@@ -24,6 +27,12 @@ struct entry {
 	unsigned users;
 };
 
+struct view_pin {
+	struct view_pin *next;
+	struct view_pin *previous;
+	uint64_t turn;
+};
+
 struct views {
 	struct views_options options;
 	char *directory;
@@ -32,6 +41,8 @@ struct views {
 	struct entry *forgotten;
 	uint64_t stamp;
 	unsigned idle;
+	struct view_pin pins; /* head of a ring, oldest first */
+	uint64_t turn;
 };
 
 int views_new(const struct views_options *options, struct views **ret_views)
@@ -50,6 +61,7 @@ int views_new(const struct views_options *options, struct views **ret_views)
 	if (options->cache_segments == 0)
 		views->options.cache_segments = CACHE_DEFAULT;
 	(void)pthread_mutex_init(&views->mutex, NULL);
+	views->pins.next = views->pins.previous = &views->pins;
 	*ret_views = views;
 	return 0;
 }
@@ -83,13 +95,58 @@ struct keyring *views_keyring(struct views *views)
 	return views->options.keyring;
 }
 
+static struct view_pin *pin_hang(struct views *views)
+{
+	struct view_pin *pin = malloc(sizeof(*pin));
+
+	if (pin == NULL)
+		return NULL;
+	(void)pthread_mutex_lock(&views->mutex);
+	*pin = (struct view_pin){.next = &views->pins, .previous = views->pins.previous, .turn = views->turn};
+	pin->previous->next = pin;
+	views->pins.previous = pin;
+	(void)pthread_mutex_unlock(&views->mutex);
+	return pin;
+}
+
+static void pin_drop(struct views *views, struct view_pin *pin)
+{
+	(void)pthread_mutex_lock(&views->mutex);
+	pin->previous->next = pin->next;
+	pin->next->previous = pin->previous;
+	(void)pthread_mutex_unlock(&views->mutex);
+	free(pin);
+}
+
+uint64_t views_turn(struct views *views)
+{
+	uint64_t turn;
+
+	(void)pthread_mutex_lock(&views->mutex);
+	turn = ++views->turn;
+	(void)pthread_mutex_unlock(&views->mutex);
+	return turn;
+}
+
+bool views_passed(struct views *views, uint64_t turn)
+{
+	bool passed;
+
+	(void)pthread_mutex_lock(&views->mutex);
+	passed = views->pins.next == &views->pins || views->pins.next->turn >= turn;
+	(void)pthread_mutex_unlock(&views->mutex);
+	return passed;
+}
+
 int view_take(struct views *views, int32_t first_day, int32_t last_day, struct view *ret_view)
 {
 	struct memtable *memtable = views->options.memtable;
-	struct view view = {.views = views};
+	struct view view = {.views = views, .pin = pin_hang(views)};
 	struct catalog_snapshot snapshot;
 	int r;
 
+	if (view.pin == NULL)
+		return -ENOMEM;
 	if (memtable != NULL)
 		memtable_lock(memtable);
 	r = catalog_snapshot_take(views->options.catalog, &snapshot);
@@ -100,8 +157,10 @@ int view_take(struct views *views, int32_t first_day, int32_t last_day, struct v
 	}
 	if (memtable != NULL)
 		memtable_unlock(memtable);
-	if (r < 0)
+	if (r < 0) {
+		pin_drop(views, view.pin);
 		return r;
+	}
 	r = catalog_snapshot_segments(&snapshot, first_day, last_day, &view.segments, &view.segment_count);
 	catalog_snapshot_end(&snapshot);
 	if (r < 0)
@@ -118,6 +177,8 @@ void view_release(struct view *view)
 	free(view->segments);
 	view->segments = NULL;
 	view->segment_count = 0;
+	pin_drop(view->views, view->pin);
+	view->pin = NULL;
 }
 
 static struct entry **bucket_of(struct views *views, uint64_t id)
@@ -146,6 +207,14 @@ static bool day_is_going(struct views *views, int32_t number)
 	       (catalog_day(views->options.catalog, number, &day) == 0 && day.state != CATALOG_DAY_OPEN);
 }
 
+/* Replaced since the view was taken: no row in the catalog, but the view's pin keeps the file and its key. */
+static int open_replaced(struct views *views, const struct catalog_segment *which, struct err *err,
+			 struct segment **ret_segment)
+{
+	return segment_open(views->options.io, views->options.keyring, views->directory, which->day, which->id, err,
+			    ret_segment);
+}
+
 static int open_segment(struct views *views, const struct catalog_segment *which, struct err *err,
 			struct segment **ret_segment)
 {
@@ -156,11 +225,9 @@ static int open_segment(struct views *views, const struct catalog_segment *which
 	if (summary == NULL)
 		return -ENOMEM;
 	r = catalog_segment(views->options.catalog, which->day, which->id, summary);
-	if (r == -ENOENT) {
-		free(summary);
-		return VIEW_PURGED;
-	}
-	if (r < 0)
+	if (r == -ENOENT)
+		r = open_replaced(views, which, err, ret_segment);
+	else if (r < 0)
 		(void)err_set(err, r, "%s: its row in the catalog: %s",
 			      segment_name(which->day, which->id, ".seg", name), strerror(-r));
 	else
@@ -279,14 +346,16 @@ void view_segment_put(struct views *views, struct segment *segment)
 		entry_free(done);
 }
 
-void views_forget_day(struct views *views, int32_t day)
+/* Takes out of the table what is of the day and, with `id` not NULL, of that id. */
+static void forget(struct views *views, int32_t day, const uint64_t *id)
 {
 	(void)pthread_mutex_lock(&views->mutex);
 	for (unsigned b = 0; b < BUCKETS; b++) {
 		for (struct entry **at = &views->buckets[b]; *at != NULL;) {
 			struct entry *entry = *at;
+			const struct segment_summary *summary = segment_summary(entry->segment);
 
-			if (segment_summary(entry->segment)->day != day) {
+			if (summary->day != day || (id != NULL && summary->id != *id)) {
 				at = &entry->next;
 				continue;
 			}
@@ -301,4 +370,14 @@ void views_forget_day(struct views *views, int32_t day)
 		}
 	}
 	(void)pthread_mutex_unlock(&views->mutex);
+}
+
+void views_forget_day(struct views *views, int32_t day)
+{
+	forget(views, day, NULL);
+}
+
+void views_forget_segment(struct views *views, int32_t day, uint64_t id)
+{
+	forget(views, day, &id);
 }

@@ -3,8 +3,9 @@
  * sealed, or neither.
  *
  * Taken under memtable_lock, inside which the sealer also commits and retires (lock order: memtable, then LMDB). The
- * LMDB snapshot is copied out behind the lock and is over on return: a slow search holds no reader slot. Segment files
- * outlive the view but for a purge, and a purged day is then skipped, not an error.
+ * LMDB snapshot is copied out behind the lock and is over on return: a slow search holds no reader slot. A view pins
+ * the segments it names: one that was replaced meanwhile (rewrite.h) keeps key and file until the view is released.
+ * Only a purge does not wait, and a purged day is then skipped, not an error.
  *
  * Open segments (handle, key, top fences) are kept in a bounded cache shared by all views; its mutex is held over
  * nothing but the keyring's.
@@ -12,6 +13,7 @@
 #ifndef GANTRY_STORAGE_VIEW_H
 #define GANTRY_STORAGE_VIEW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,8 +40,10 @@ struct views *views_free(struct views *views); /* every view released before */
 
 struct keyring *views_keyring(struct views *views);
 
+struct view_pin;
 struct view {
 	struct views *views;
+	struct view_pin *pin;
 	struct memtable_view memory;
 	struct catalog_segment *segments; /* ascending by (day, id) */
 	size_t segment_count;
@@ -47,6 +51,13 @@ struct view {
 /* Days first_day … last_day inclusive; the memtable whole. Any thread but a worker. */
 int view_take(struct views *views, int32_t first_day, int32_t last_day, struct view *ret_view);
 void view_release(struct view *view);
+
+/*
+ * Who takes segments out of the catalog calls views_turn behind the commit; from when views_passed says true of the
+ * number that it gave, no view names them any more.
+ */
+uint64_t views_turn(struct views *views);
+bool views_passed(struct views *views, uint64_t turn);
 
 enum view_outcome { VIEW_PURGED = 1 /* the segment has been purged since the view was taken: nothing to read */ };
 /* Borrows an open segment until view_segment_put. 0, VIEW_PURGED, or < 0 with err. */
@@ -59,5 +70,7 @@ void view_segment_put(struct views *views, struct segment *segment);
  * back, and none of that day is cached any more.
  */
 void views_forget_day(struct views *views, int32_t day);
+/* The same for one segment, whose key is destroyed. */
+void views_forget_segment(struct views *views, int32_t day, uint64_t id);
 
 #endif

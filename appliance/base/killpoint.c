@@ -16,6 +16,10 @@ const char *const killpoint_names[] = {
 	"seal.lanes-copied",    /* the first copy of the lanes written, then both; keys not yet destroyed */
 	"seal.key-destroyed",   /* journal's key destroyed, its file still there */
 	"seal.unlinked",        /* journal's file gone */
+	"merge.keyed",          /* key of the child durable, no page yet */
+	"merge.written",        /* child written and renamed, catalog not yet told */
+	"merge.committed",      /* catalog committed, parents' keys still there */
+	"merge.destroyed",      /* parents' keys destroyed, their files still there */
 	"commit.submitted",     /* a frame handed to the kernel */
 	"commit.durable",       /* a frame durable, nobody told */
 	"register.logged",      /* change in the change log, not yet in LMDB */

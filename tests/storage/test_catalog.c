@@ -183,9 +183,9 @@ static void a_purge_forgets_rows_and_keeps_counts(void)
 
 	for (uint64_t id = 1; id <= 3; id++) {
 		struct segment_summary *summary = make_summary(id == 3 ? 43 : 42, id, 10);
+		struct catalog_seal seal = {.journal_id = id, .segments = summary, .segment_count = 1};
 
-		CHECK_INT(0, catalog_adopt(catalog, summary));
-		CHECK_INT(-EEXIST, catalog_adopt(catalog, summary));
+		CHECK_INT(0, catalog_seal(catalog, &seal));
 		free(summary);
 	}
 	CHECK_INT(-ENOENT, catalog_day(catalog, 44, &day));
@@ -275,11 +275,12 @@ static void damage_is_refused_not_trusted(void)
 	char parent[600], path[700];
 	struct catalog_options options = {parent, 1 << 20};
 	struct err err = {""};
+	struct catalog_seal seal = {.journal_id = 1, .segments = summary, .segment_count = 1};
 	static char rubbish[9000];
 	struct stat status;
 	int fd;
 
-	CHECK_INT(0, catalog_adopt(catalog, summary));
+	CHECK_INT(0, catalog_seal(catalog, &seal));
 	catalog_free(catalog);
 	(void)snprintf(parent, sizeof(parent), "%s/catalog", directory);
 	(void)snprintf(path, sizeof(path), "%s/data.mdb", parent);

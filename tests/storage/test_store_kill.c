@@ -25,6 +25,7 @@
 #include "storage/keyring.h"
 #include "storage/lane.h"
 #include "storage/purge.h"
+#include "storage/tidier.h"
 #include "tests/check.h"
 #include "tests/storage/store_rig.h"
 
@@ -54,7 +55,7 @@ static void *child_worker(void *argument)
 	return NULL;
 }
 
-/* The worker's thread owns child->rig; this one only purges, seals and rotates the master key. */
+/* The worker's thread owns child->rig; this one only purges, seals, merges and rotates the master key. */
 static int child_day(struct child *child, bool purge)
 {
 	struct purge_hooks hooks = {.context = child};
@@ -69,6 +70,8 @@ static int child_day(struct child *child, bool purge)
 					&certificate);
 		if (round == 0)
 			(void)keyring_rotate_master(store_keyring(child->rig.store), &err);
+		while (tidier_round(child->rig.store) == TIDIER_MORE)
+			;
 	}
 	return 0;
 }
