@@ -33,6 +33,9 @@ int handlers_bind(struct server *server, struct gantry *gantry, struct err *err)
 		{"reads.count", handle_reads_count},
 		{"purge.plan", handle_purge_plan},
 		{"purge.run", handle_purge_run},
+		{"keys.show", handle_keys_show},
+		{"keys.rotate", handle_keys_rotate},
+		{"keys.escrow", handle_keys_escrow},
 		{"appliance.stop", handle_stop},
 	};
 	int result;

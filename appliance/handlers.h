@@ -38,6 +38,11 @@ int handle_reads_count(struct call *call, void *gantry);
 int handle_purge_plan(struct call *call, void *gantry);
 int handle_purge_run(struct call *call, void *gantry);
 
+/* handlers_keys.c */
+int handle_keys_show(struct call *call, void *gantry);
+int handle_keys_rotate(struct call *call, void *gantry);
+int handle_keys_escrow(struct call *call, void *gantry);
+
 struct purge_hooks;
 /* What a purge writes into the audit log; also for the purges that a crash left standing. */
 void purge_hooks_of(struct gantry *gantry, struct purge_hooks *ret_hooks);

@@ -32,6 +32,8 @@ struct options {
 	const char *file;   /* FILE of the command, or --file */
 	const char *key;
 	const char *out;
+	const char *officers[2]; /* certificates' files */
+	unsigned officer_count;
 	bool markdown;
 	bool count_only;
 	int64_t row_max; /* hits follow --count; 0: no bound */
@@ -46,6 +48,7 @@ enum command_takes {
 	TAKES_VERIFY = 1 << 3,   /* --file F --key K */
 	TAKES_OUT = 1 << 4,      /* --out F */
 	TAKES_MARKDOWN = 1 << 5, /* --markdown */
+	TAKES_OFFICERS = 1 << 7, /* --officer F, twice */
 };
 
 struct command {
@@ -96,13 +99,14 @@ void show_result(FILE *to, const json_t *result);
 void show_rows(FILE *to, const json_t *rows, const struct column *columns);
 void show_row_now(FILE *to, const json_t *row, const struct column *columns, bool head);
 
-/* run.c, audit.c: each returns an exit code */
+/* run.c, audit.c, escrow.c: each returns an exit code */
 int run_method(const struct command *command, struct options *options);
 int run_search(const struct command *command, struct options *options);
 int run_follow(const struct command *command, struct options *options);
 int run_audit_verify(const struct command *command, struct options *options);
 int run_audit_export(const struct command *command, struct options *options);
 int run_audit_key(const struct command *command, struct options *options);
+int run_escrow(const struct command *command, struct options *options);
 int run_api(const struct command *command, struct options *options);
 
 /* request.c: one request from first byte to exit code */
