@@ -116,6 +116,7 @@ int fsck_segments(struct fsck *fsck)
 		int32_t day;
 		uint64_t id;
 
+		fsck_progress(fsck, LAYOUT_SEGMENTS, i, count);
 		if (segment_name_parse(names[i], ".seg", &day, &id) == 0)
 			r = check_segment(fsck, names[i], day, id);
 		else if (segment_name_parse(names[i], ".tmp", &day, &id) == 0)

@@ -141,10 +141,10 @@ static int db_check(struct reg_db *db, uint64_t *ret_applied)
 	return result;
 }
 
-static int dbi_open(struct reg_db *db)
+static int dbi_open(struct reg_db *db, bool read_only)
 {
 	MDB_txn *txn;
-	int result = mdb_txn_begin(db->env, NULL, 0, &txn);
+	int result = mdb_txn_begin(db->env, NULL, read_only ? MDB_RDONLY : 0, &txn);
 
 	if (result != 0)
 		return db_error(result);
@@ -157,26 +157,29 @@ static int dbi_open(struct reg_db *db)
 }
 
 /* LMDB believes whatever its file says: it is looked at first. */
-static int env_open(struct reg_db *db, const char *directory, size_t map_size)
+static int env_open(struct reg_db *db, size_t map_size, bool read_only, struct err *err)
 {
+	unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (read_only ? MDB_RDONLY | MDB_NOLOCK : 0);
 	int dead;
-	int result = lmdb_check(directory, NULL);
+	int result = lmdb_check(db->directory, err);
 
+	if (result == LMDB_ABSENT && read_only)
+		return -ENOENT;
 	if (result >= 0)
-		result = lmdb_mark_remove(directory);
+		result = read_only ? 0 : lmdb_mark_remove(db->directory);
 	if (result == 0)
 		result = db_error(mdb_env_create(&db->env));
 	if (result == 0)
 		result = db_error(mdb_env_set_mapsize(db->env, map_size));
 	if (result == 0)
-		result = db_error(mdb_env_open(db->env, directory, MDB_NOTLS | MDB_NORDAHEAD, 0600));
-	if (result == 0)
+		result = db_error(mdb_env_open(db->env, db->directory, flags, 0600));
+	if (result == 0 && !read_only)
 		(void)mdb_reader_check(db->env, &dead);
 	return result;
 }
 
-int reg_db_open(const char *directory, size_t map_size, const uint8_t *key, struct reg_db **ret_db,
-		uint64_t *ret_applied)
+static int db_open(const char *directory, size_t map_size, bool read_only, const uint8_t *key, struct err *err,
+		   struct reg_db **ret_db, uint64_t *ret_applied)
 {
 	struct reg_db *db = aligned_alloc(64, (sizeof(*db) + 63) / 64 * 64);
 	uint64_t applied = 0;
@@ -187,13 +190,13 @@ int reg_db_open(const char *directory, size_t map_size, const uint8_t *key, stru
 	memset(db, 0, sizeof(*db));
 	aead_key_init(&db->key, key);
 	result = snprintf(db->directory, sizeof(db->directory), "%s", directory) < (int)sizeof(db->directory)
-			 ? env_open(db, directory, map_size)
+			 ? env_open(db, map_size, read_only, err)
 			 : -ENAMETOOLONG;
 	if (result == 0)
-		result = dbi_open(db);
+		result = dbi_open(db, read_only);
 	if (result == 0)
 		result = db_check(db, &applied);
-	db->well = result == 0;
+	db->well = result == 0 && !read_only;
 	if (result < 0) {
 		reg_db_free(db);
 		return result;
@@ -201,6 +204,18 @@ int reg_db_open(const char *directory, size_t map_size, const uint8_t *key, stru
 	*ret_db = db;
 	*ret_applied = applied;
 	return 0;
+}
+
+int reg_db_open(const char *directory, size_t map_size, const uint8_t *key, struct reg_db **ret_db,
+		uint64_t *ret_applied)
+{
+	return db_open(directory, map_size, false, key, NULL, ret_db, ret_applied);
+}
+
+int reg_db_open_read_only(const char *directory, const uint8_t *key, struct err *err, struct reg_db **ret_db,
+			  uint64_t *ret_applied)
+{
+	return db_open(directory, (size_t)1 << 40, true, key, err, ret_db, ret_applied);
 }
 
 struct reg_db *reg_db_free(struct reg_db *db)

@@ -88,15 +88,39 @@ def show_and_rotate(directory, random):
     check(appliance.fsck()["clean"], "damage after a rotation")
 
 
+def expired_certificate(directory):
+    """openssl's req makes none that has ended already; its ca does."""
+    top = os.path.join(directory, "ca")
+    os.mkdir(top)
+    for name, text in (("index.txt", ""), ("serial", "01\n"), ("config", f"""
+[ca]
+default_ca = here
+[here]
+dir = {top}
+database = {top}/index.txt
+serial = {top}/serial
+new_certs_dir = {top}
+default_md = sha256
+policy = any
+[any]
+commonName = supplied
+""")):
+        with open(os.path.join(top, name), "w") as file:
+            file.write(text)
+    key, request, out = (os.path.join(top, name) for name in ("late.key", "late.csr", "late.pem"))
+    run(["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", request, "-subj", "/CN=late"])
+    run(["openssl", "ca", "-batch", "-selfsign", "-config", os.path.join(top, "config"), "-keyfile", key, "-in", request,
+         "-out", out, "-startdate", "20200101000000Z", "-enddate", "20210101000000Z", "-notext"])
+    return out
+
+
 def certificates_are_judged(directory, random):
     appliance = Appliance(directory)
     appliance.start()
     one, two = officer(directory, "one")[1], officer(directory, "two", ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"))[1]
     weak = officer(directory, "weak", ("rsa:1024",))[1]
     same_name = officer(directory, "other", subject="/O=Gantry test/CN=one")[1]
-    expired = os.path.join(directory, "expired.pem")
-    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", os.path.join(directory, "x.key"), "-out",
-         expired, "-subj", "/CN=late", "-days", "-1"])
+    expired = expired_certificate(directory)
     signer = os.path.join(directory, "signer.pem")
     run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", os.path.join(directory, "y.key"), "-out",
          signer, "-subj", "/CN=signer", "-addext", "keyUsage=critical,digitalSignature"])
