@@ -51,6 +51,9 @@ struct fsck {
 	struct fsck_sealed *sealed; /* sorted once the segments are through */
 	size_t sealed_count;
 	size_t sealed_room;
+	uint64_t *journal_ids; /* of the files that have a key */
+	size_t journal_id_count;
+	size_t journal_id_room;
 	struct lane_map *lanes; /* identities taken from journals: each once */
 	uint64_t segments;
 	uint64_t segment_rows;

@@ -59,8 +59,10 @@ static void check_known(struct fsck *fsck, struct catalog *catalog, const struct
 	else if (r == -ENOENT)
 		fsck_damage_format(fsck, known->row_count,
 				   LAYOUT_SEGMENTS "/%s: missing, the catalog knows it: its reads are lost", name);
+	if (r == -EBADMSG)
+		fsck->rows_lost += known->row_count; /* the damage was told with the file */
 	if (r < 0)
-		return; /* damage of the file itself was told with it */
+		return;
 	if (!summaries_agree(scratch, segment_summary(segment)))
 		fsck_damage_format(fsck, 0, LAYOUT_CATALOG "/data.mdb: its row of %s is another's" REBUILT, name);
 	segment_free(segment);

@@ -168,6 +168,36 @@ static int scan_frames(struct fsck *fsck, const char *name, uint64_t journal_id,
 	return 0;
 }
 
+static int id_remember(struct fsck *fsck, uint64_t id)
+{
+	if (fsck->journal_id_count == fsck->journal_id_room) {
+		size_t room = fsck->journal_id_room * 2 + 64;
+		uint64_t *ids = realloc(fsck->journal_ids, room * sizeof(*ids));
+
+		if (ids == NULL)
+			return -ENOMEM;
+		fsck->journal_ids = ids;
+		fsck->journal_id_room = room;
+	}
+	fsck->journal_ids[fsck->journal_id_count++] = id;
+	return 0;
+}
+
+/* A crash in the making of a journal leaves a key without a file; so does losing the file. */
+static int key_judge(void *context, struct key_id key)
+{
+	struct fsck *fsck = context;
+
+	for (size_t i = 0; i < fsck->journal_id_count; i++)
+		if (fsck->journal_ids[i] == key.id)
+			return 0;
+	fsck_note(fsck,
+		  LAYOUT_JOURNAL ": the keyring has a key of journal %016llx, which is not there: it was about to be "
+				 "made, or it is lost with its reads",
+		  (unsigned long long)key.id);
+	return 0;
+}
+
 static int check_journal(struct fsck *fsck, const char *name)
 {
 	char path[JOURNAL_PATH_MAX];
@@ -194,7 +224,9 @@ static int check_journal(struct fsck *fsck, const char *name)
 		return 0;
 	}
 	fsck->journals++;
-	r = fsck->io->ops->open(fsck->io, path, IO_READ, &blanks.file);
+	r = id_remember(fsck, id);
+	if (r == 0)
+		r = fsck->io->ops->open(fsck->io, path, IO_READ, &blanks.file);
 	if (r == 0)
 		r = blanks.file->ops->size(blanks.file, &blanks.size);
 	if (r == 0)
@@ -222,5 +254,5 @@ int fsck_journals(struct fsck *fsck)
 			fsck_note(fsck, LAYOUT_JOURNAL "/%s: not a journal's name", names[i]);
 	}
 	fsck_list_free(names, count);
-	return r;
+	return r == 0 ? keyring_each(fsck->keyring, KEY_JOURNAL, key_judge, fsck) : r;
 }

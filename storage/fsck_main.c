@@ -266,6 +266,7 @@ int main(int argc, char **argv)
 	json_decref(fsck->damage);
 	json_decref(fsck->notes);
 	free(fsck->sealed);
+	free(fsck->journal_ids);
 	keyring_free(fsck->keyring);
 	lane_map_free(fsck->lanes);
 	io_real_free(fsck->io);
