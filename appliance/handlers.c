@@ -48,6 +48,9 @@ int handlers_bind(struct server *server, struct gantry *gantry, struct err *err)
 		{"holds.review", handle_holds_review},
 		{"holds.renew", handle_holds_renew},
 		{"holds.release", handle_holds_release},
+		{"keys.show", handle_keys_show},
+		{"keys.rotate", handle_keys_rotate},
+		{"keys.escrow", handle_keys_escrow},
 		{"appliance.stop", handle_stop},
 	};
 	int result;

@@ -56,6 +56,11 @@ int handle_holds_review(struct call *call, void *gantry);
 int handle_holds_renew(struct call *call, void *gantry);
 int handle_holds_release(struct call *call, void *gantry);
 
+/* handlers_keys.c */
+int handle_keys_show(struct call *call, void *gantry);
+int handle_keys_rotate(struct call *call, void *gantry);
+int handle_keys_escrow(struct call *call, void *gantry);
+
 struct purge_hooks;
 /* What a purge writes into the audit log; also for the purges that a crash left standing. */
 void purge_hooks_of(struct gantry *gantry, struct purge_hooks *ret_hooks);

@@ -6,6 +6,7 @@
 #define INDEX 0, INT64_MAX
 #define NAME 1, 63 /* the register keeps names in 64 bytes, zero included */
 #define REASON 3, 500
+#define CERTIFICATE_SIZE_MAX (64 * 1024)
 
 static const char *const orders[] = {"newest", "oldest", NULL};
 static const char *const list_purposes[] = {"monitor", "respond", NULL};
@@ -337,6 +338,29 @@ const struct api_method api_methods[] = {
 	 NULL,
 	 "case, number, destroyed_segments, destroyed_reads",
 	 {{0}}},
+
+	{"keys.show",
+	 "State of the keyring, its copies, master key and escrow; no key",
+	 0,
+	 NULL,
+	 "generation, keys, kinds, days_destroyed, master_key, master_made, master_age_days, escrow, escrow_made, "
+	 "copies_current, copies[]",
+	 {{0}}},
+	{"keys.rotate",
+	 "Make a new master key and destroy the old one",
+	 API_CHANGES,
+	 NULL,
+	 "generation, master_key, master_made",
+	 {{"reason", API_STRING, true, REASON, NULL, "why"}, {0}}},
+	{"keys.escrow",
+	 "Export a key that opens the data directory, sealed to two officers together",
+	 API_CHANGES,
+	 NULL,
+	 "escrow, officers[], sealed",
+	 {{"officer_1", API_TEXT, true, 1, CERTIFICATE_SIZE_MAX, NULL, "the first officer's certificate, PEM"},
+	  {"officer_2", API_TEXT, true, 1, CERTIFICATE_SIZE_MAX, NULL, "the second officer's"},
+	  {"reason", API_STRING, true, REASON, NULL, "why"},
+	  {0}}},
 
 	{"audit.show",
 	 "Entries of the audit log, bodies opened",

@@ -17,7 +17,7 @@ static void on_damage(void *context, const char *text, uint64_t rows_lost)
 {
 	struct walk *walk = context;
 
-	fsck_damage(walk->fsck, text, rows_lost);
+	fsck_damage_format(walk->fsck, rows_lost, LAYOUT_SEGMENTS "/%s", text);
 }
 
 static int on_rows(void *context, const struct segment_rows *rows)
@@ -123,19 +123,19 @@ static int check_segment(struct fsck *fsck, const char *name, int32_t day, uint6
 	if (r == -ENOMEM)
 		return r;
 	if (r == -ENOKEY && keyring_day_destroyed(fsck->keyring, day)) {
-		fsck_note(fsck, "%s: its day is purged, the file only waits to be removed", name);
+		fsck_note(fsck, LAYOUT_SEGMENTS "/%s: its day is purged, the file only waits to be removed", name);
 		return 0;
 	}
 	if (r < 0) {
-		(void)err_prefix(&err, r, "the whole segment is lost");
-		fsck_damage(fsck, err.text, 0);
+		fsck_damage_format(fsck, 0, LAYOUT_SEGMENTS "/%s: the whole segment is lost: %s", name, err.text);
 		return 0;
 	}
 	summary = segment_summary(segment);
 	fsck->segments++;
 	fsck->segment_bytes += summary->file_size;
 	if (is_repeated(fsck, summary)) {
-		fsck_note(fsck, "%s: a second copy of a journal's day, left by a sealing that failed", name);
+		fsck_note(fsck, LAYOUT_SEGMENTS "/%s: a second copy of a journal's day, left by a sealing that failed",
+			  name);
 		walk.dump = false;
 	} else {
 		fsck->segment_rows += summary->row_count;
@@ -171,14 +171,18 @@ int fsck_segments(struct fsck *fsck)
 		int32_t day;
 		uint64_t id;
 
+		fsck_progress(fsck, LAYOUT_SEGMENTS, i, count);
 		if (segment_name_parse(names[i], ".seg", &day, &id) == 0 && is_replaced(&replaced, day, id))
-			fsck_note(fsck, "%s: another segment took its place, removed at the next start", names[i]);
+			fsck_note(fsck,
+				  LAYOUT_SEGMENTS "/%s: another segment took its place, removed at the next start",
+				  names[i]);
 		else if (segment_name_parse(names[i], ".seg", &day, &id) == 0)
 			r = check_segment(fsck, names[i], day, id);
 		else if (segment_name_parse(names[i], ".tmp", &day, &id) == 0)
-			fsck_note(fsck, "%s: an unfinished segment, removed at the next start", names[i]);
+			fsck_note(fsck, LAYOUT_SEGMENTS "/%s: an unfinished segment, removed at the next start",
+				  names[i]);
 		else
-			fsck_note(fsck, "%s: not a segment's name", names[i]);
+			fsck_note(fsck, LAYOUT_SEGMENTS "/%s: not a segment's name", names[i]);
 	}
 	fsck_list_free(names, count);
 	free(replaced.items);

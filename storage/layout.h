@@ -5,6 +5,7 @@
  *	journal/           w<worker>-<sequence>.open | .closed
  *	segments/          d<day>-<segment id>.seg, .tmp while being written
  *	catalog/           LMDB environment, rebuildable
+ *	lanes.a, .b        what of the catalog no segment can tell, twice
  *	register/          change log and its LMDB index
  *	lists/             sealed blobs named by their content's hash
  *	audit/             Merkle log and checkpoints
@@ -26,6 +27,8 @@
 #define LAYOUT_PURGE "purge"
 #define LAYOUT_CASES "cases"
 #define LAYOUT_CLOCK "clock"
+#define LAYOUT_LANES_A "lanes.a"
+#define LAYOUT_LANES_B "lanes.b"
 #define LAYOUT_KEYRING_A "keyring.a"
 #define LAYOUT_KEYRING_B "keyring.b"
 

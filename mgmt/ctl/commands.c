@@ -211,6 +211,18 @@ const struct command commands[] = {
 	 .examples = "gantryctl holds renew 2028-06-01 " GROUNDS "\n"},
 	{.words = "holds release", .method = "holds.release", .examples = "gantryctl holds release " GROUNDS "\n"},
 
+	{.words = "keys show", .method = "keys.show", .examples = "gantryctl keys show\n"},
+	{.words = "keys rotate-master",
+	 .method = "keys.rotate",
+	 .positional = "reason",
+	 .examples = "gantryctl keys rotate-master 'yearly, K-7'\n"},
+	{.words = "keys escrow",
+	 .method = "keys.escrow",
+	 .takes = TAKES_OFFICERS | TAKES_OUT,
+	 .run = run_escrow,
+	 .examples =
+		 "gantryctl keys escrow --officer first.pem --officer second.pem --out escrow.pem --reason 'K-8'\n"},
+
 	{.words = "audit show",
 	 .method = "audit.show",
 	 .columns = audit_columns,

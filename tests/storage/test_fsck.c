@@ -269,6 +269,16 @@ static json_t *report_of(const struct yard *yard, int expected_status)
 	return report;
 }
 
+static bool names_note(const json_t *report, const char *what)
+{
+	const json_t *entry;
+	size_t i;
+
+	json_array_foreach(json_object_get(report, "notes"), i,
+			   entry) if (strstr(json_string_value(entry), what) != NULL) return true;
+	return false;
+}
+
 static bool names_damage(const json_t *report, const char *what)
 {
 	const json_t *damage = json_object_get(report, "damage");
@@ -322,7 +332,7 @@ static void damage_is_found_and_named(void)
 	CHECK_INT(0, keyring_destroy_day(yard->fixture.keyring, FIXTURE_DAY + 1));
 	report = report_of(yard, 0); /* purged is not damaged */
 	CHECK_INT(2, number(report, "segments"));
-	CHECK_INT(1, (long long)json_array_size(json_object_get(report, "notes")));
+	CHECK(names_note(report, "its day is purged"));
 	json_decref(report);
 	yard_free(yard);
 }
@@ -361,7 +371,7 @@ static void a_replaced_segment_is_no_damage(void)
 		CHECK(json_is_true(json_object_get(report, "clean")));
 		CHECK_INT(3, number(report, "segments"));
 		CHECK_INT(yard->kept[0] + yard->kept[1] + JOURNAL_ROWS / 2, number(report, "segment_rows"));
-		CHECK_INT(1, (long long)json_array_size(json_object_get(report, "notes")));
+		CHECK(names_note(report, "another segment took its place"));
 		json_decref(report);
 		CHECK_INT(0, keyring_change(yard->fixture.keyring, &keys[1], 1));
 	}
