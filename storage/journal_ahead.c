@@ -13,8 +13,7 @@
 
 #include "storage/io.h"
 
-#define PIECE_SIZE ((size_t)2 << 20) /* large enough for a disk to be at full speed, small enough to stay in a cache   \
-				      */
+#define PIECE_SIZE ((size_t)2 << 20) /* a disk is at full speed, and it stays in a cache */
 #define PIECES 2
 
 enum piece_state { PIECE_EMPTY, PIECE_WANTED, PIECE_FULL };
