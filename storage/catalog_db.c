@@ -196,7 +196,25 @@ static int check_commit(struct catalog *catalog, MDB_txn *txn)
 	return r == -ENOENT ? -EBADMSG : r;
 }
 
-/* What is there opens, in one snapshot: all databases, version, commit. */
+static int pair_pass(void *context, const MDB_val *key, const MDB_val *value)
+{
+	(void)context;
+	(void)key;
+	(void)value;
+	return 0;
+}
+
+/* Every value bears its checksum: who reads one later need not ask what to do when it does not. */
+static int check_values(struct catalog *catalog, MDB_txn *txn)
+{
+	int r = 0;
+
+	for (unsigned db = 0; db < DB_COUNT && r == 0; db++)
+		r = catalog_each_pair_in(catalog, txn, (enum catalog_db)db, NULL, pair_pass, NULL);
+	return r;
+}
+
+/* What is there opens, in one snapshot: all databases, version, commit, values. */
 static int open_existing(struct catalog *catalog)
 {
 	MDB_val value;
@@ -213,6 +231,8 @@ static int open_existing(struct catalog *catalog)
 		r = check_version(catalog, txn);
 	if (r == 0)
 		r = check_commit(catalog, txn);
+	if (r == 0)
+		r = check_values(catalog, txn);
 	if (r == 0) {
 		r = catalog_txn_get(txn, catalog->dbs[DB_META], "new", 3, &value);
 		catalog->is_new = r == 0;

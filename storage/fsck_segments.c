@@ -74,7 +74,7 @@ static int check_segment(struct fsck *fsck, const char *name, int32_t day, uint6
 		return 0;
 	}
 	if (r < 0) {
-		fsck_damage_format(fsck, 0, LAYOUT_SEGMENTS "/%s; the whole segment is lost", err.text);
+		fsck_damage_format(fsck, 0, LAYOUT_SEGMENTS "/%s: the whole segment is lost: %s", name, err.text);
 		return 0;
 	}
 	summary = segment_summary(segment);

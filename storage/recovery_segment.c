@@ -76,6 +76,7 @@ static int file_remove(struct store *store, const struct segment_file *file)
  */
 static int file_judge(struct store *store, const struct segment_file *file)
 {
+	char name[SEGMENT_NAME_SIZE];
 	struct segment *segment;
 	struct err err = {""};
 	int result;
@@ -87,7 +88,8 @@ static int file_judge(struct store *store, const struct segment_file *file)
 	if (result == -ENOMEM)
 		return result;
 	if (result < 0 && result != -ENOKEY) {
-		store_damage(store, "left where it is, not served: %s", err.text);
+		store_damage(store, "%s is left where it is, not served: %s",
+			     segment_name(file->day, file->id, ".seg", name), err.text);
 		return 0;
 	}
 	if (result == 0)
