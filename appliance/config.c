@@ -86,6 +86,8 @@ const struct setting config_settings[] = {
 		"most."),
 	INTEGER("storage", "reserve", reserve_mib, "MiB", "256", 16, 1048576,
 		"Disk space kept free beside what sealing and one purge need; below it nothing is accepted."),
+	INTEGER("storage", "merge_quiet", merge_quiet_s, "s", "3600", 0, 604800,
+		"A day's segments are merged into one when nothing was sealed into it for so long."),
 	INTEGER("storage", "catalog_map", catalog_map_mib, "MiB", "16384", 64, 4194304,
 		"Address space of the catalog and of the register (sparse)."),
 

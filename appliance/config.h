@@ -49,6 +49,7 @@ struct config {
 	int64_t commit_us;
 	int64_t memtable_mib;
 	int64_t reserve_mib;
+	int64_t merge_quiet_s;
 	int64_t catalog_map_mib;
 
 	int64_t retention_days;

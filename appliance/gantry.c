@@ -228,6 +228,7 @@ static int start_store(struct gantry *gantry, struct err *err)
 		.journal_commit_interval_ns = config->commit_us * 1000,
 		.journal_roll_age_ns = config->journal_roll_s * 1000000000,
 		.lane_size = (uint32_t)config->lane_window,
+		.merge_quiet_us = config->merge_quiet_s * 1000000,
 		.reserve_bytes = (uint64_t)config->reserve_mib << 20,
 		.catalog_map_size = (size_t)config->catalog_map_mib << 20,
 	};

@@ -31,13 +31,13 @@ static json_t *refused_by(const uint64_t refused[REFUSAL_COUNT])
 
 static json_t *totals_json(const struct totals *totals)
 {
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:b}", "received", (json_int_t)totals->reads,
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:o,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "received", (json_int_t)totals->reads,
 			 "acknowledged", (json_int_t)totals->acknowledged, "stored", (json_int_t)totals->stored,
 			 "collapsed", (json_int_t)totals->collapsed, "refused", (json_int_t)totals->refused_total,
 			 "refused_by", refused_by(totals->refused), "deferred", (json_int_t)totals->deferred,
 			 "duplicate", (json_int_t)totals->repeated, "pushed_back", (json_int_t)totals->pushed_back,
-			 "lost", (json_int_t)totals->lost, "purged", (json_int_t)totals->purged, "balance_ok",
-			 totals->balanced);
+			 "lost", (json_int_t)totals->lost, "erased", (json_int_t)totals->erased, "purged",
+			 (json_int_t)totals->purged, "balance_ok", totals->balanced);
 }
 
 static json_t *workers_json(struct gantry *gantry, const struct attendant_info *info)
@@ -147,6 +147,30 @@ int handle_feeds_show(struct call *call, void *context)
 	return 0;
 }
 
+/* What the tidier does now, how the last one went, and why one is put off. */
+static json_t *merging_json(const struct store_tidy *tidy)
+{
+	json_t *object = json_pack("{s:b,s:I,s:I,s:s}", "running", tidy->running, "done", (json_int_t)tidy->rewrites,
+				   "failures", (json_int_t)tidy->failures, "why", tidy->why);
+	char day[PRESENT_DAY_SIZE];
+	char at[CLOCK_TEXT_SIZE];
+
+	if (tidy->running)
+		(void)json_object_update_new(
+			object,
+			json_pack("{s:s,s:f}", "day", present_day(tidy->day, day), "percent",
+				  tidy->rows_total > 0 ? 100.0 * (double)tidy->rows_done / (double)tidy->rows_total
+						       : 0.0));
+	if (tidy->last_us != 0)
+		(void)json_object_set_new(
+			object, "last",
+			json_pack("{s:s,s:s,s:i,s:I,s:I,s:f}", "day", present_day(tidy->last_day, day), "at",
+				  clock_text_utc(tidy->last_us, at), "segments", (int)tidy->last_parents, "reads",
+				  (json_int_t)tidy->last_rows, "bytes", (json_int_t)tidy->last_bytes, "ms",
+				  (double)tidy->last_ns / 1e6));
+	return object;
+}
+
 static json_t *storage_json(const struct store_status *status)
 {
 	static const char *const states[] = {"running", "disk full", "sealing fails", "journal fails",
@@ -169,6 +193,7 @@ static json_t *storage_json(const struct store_status *status)
 	(void)json_object_set_new(object, "seal_failures", json_integer((json_int_t)status->seal_failures));
 	(void)json_object_set_new(object, "recovery_ms", json_real((double)status->recovery_ns / 1e6));
 	(void)json_object_set_new(object, "recovery_reads", json_integer((json_int_t)status->recovery_reads));
+	(void)json_object_set_new(object, "merging", merging_json(&status->tidy));
 	(void)json_object_set_new(object, "io", json_string(status->io_name));
 	return object;
 }

@@ -63,10 +63,11 @@ static void report(struct gantry *gantry)
 
 	if (totals_get(gantry, &totals) < 0)
 		return;
-	printf("{\"acknowledged\":%llu,\"stored\":%llu,\"collapsed\":%llu,\"refused\":%llu,\"purged\":%llu}\n",
+	printf("{\"acknowledged\":%llu,\"stored\":%llu,\"collapsed\":%llu,\"refused\":%llu,\"erased\":%llu,\"purged\":%"
+	       "llu}\n",
 	       (unsigned long long)totals.acknowledged, (unsigned long long)totals.stored,
 	       (unsigned long long)totals.collapsed, (unsigned long long)totals.refused_total,
-	       (unsigned long long)totals.purged);
+	       (unsigned long long)totals.erased, (unsigned long long)totals.purged);
 	(void)fflush(stdout);
 }
 

@@ -250,7 +250,7 @@ class Quickstart:
         return self.figures(before, status, searches)
 
     def figures(self, before, status, searches):
-        totals = {name: status["totals"][name] - before[name] for name in ("acknowledged", "stored", "collapsed", "refused")}
+        totals = {name: status["totals"][name] - before[name] for name in ("acknowledged", "stored", "collapsed", "refused", "erased")}
         if not self.options.keep:
             # Equal reads are found when journals are sealed, which the stop did: now the appliance's books are final.
             # What they call stored must be what gantry-fsck, which knows nothing of them, finds in the files.
@@ -268,6 +268,7 @@ class Quickstart:
             "stored": totals["stored"],
             "collapsed": totals["collapsed"],
             "refused": totals["refused"],
+            "erased": totals["erased"],
             "refused_by": {reason: count - before["refused_by"][reason]
                            for reason, count in status["totals"]["refused_by"].items()},
             "hits": status["hits"]["total"],
@@ -311,7 +312,7 @@ def local(text):
 
 def balanced(figures):
     return (figures["sent"] == figures["acknowledged"] == figures["appliance_acknowledged"]
-            == figures["stored"] + figures["collapsed"] + figures["refused"] and not figures["violations"])
+            == figures["stored"] + figures["collapsed"] + figures["refused"] + figures["erased"] and not figures["violations"])
 
 
 def table(figures):

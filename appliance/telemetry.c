@@ -53,8 +53,8 @@ int telemetry_start(struct gantry *gantry, struct err *err)
 		{"/gantry/frames", "What became of each frame on the port.", fill_group, &groups[0]},
 		{"/gantry/feed", "What became of each datagram of the feed protocol.", fill_group, &groups[1]},
 		{"/gantry/reads", "What became of each read record.", fill_group, &groups[2]},
-		{"/gantry/store", "Reads acknowledged, stored, collapsed and refused since the beginning.", fill_group,
-		 &groups[3]},
+		{"/gantry/store", "Reads acknowledged, stored, collapsed, refused and erased since the beginning.",
+		 fill_group, &groups[3]},
 		{"/gantry/management", "Clients and requests of the management socket.", fill_group, &groups[4]},
 		{"/gantry/hits", "Hits delivered.", fill_group, &groups[5]},
 	};

@@ -77,8 +77,9 @@ int totals_get(struct gantry *gantry, struct totals *ret_totals)
 			totals.refused[i] = status->refused_total[i];
 			totals.refused_total += status->refused_total[i];
 		}
+		totals.erased = status->erased_total;
 		totals.purged = status->purged_total;
-		totals.acknowledged = totals.stored + totals.collapsed + totals.refused_total;
+		totals.acknowledged = totals.stored + totals.collapsed + totals.refused_total + totals.erased;
 		/*
 		 * Counters are read one after the other while workers go on, so a datagram may be seen in one and not
 		 * yet in the next: what was read first may be behind by what is under way in a turn of each worker.
@@ -138,7 +139,7 @@ static void each_read(struct gantry *gantry, counter_visit *visit, void *context
 static void each_store(const struct totals *totals, counter_visit *visit, void *context)
 {
 	visit(context, "store", "acknowledged", totals->acknowledged,
-	      "stored + collapsed + refused, since the beginning");
+	      "stored + collapsed + refused + erased, since the beginning");
 	visit(context, "store", "stored", totals->stored, "reads kept apart, purged ones too");
 	visit(context, "store", "collapsed", totals->collapsed, "equal reads of other feeds or epochs, kept once");
 	for (unsigned i = 1; i < REFUSAL_COUNT; i++) {
@@ -147,6 +148,7 @@ static void each_store(const struct totals *totals, counter_visit *visit, void *
 		(void)snprintf(name, sizeof(name), "refused_%s", present_refusal((enum refusal)i));
 		visit(context, "store", name, totals->refused[i], "refused for good");
 	}
+	visit(context, "store", "erased", totals->erased, "reads removed singly");
 	visit(context, "store", "purged", totals->purged, "reads purged");
 }
 

@@ -31,12 +31,13 @@ struct totals {
 	uint64_t cross_dropped;
 	uint64_t durable_reads;
 	uint64_t durable_refusals;
-	/* Since the data directory was made: acknowledged = stored + collapsed + refused. */
+	/* Since the data directory was made: acknowledged = stored + collapsed + refused + erased. */
 	uint64_t acknowledged;
 	uint64_t stored; /* kept apart, collapsed ones not counted; purged ones are */
 	uint64_t collapsed;
 	uint64_t refused[REFUSAL_COUNT];
 	uint64_t refused_total;
+	uint64_t erased; /* removed singly */
 	uint64_t purged;
 	bool balanced; /* every frame, datagram and record of this run is in exactly one counter */
 };

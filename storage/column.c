@@ -11,7 +11,7 @@ struct column column_plan(const uint64_t *values, unsigned count)
 		low = values[i] < low ? values[i] : low;
 		high = values[i] > high ? values[i] : high;
 	}
-	return (struct column){low, high == low ? 0 : 64 - (unsigned)__builtin_clzll(high - low)};
+	return (struct column){low, high == low ? 0 : 64 - (unsigned)__builtin_clzll(high - low), 0};
 }
 
 /* Bits `shift` … shift + width − 1 of each distance; width 1 … 32. */
@@ -44,9 +44,9 @@ size_t column_pack(struct column column, const uint64_t *values, unsigned count,
 	if (column.width == 0)
 		return 0;
 	if (column.width <= 32)
-		return pack_bits(column, 0, column.width, values, count, bytes);
-	size = pack_bits(column, 0, 32, values, count, bytes);
-	return size + pack_bits(column, 32, column.width - 32, values, count, bytes + size);
+		return pack_bits(column, column.shift, column.width, values, count, bytes);
+	size = pack_bits(column, column.shift, 32, values, count, bytes);
+	return size + pack_bits(column, column.shift + 32, column.width - 32, values, count, bytes + size);
 }
 
 size_t column_unpack(struct column column, const uint8_t *bytes, unsigned count, uint64_t *ret_values)
@@ -61,13 +61,13 @@ size_t column_unpack(struct column column, const uint8_t *bytes, unsigned count,
 		return 0;
 	}
 	for (size_t i = 0, bit = 0; i < count; i++, bit += width)
-		ret_values[i] = column.base + ((le64_get(bytes + bit / 8) >> (bit % 8)) & mask);
+		ret_values[i] = column.base + (((le64_get(bytes + bit / 8) >> (bit % 8)) & mask) << column.shift);
 	if (column.width <= 32)
 		return size;
 	bytes += size;
 	width = column.width - 32;
 	mask = (UINT64_C(1) << width) - 1;
 	for (size_t i = 0, bit = 0; i < count; i++, bit += width)
-		ret_values[i] += ((le64_get(bytes + bit / 8) >> (bit % 8)) & mask) << 32;
+		ret_values[i] += ((le64_get(bytes + bit / 8) >> (bit % 8)) & mask) << column.shift << 32;
 	return size + ((size_t)width * count + 7) / 8;
 }

@@ -14,6 +14,7 @@
 struct column {
 	uint64_t base;
 	unsigned width; /* bits, 0 … 64 */
+	unsigned shift; /* 0 … 63: trailing zero bits of every distance, left out */
 };
 
 struct column column_plan(const uint64_t *values, unsigned count);

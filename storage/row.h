@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "appliance/base/bytes.h"
 #include "appliance/base/read.h"
 
 /* < 0, 0, > 0 in store order; 0 only when every field is the same. */
@@ -24,6 +25,11 @@ int row_compare(const struct read *a, const struct read *b);
 
 /* Of two rows with equal keys: every field of the sender is the same, and both are reads of a plate. */
 bool row_equal(const struct read *a, const struct read *b);
+
+static inline bool row_same_key(const struct read *a, const struct read *b)
+{
+	return bytes_equal_16(a->key, b->key);
+}
 
 static inline bool row_same_source(const struct read *a, const struct read *b)
 {

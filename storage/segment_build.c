@@ -143,28 +143,40 @@ static int add_row(struct segment_build *build, const struct read *row, bool new
 	return 0;
 }
 
+/* How a row stands to the one before. Nearly always key or time settle it. */
+enum follows { FOLLOWS_NOT, FOLLOWS_NEW_KEY, FOLLOWS_SAME_KEY, FOLLOWS_EQUAL };
+
+static enum follows follow(const struct read *last, const struct read *row)
+{
+	if (!row_same_key(last, row))
+		return memcmp(last->key, row->key, sizeof(row->key)) < 0 ? FOLLOWS_NEW_KEY : FOLLOWS_NOT;
+	if (last->capture_us < row->capture_us)
+		return FOLLOWS_SAME_KEY;
+	if (row_compare(last, row) > 0)
+		return FOLLOWS_NOT;
+	return row_equal(last, row) ? FOLLOWS_EQUAL : FOLLOWS_SAME_KEY;
+}
+
 int segment_build_row(struct segment_build *build, const struct read *row, uint64_t *ret_row)
 {
 	const struct read *last = build->page_rows > 0 ? &build->rows[build->page_rows - 1] : &build->last;
-	bool first = build->row_count == 0;
-	bool equal;
+	enum follows follows = build->row_count == 0 ? FOLLOWS_NEW_KEY : follow(last, row);
 	int r;
 
-	if (row->capture_us < build->midnight_us || row->capture_us - build->midnight_us >= DAY_US ||
-	    (!first && row_compare(last, row) > 0))
+	if (follows == FOLLOWS_NOT || row->capture_us < build->midnight_us ||
+	    row->capture_us - build->midnight_us >= DAY_US)
 		return -EINVAL;
 	/* All of a group that were kept have one source, so the last of them speaks for the group. */
-	equal = !first && row_equal(last, row);
-	if (equal && !row_same_source(last, row)) {
+	if (follows == FOLLOWS_EQUAL && !row_same_source(last, row)) {
 		build->summary->collapsed_count++;
 		*ret_row = build->head_row;
 		return 0;
 	}
 	if (build->row_count == SEGMENT_ROWS_MAX)
 		return -E2BIG;
-	if (!equal)
+	if (follows != FOLLOWS_EQUAL)
 		build->head_row = build->row_count;
-	r = add_row(build, row, first || memcmp(last->key, row->key, sizeof(row->key)) != 0);
+	r = add_row(build, row, follows == FOLLOWS_NEW_KEY);
 	if (r == 0)
 		*ret_row = build->row_count - 1;
 	return r;

@@ -10,6 +10,7 @@
 #include "storage/segment_page.h"
 
 #define WRITE_SIZE ((size_t)1 << 20)
+#define SYNC_SIZE ((size_t)16 << 20) /* written between two syncs */
 #define BUFFER_SIZE (WRITE_SIZE + SEGMENT_LEAF_SIZE_MAX + SEGMENT_PAGE_ROOM)
 #define LEAF_PAGES_MIN 64
 #define LEAF_PAGES_MAX ((SEGMENT_LEAF_SIZE_MAX - SEGMENT_FENCES_AT - AEAD_TAG_SIZE) / SEGMENT_FENCE_SIZE)
@@ -69,6 +70,20 @@ void segment_out_fini(struct segment_out *out)
 	out->buffer = NULL;
 }
 
+/* Of a large file the kernel would hold back a gigabyte, and journals wait behind it in the end. */
+static void sync_some(struct segment_out *out, size_t size)
+{
+	int r;
+
+	out->unsynced += size;
+	if (out->unsynced < SYNC_SIZE || out->error != 0)
+		return;
+	out->unsynced = 0;
+	r = out->file->ops->sync(out->file);
+	if (r < 0)
+		fail(out, r);
+}
+
 static void flush(struct segment_out *out)
 {
 	int r;
@@ -80,6 +95,7 @@ static void flush(struct segment_out *out)
 		if (r < 0)
 			fail(out, r);
 	}
+	sync_some(out, out->fill);
 	out->offset += out->fill;
 	out->fill = 0;
 }

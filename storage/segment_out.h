@@ -33,7 +33,8 @@ struct segment_out {
 	uint64_t id;
 	int error; /* the first one */
 	uint8_t *buffer;
-	size_t fill;     /* of buffer */
+	size_t fill; /* of buffer */
+	size_t unsynced;
 	uint64_t offset; /* in the file, of buffer[0] */
 	/* Dictionary pages wait here until the rows are out, so that each section lies together. */
 	uint8_t *parked;

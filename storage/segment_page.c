@@ -4,63 +4,6 @@
 #include <string.h>
 
 #include "appliance/base/bytes.h"
-#include "storage/column.h"
-#include "storage/segment_cursor.h"
-
-#define SCENE_COLUMNS 3
-#define SCENES_FIXED (2 + SCENE_COLUMNS * 9)
-
-size_t segment_scenes_encode(const struct segment_scene *scenes, unsigned count, uint8_t *page)
-{
-	uint64_t values[SCENE_COLUMNS][SEGMENT_PAGE_SCENES];
-	uint8_t *at = page + SCENES_FIXED;
-
-	for (unsigned i = 0; i < count; i++) {
-		values[0][i] = scenes[i].camera;
-		values[1][i] = scenes[i].unit;
-		values[2][i] = scenes[i].page;
-	}
-	le16_put(page, (uint16_t)count);
-	for (unsigned c = 0; c < SCENE_COLUMNS; c++) {
-		struct column column = column_plan(values[c], count);
-
-		page[2 + c] = (uint8_t)column.width;
-		le64_put(page + 2 + SCENE_COLUMNS + 8 * c, column.base);
-		at += column_pack(column, values[c], count, at);
-	}
-	return (size_t)(at - page);
-}
-
-int segment_scenes_decode(const uint8_t *page, size_t size, struct segment_scene *ret_scenes, uint32_t *ret_count)
-{
-	struct segment_cursor cursor = {page + SCENES_FIXED, page + size};
-	uint64_t values[SCENE_COLUMNS][SEGMENT_PAGE_SCENES];
-	unsigned count;
-
-	if (size < SCENES_FIXED)
-		return -EBADMSG;
-	count = le16_get(page);
-	if (count == 0 || count > SEGMENT_PAGE_SCENES)
-		return -EBADMSG;
-	for (unsigned c = 0; c < SCENE_COLUMNS; c++) {
-		struct column column = {le64_get(page + 2 + SCENE_COLUMNS + 8 * c), page[2 + c]};
-		const uint8_t *bytes;
-
-		if (column.width > 32)
-			return -EBADMSG;
-		bytes = segment_cursor_take(&cursor, column_size(column.width, count));
-		if (bytes == NULL)
-			return -EBADMSG;
-		(void)column_unpack(column, bytes, count, values[c]);
-	}
-	if (cursor.at != cursor.end)
-		return -EBADMSG;
-	for (unsigned i = 0; i < count; i++)
-		ret_scenes[i] =
-			(struct segment_scene){(uint32_t)values[0][i], (uint32_t)values[1][i], (uint32_t)values[2][i]};
-	*ret_count = count;
-	return 0;
-}
 
 #define HIT_SIZE 20
 #define HITS_FIXED 4

@@ -19,7 +19,7 @@
 /* Rows in store order, 1 … SEGMENT_PAGE_ROWS. Returns the size. */
 size_t segment_rows_encode(const struct read *rows, unsigned count, uint8_t *page);
 /* The same; adds the bytes of each part of the page to its sum. What is in none of them is the page's frame. */
-#define SEGMENT_ROW_PARTS 15
+#define SEGMENT_ROW_PARTS 17
 size_t segment_rows_encode_counted(const struct read *rows, unsigned count, uint8_t *page,
 				   uint64_t sums[SEGMENT_ROW_PARTS]);
 const char *segment_row_part_name(unsigned part);

@@ -1,173 +1,233 @@
-#include "storage/segment_page.h"
-
-#include <errno.h>
 #include <string.h>
 
 #include "appliance/base/bytes.h"
-#include "storage/column.h"
-#include "storage/segment_cursor.h"
+#include "storage/column_code.h"
+#include "storage/segment_row_parts.h"
+#include "storage/segment_sources.h"
+#include "storage/segment_text.h"
+#include "storage/varint.h"
 
-#define SIGN (UINT64_C(1) << 63)
-
-/* Stable: the order of a row page's columns. */
-enum row_column {
-	COLUMN_CAPTURE,
-	COLUMN_DELAY, /* receipt − capture */
-	COLUMN_CAMERA,
-	COLUMN_FEED,
-	COLUMN_EPOCH,
-	COLUMN_COUNTRY,
-	COLUMN_FLAGS,
-	COLUMN_KIND,
-	COLUMN_CONFIDENCE,
-	COLUMN_ROAD_LANE,
-	COLUMN_DIRECTION,
-	COLUMN_IMAGES,
-	COLUMN_SPARE,
-	COLUMN_FORM, /* enum row_form bits */
-	COLUMN_COUNT
+/* A page in the making. */
+struct encoder {
+	const struct read *rows;
+	unsigned count;
+	unsigned groups;
+	uint16_t group_sizes[SEGMENT_PAGE_ROWS];
+	uint64_t values[PART_COLUMNS][COLUMN_STRIDE];
+	uint8_t texts[SEGMENT_PAGE_ROWS * (1 + READ_TEXT_SIZE) + READ_TEXT_SIZE];
+	size_t texts_size;
 };
-
-enum row_form {
-	FORM_TEXT_IS_KEY = 0,
-	FORM_TEXT_AGAIN = 1, /* the previous row's */
-	FORM_TEXT_PATCH = 2, /* the key but for a few bytes: a mask and those */
-	FORM_TEXT_WHOLE = 3,
-	FORM_TEXT_MASK = 3,
-	FORM_POSITION = 4,
-	FORM_NEW_KEY = 8,
-};
-
-#define ROWS_FIXED (4 + COLUMN_COUNT * 9)
-
-static unsigned difference_mask(const uint8_t *a, const uint8_t *b)
-{
-	unsigned mask = 0;
-
-	for (unsigned i = 0; i < READ_TEXT_SIZE; i++)
-		mask |= (unsigned)(a[i] != b[i]) << i;
-	return mask;
-}
-
-static uint8_t *put_text_patch(uint8_t *at, const uint8_t *text, unsigned mask)
-{
-	le16_put(at, (uint16_t)mask);
-	at += 2;
-	for (; mask != 0; mask &= mask - 1)
-		*at++ = text[__builtin_ctz(mask)];
-	return at;
-}
-
-/* Writes what the row's form needs beside its columns; returns the form. */
-static unsigned put_extra(const struct read *row, const struct read *previous, uint8_t **at)
-{
-	unsigned form = FORM_TEXT_IS_KEY;
-	unsigned mask;
-
-	if (previous == NULL || memcmp(row->key, previous->key, READ_TEXT_SIZE) != 0)
-		form |= FORM_NEW_KEY;
-	if (memcmp(row->text, row->key, READ_TEXT_SIZE) == 0) {
-		form |= FORM_TEXT_IS_KEY;
-	} else if (previous != NULL && memcmp(row->text, previous->text, READ_TEXT_SIZE) == 0) {
-		form |= FORM_TEXT_AGAIN;
-	} else {
-		unsigned size = segment_text_size(row->text);
-
-		mask = difference_mask(row->text, row->key);
-		if (2 + (unsigned)__builtin_popcount(mask) < 1 + size) {
-			form |= FORM_TEXT_PATCH;
-			*at = put_text_patch(*at, row->text, mask);
-		} else {
-			form |= FORM_TEXT_WHOLE;
-			*(*at)++ = (uint8_t)size;
-			memcpy(*at, row->text, READ_TEXT_SIZE);
-			*at += size;
-		}
-	}
-	if (row->lat_e7 != 0 || row->lon_e7 != 0) {
-		form |= FORM_POSITION;
-		le32_put(*at, (uint32_t)row->lat_e7);
-		le32_put(*at + 4, (uint32_t)row->lon_e7);
-		*at += 8;
-	}
-	return form;
-}
-
-/* One byte (shared prefix, rest − 1), then the rest. The rest of a key that differs is never empty. */
-static uint8_t *put_key(uint8_t *at, const uint8_t *key, const uint8_t *previous)
-{
-	unsigned mask = difference_mask(key, previous);
-	unsigned shared = mask != 0 ? (unsigned)__builtin_ctz(mask) : 0;
-	unsigned size = segment_text_size(key);
-	unsigned rest = size > shared ? size - shared : 1;
-
-	*at++ = (uint8_t)(shared << 4 | (rest - 1));
-	memcpy(at, key + shared, rest);
-	return at + rest;
-}
-
-static void gather_columns(const struct read *rows, unsigned count, uint64_t values[][SEGMENT_PAGE_ROWS])
-{
-	for (unsigned i = 0; i < count; i++) {
-		const struct read *row = &rows[i];
-
-		values[COLUMN_CAPTURE][i] = (uint64_t)row->capture_us ^ SIGN;
-		values[COLUMN_DELAY][i] = ((uint64_t)row->receipt_us - (uint64_t)row->capture_us) ^ SIGN;
-		values[COLUMN_CAMERA][i] = row->camera;
-		values[COLUMN_FEED][i] = row->feed;
-		values[COLUMN_EPOCH][i] = row->epoch;
-		values[COLUMN_COUNTRY][i] = row->country;
-		values[COLUMN_FLAGS][i] = row->flags;
-		values[COLUMN_KIND][i] = row->kind;
-		values[COLUMN_CONFIDENCE][i] = row->confidence;
-		values[COLUMN_ROAD_LANE][i] = row->road_lane;
-		values[COLUMN_DIRECTION][i] = row->direction;
-		values[COLUMN_IMAGES][i] = row->images;
-		values[COLUMN_SPARE][i] = row->zero[0] | (uint64_t)row->zero[1] << 8 | (uint64_t)row->zero[2] << 16;
-	}
-}
 
 const char *segment_row_part_name(unsigned part)
 {
-	static const char *const names[SEGMENT_ROW_PARTS] = {
-		"capture",    "delay",     "camera",    "feed",   "epoch", "country", "flags",         "kind",
-		"confidence", "road_lane", "direction", "images", "spare", "form",    "key and extras"};
+	static const char *const names[SEGMENT_ROW_PARTS] = {[PART_COUNTRY] = "country",
+							     [PART_FLAGS] = "flags",
+							     [PART_KIND] = "kind",
+							     [PART_CONFIDENCE] = "confidence",
+							     [PART_ROAD_LANE] = "road_lane",
+							     [PART_DIRECTION] = "direction",
+							     [PART_IMAGES] = "images",
+							     [PART_SPARE] = "spare",
+							     [PART_FORM] = "form",
+							     [PART_GROUPS] = "groups",
+							     [PART_KEYS] = "key",
+							     [PART_CAPTURE] = "capture",
+							     [PART_DELAY] = "delay",
+							     [PART_CAMERA] = "camera",
+							     [PART_SOURCES] = "source",
+							     [PART_POSITIONS] = "position",
+							     [PART_TEXTS] = "text"};
 
 	return names[part];
+}
+
+static void gather_columns(struct encoder *encoder)
+{
+	for (unsigned i = 0; i < encoder->count; i++) {
+		const struct read *row = &encoder->rows[i];
+
+		encoder->values[PART_COUNTRY][i] = row->country;
+		encoder->values[PART_FLAGS][i] = row->flags;
+		encoder->values[PART_KIND][i] = row->kind;
+		encoder->values[PART_CONFIDENCE][i] = row->confidence;
+		encoder->values[PART_ROAD_LANE][i] = row->road_lane;
+		encoder->values[PART_DIRECTION][i] = row->direction;
+		encoder->values[PART_IMAGES][i] = row->images;
+		encoder->values[PART_SPARE][i] =
+			row->zero[0] | (uint64_t)row->zero[1] << 8 | (uint64_t)row->zero[2] << 16;
+	}
+}
+
+/* Runs of one key; and what of each row the rest of the page does not tell. */
+static void gather_groups(struct encoder *encoder)
+{
+	uint8_t expected[READ_TEXT_SIZE];
+	uint8_t *text = encoder->texts;
+
+	for (unsigned i = 0; i < encoder->count; i++) {
+		const struct read *row = &encoder->rows[i];
+		bool flagged = (row->flags & READ_FLAG_POSITION) != 0;
+		unsigned form = row_has_position(row) != flagged ? FORM_POSITION : 0;
+
+		if (i == 0 || !bytes_equal_16(row->key, row[-1].key)) {
+			encoder->group_sizes[encoder->groups++] = 0;
+			segment_text_expect(row->key, expected);
+		}
+		encoder->group_sizes[encoder->groups - 1]++;
+		if (!bytes_equal_16(row->text, expected)) {
+			form |= FORM_TEXT;
+			text = segment_text_put(text, row->text, expected);
+			memcpy(expected, row->text, READ_TEXT_SIZE);
+		}
+		encoder->values[PART_FORM][i] = form;
+	}
+	encoder->texts_size = (size_t)(text - encoder->texts);
+}
+
+static uint8_t *put_groups(const struct encoder *encoder, uint8_t *at)
+{
+	uint64_t sizes[SEGMENT_PAGE_ROWS];
+
+	for (unsigned g = 0; g < encoder->groups; g++)
+		sizes[g] = encoder->group_sizes[g];
+	at = varint_put(at, encoder->groups);
+	return column_code_put(sizes, encoder->groups, at);
+}
+
+static uint8_t *put_keys(const struct encoder *encoder, uint8_t *at)
+{
+	static const uint8_t no_key[READ_TEXT_SIZE];
+	struct bits_writer writer = {.at = at};
+	const struct read *row = encoder->rows;
+
+	for (unsigned g = 0; g < encoder->groups; g++) {
+		segment_key_put(&writer, row->key, g > 0 ? row[-1].key : no_key);
+		row += encoder->group_sizes[g];
+	}
+	return bits_end(&writer);
+}
+
+/* Distances, and the width that the largest of each wide group needs; returns that of all others. */
+static unsigned gather_captures(const struct encoder *encoder, int64_t base, uint64_t *distances, uint64_t *widths,
+				unsigned *ret_wide)
+{
+	uint64_t others = 0;
+	unsigned wide = 0;
+	unsigned i = 0;
+
+	for (unsigned g = 0; g < encoder->groups; g++) {
+		unsigned end = i + encoder->group_sizes[g];
+		int64_t last = base;
+		uint64_t all = 0;
+
+		for (; i < end; i++) {
+			distances[i] = (uint64_t)encoder->rows[i].capture_us - (uint64_t)last;
+			last = encoder->rows[i].capture_us;
+			all |= distances[i];
+		}
+		if (encoder->group_sizes[g] >= GROUP_WIDE_ROWS)
+			widths[wide++] = bits_of(all);
+		else
+			others |= all;
+	}
+	*ret_wide = wide;
+	return bits_of(others);
+}
+
+static uint8_t *put_captures(const struct encoder *encoder, uint8_t *at)
+{
+	uint64_t distances[SEGMENT_PAGE_ROWS];
+	uint64_t widths[SEGMENT_PAGE_ROWS];
+	int64_t base = encoder->rows[0].capture_us;
+	struct bits_writer writer = {0};
+	unsigned shared, wide;
+
+	for (unsigned i = 1; i < encoder->count; i++)
+		base = encoder->rows[i].capture_us < base ? encoder->rows[i].capture_us : base;
+	shared = gather_captures(encoder, base, distances, widths, &wide);
+	le64_put(at, (uint64_t)base);
+	at[8] = (uint8_t)shared;
+	writer.at = wide > 0 ? column_code_put(widths, wide, at + CAPTURE_FIXED) : at + CAPTURE_FIXED;
+	wide = 0;
+	for (unsigned g = 0, i = 0; g < encoder->groups; g++) {
+		unsigned end = i + encoder->group_sizes[g];
+		unsigned width = encoder->group_sizes[g] >= GROUP_WIDE_ROWS ? (unsigned)widths[wide++] : shared;
+
+		for (; i < end; i++)
+			bits_put(&writer, distances[i], width);
+	}
+	return bits_end(&writer);
+}
+
+static uint8_t *put_delays(const struct encoder *encoder, uint8_t *at)
+{
+	uint64_t values[SEGMENT_PAGE_ROWS];
+
+	for (unsigned i = 0; i < encoder->count; i++)
+		values[i] = (uint64_t)encoder->rows[i].receipt_us - (uint64_t)encoder->rows[i].capture_us;
+	return column_code_put(values, encoder->count, at);
+}
+
+static uint8_t *put_cameras(const struct encoder *encoder, uint8_t *at)
+{
+	uint64_t values[SEGMENT_PAGE_ROWS];
+
+	for (unsigned i = 0; i < encoder->count; i++)
+		values[i] = encoder->rows[i].camera;
+	return column_code_put(values, encoder->count, at);
+}
+
+static uint8_t *put_positions(const struct encoder *encoder, uint8_t *at)
+{
+	uint64_t lat[SEGMENT_PAGE_ROWS], lon[SEGMENT_PAGE_ROWS];
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < encoder->count; i++) {
+		if (!row_has_position(&encoder->rows[i]))
+			continue;
+		lat[count] = (uint32_t)encoder->rows[i].lat_e7 ^ UINT32_C(0x80000000);
+		lon[count++] = (uint32_t)encoder->rows[i].lon_e7 ^ UINT32_C(0x80000000);
+	}
+	if (count == 0)
+		return at;
+	at = column_code_put(lat, count, at);
+	return column_code_put(lon, count, at);
+}
+
+static uint8_t *put_texts(const struct encoder *encoder, uint8_t *at)
+{
+	memcpy(at, encoder->texts, encoder->texts_size);
+	return at + encoder->texts_size;
 }
 
 size_t segment_rows_encode_counted(const struct read *rows, unsigned count, uint8_t *page,
 				   uint64_t sums[SEGMENT_ROW_PARTS])
 {
-	static const uint8_t no_key[READ_TEXT_SIZE];
-	uint64_t values[COLUMN_COUNT][SEGMENT_PAGE_ROWS];
-	uint8_t extras[SEGMENT_PAGE_ROWS * (1 + READ_TEXT_SIZE + 8) + READ_TEXT_SIZE];
-	uint8_t *extra = extras;
+	static uint8_t *(*const put[PART_COUNT])(const struct encoder *, uint8_t *) = {
+		[PART_GROUPS] = put_groups,       [PART_KEYS] = put_keys,      [PART_CAPTURE] = put_captures,
+		[PART_DELAY] = put_delays,        [PART_CAMERA] = put_cameras, [PART_SOURCES] = NULL,
+		[PART_POSITIONS] = put_positions, [PART_TEXTS] = put_texts};
+	struct encoder encoder;
 	uint8_t *at = page + ROWS_FIXED;
-	unsigned key_count = 0;
 
-	gather_columns(rows, count, values);
-	for (unsigned i = 0; i < count; i++)
-		values[COLUMN_FORM][i] = put_extra(&rows[i], i > 0 ? &rows[i - 1] : NULL, &extra);
-	for (unsigned c = 0; c < COLUMN_COUNT; c++) {
-		struct column column = column_plan(values[c], count);
-
-		page[4 + c] = (uint8_t)column.width;
-		le64_put(page + 4 + COLUMN_COUNT + 8 * c, column.base);
-		at += column_pack(column, values[c], count, at);
-		sums[c] += column_size(column.width, count);
-	}
-	sums[COLUMN_COUNT] += (size_t)(extra - extras);
-	for (unsigned i = 0; i < count; i++) {
-		if ((values[COLUMN_FORM][i] & FORM_NEW_KEY) != 0) {
-			at = put_key(at, rows[i].key, i > 0 ? rows[i - 1].key : no_key);
-			key_count++;
-		}
-	}
+	encoder.rows = rows;
+	encoder.count = count;
+	encoder.groups = 0;
+	gather_columns(&encoder);
+	gather_groups(&encoder);
 	le16_put(page, (uint16_t)count);
-	le16_put(page + 2, (uint16_t)key_count);
-	memcpy(at, extras, (size_t)(extra - extras));
-	return (size_t)(at - page) + (size_t)(extra - extras);
+	for (unsigned p = 0; p < PART_COUNT; p++) {
+		const uint8_t *start = at;
+
+		if (p < PART_COLUMNS)
+			at = column_code_put(encoder.values[p], count, at);
+		else if (p == PART_SOURCES)
+			at = segment_sources_put(rows, count, at);
+		else
+			at = put[p](&encoder, at);
+		sums[p] += (uint64_t)(at - start);
+	}
+	return (size_t)(at - page);
 }
 
 size_t segment_rows_encode(const struct read *rows, unsigned count, uint8_t *page)
@@ -175,157 +235,4 @@ size_t segment_rows_encode(const struct read *rows, unsigned count, uint8_t *pag
 	uint64_t sums[SEGMENT_ROW_PARTS] = {0};
 
 	return segment_rows_encode_counted(rows, count, page, sums);
-}
-
-static int get_key(struct segment_cursor *cursor, uint8_t key[READ_TEXT_SIZE])
-{
-	const uint8_t *head = segment_cursor_take(cursor, 1);
-	unsigned shared, rest;
-	const uint8_t *bytes;
-
-	if (head == NULL)
-		return -EBADMSG;
-	shared = *head >> 4;
-	rest = (*head & 15u) + 1;
-	bytes = segment_cursor_take(cursor, rest);
-	if (bytes == NULL || shared + rest > READ_TEXT_SIZE)
-		return -EBADMSG;
-	memset(key + shared, 0, READ_TEXT_SIZE - shared);
-	memcpy(key + shared, bytes, rest);
-	return 0;
-}
-
-static int get_text(struct segment_cursor *cursor, unsigned form, const struct read *previous, struct read *row)
-{
-	const uint8_t *bytes;
-	unsigned mask;
-
-	memcpy(row->text, row->key, READ_TEXT_SIZE);
-	switch (form & FORM_TEXT_MASK) {
-	case FORM_TEXT_AGAIN:
-		if (previous == NULL)
-			return -EBADMSG;
-		memcpy(row->text, previous->text, READ_TEXT_SIZE);
-		break;
-	case FORM_TEXT_PATCH:
-		bytes = segment_cursor_take(cursor, 2);
-		if (bytes == NULL)
-			return -EBADMSG;
-		mask = le16_get(bytes);
-		bytes = segment_cursor_take(cursor, (unsigned)__builtin_popcount(mask));
-		if (bytes == NULL)
-			return -EBADMSG;
-		for (; mask != 0; mask &= mask - 1)
-			row->text[__builtin_ctz(mask)] = *bytes++;
-		break;
-	case FORM_TEXT_WHOLE:
-		bytes = segment_cursor_take(cursor, 1);
-		if (bytes == NULL || *bytes > READ_TEXT_SIZE || (size_t)(cursor->end - cursor->at) < *bytes)
-			return -EBADMSG;
-		memset(row->text, 0, READ_TEXT_SIZE);
-		memcpy(row->text, cursor->at, *bytes);
-		cursor->at += *bytes;
-		break;
-	default:
-		break;
-	}
-	return 0;
-}
-
-static int get_extra(struct segment_cursor *cursor, unsigned form, const struct read *previous, struct read *row)
-{
-	const uint8_t *position;
-	int r = get_text(cursor, form, previous, row);
-
-	row->lat_e7 = 0;
-	row->lon_e7 = 0;
-	if (r < 0 || (form & FORM_POSITION) == 0)
-		return r;
-	position = segment_cursor_take(cursor, 8);
-	if (position == NULL)
-		return -EBADMSG;
-	row->lat_e7 = (int32_t)le32_get(position);
-	row->lon_e7 = (int32_t)le32_get(position + 4);
-	return 0;
-}
-
-static void set_column(enum row_column c, const uint64_t *values, unsigned count, struct read *rows)
-{
-#define SET(column, expression)                                                                                        \
-	case column:                                                                                                   \
-		for (unsigned i = 0; i < count; i++) {                                                                 \
-			uint64_t value = values[i];                                                                    \
-			struct read *row = &rows[i];                                                                   \
-			expression;                                                                                    \
-		}                                                                                                      \
-		break
-	switch (c) {
-		SET(COLUMN_CAPTURE, row->capture_us = (int64_t)(value ^ SIGN));
-		SET(COLUMN_DELAY, row->receipt_us = (int64_t)((value ^ SIGN) + (uint64_t)row->capture_us));
-		SET(COLUMN_CAMERA, row->camera = (uint32_t)value);
-		SET(COLUMN_FEED, row->feed = (uint32_t)value);
-		SET(COLUMN_EPOCH, row->epoch = (uint32_t)value);
-		SET(COLUMN_COUNTRY, row->country = (uint16_t)value);
-		SET(COLUMN_FLAGS, row->flags = (uint16_t)value);
-		SET(COLUMN_KIND, row->kind = (uint8_t)value);
-		SET(COLUMN_CONFIDENCE, row->confidence = (uint8_t)value);
-		SET(COLUMN_ROAD_LANE, row->road_lane = (uint8_t)value);
-		SET(COLUMN_DIRECTION, row->direction = (uint8_t)value);
-		SET(COLUMN_IMAGES, row->images = (uint8_t)value);
-		SET(COLUMN_SPARE, (row->zero[0] = (uint8_t)value, row->zero[1] = (uint8_t)(value >> 8),
-				   row->zero[2] = (uint8_t)(value >> 16)));
-	default:
-		break;
-	}
-#undef SET
-}
-
-/* Leaves the forms in `values`, the last column. */
-static int get_columns(const uint8_t *page, struct segment_cursor *cursor, unsigned count, struct read *rows,
-		       uint64_t *values)
-{
-	for (unsigned c = 0; c < COLUMN_COUNT; c++) {
-		struct column column = {le64_get(page + 4 + COLUMN_COUNT + 8 * c), page[4 + c]};
-		const uint8_t *bytes;
-
-		if (column.width > 64)
-			return -EBADMSG;
-		bytes = segment_cursor_take(cursor, column_size(column.width, count));
-		if (bytes == NULL)
-			return -EBADMSG;
-		(void)column_unpack(column, bytes, count, values);
-		set_column((enum row_column)c, values, count, rows);
-	}
-	return 0;
-}
-
-int segment_rows_decode(const uint8_t *page, size_t size, struct read *ret_rows, uint32_t *ret_count)
-{
-	struct segment_cursor cursor = {page + ROWS_FIXED, page + size};
-	uint64_t forms[SEGMENT_PAGE_ROWS];
-	uint8_t key[READ_TEXT_SIZE] = {0};
-	unsigned count, key_count, keys = 0;
-
-	if (size < ROWS_FIXED)
-		return -EBADMSG;
-	count = le16_get(page);
-	key_count = le16_get(page + 2);
-	if (count == 0 || count > SEGMENT_PAGE_ROWS || get_columns(page, &cursor, count, ret_rows, forms) < 0 ||
-	    (forms[0] & FORM_NEW_KEY) == 0)
-		return -EBADMSG;
-	for (unsigned i = 0; i < count; i++) {
-		if ((forms[i] & FORM_NEW_KEY) != 0) {
-			if (get_key(&cursor, key) < 0)
-				return -EBADMSG;
-			keys++;
-		}
-		memcpy(ret_rows[i].key, key, READ_TEXT_SIZE);
-	}
-	for (unsigned i = 0; i < count; i++)
-		if (get_extra(&cursor, (unsigned)forms[i], i > 0 ? &ret_rows[i - 1] : NULL, &ret_rows[i]) < 0)
-			return -EBADMSG;
-	if (keys != key_count || cursor.at != cursor.end)
-		return -EBADMSG;
-	*ret_count = count;
-	return 0;
 }

@@ -39,7 +39,7 @@ def totals(appliance):
 
 def sums_hold(appliance, result):
     of = totals(appliance)
-    check(of["acknowledged"] == of["stored"] + of["collapsed"] + of["refused"], f"the totals do not add up: {of}")
+    check(of["acknowledged"] == of["stored"] + of["collapsed"] + of["refused"] + of["erased"], f"the totals do not add up: {of}")
     check(of["acknowledged"] == result["sent"], f"sent {result['sent']}, acknowledged {of['acknowledged']}")
     check(of["balance_ok"], f"counters do not add up: {of}")
 

@@ -174,6 +174,106 @@ static void a_full_map_changes_nothing(void)
 	free(summary);
 }
 
+/* Parents out, child in; books that add up; and whatever is refused changes nothing. */
+static void replacing_keeps_the_books(void)
+{
+	struct catalog *catalog = open_in(check_directory(), 1 << 20);
+	struct segment_summary *summaries[5];
+	struct catalog_seal seal = {.journal_id = 1, .segment_count = 1, .erased = 4, .now_us = 77};
+	uint64_t parents[2] = {1, 2};
+	struct catalog_replace replace = {.day = 5, .parents = parents, .parent_count = 2};
+	struct catalog_totals totals;
+	struct catalog_segment *list;
+	struct catalog_day day;
+	size_t count;
+
+	for (unsigned i = 0; i < 5; i++)
+		summaries[i] = make_summary(5, i + 1, 10 * (i + 1));
+	for (unsigned i = 0; i < 3; i++, seal.journal_id++, seal.erased = 0, seal.now_us++) {
+		seal.segments = summaries[i];
+		CHECK_INT(0, catalog_seal(catalog, &seal));
+	}
+	/* Of 30 rows the child has 20, and collapsed 3: 7 were erased. */
+	summaries[3]->row_count = 20;
+	summaries[3]->sections[SEGMENT_ROWS].item_count = 20;
+	summaries[3]->lineage_kind = SEGMENT_FROM_SEGMENTS;
+	replace.child = summaries[3];
+	parents[1] = 99;
+	CHECK_INT(-ENOENT, catalog_replace(catalog, &replace));
+	parents[1] = 2;
+	CHECK_INT(0, catalog_day(catalog, 5, &day));
+	CHECK_INT(60, day.rows);
+	CHECK_INT(79, day.sealed_us);
+	CHECK_INT(0, catalog_replace(catalog, &replace));
+	CHECK_INT(-EEXIST, catalog_replace(catalog, &replace));
+	CHECK_INT(0, catalog_day(catalog, 5, &day));
+	CHECK_INT(50, day.rows);
+	CHECK_INT(2, day.segments);
+	CHECK_INT(12, day.collapsed);
+	CHECK_INT(79, day.sealed_us);
+	CHECK_INT(summaries[2]->file_size + summaries[3]->file_size, day.bytes);
+	CHECK_INT(0, catalog_totals(catalog, &totals));
+	CHECK_INT(50, totals.stored);
+	CHECK_INT(12, totals.collapsed);
+	CHECK_INT(4 + 7, totals.erased);
+	CHECK_INT(0, catalog_segments(catalog, 5, 5, &list, &count));
+	CHECK_INT(2, count);
+	CHECK(list[0].id == 3 && list[1].id == 4);
+	free(list);
+	/* Nothing is left of both: the day is forgotten. A day being purged is not touched. */
+	parents[0] = 3;
+	parents[1] = 4;
+	replace.child = NULL;
+	CHECK_INT(0, catalog_replace(catalog, &replace));
+	CHECK_INT(-ENOENT, catalog_replace(catalog, &replace));
+	CHECK_INT(-ENOENT, catalog_day(catalog, 5, &day));
+	CHECK_INT(0, catalog_totals(catalog, &totals));
+	CHECK_INT(0, totals.stored);
+	CHECK_INT(12 + 61, totals.collapsed + totals.erased);
+	seal.segments = summaries[4];
+	CHECK_INT(0, catalog_seal(catalog, &seal));
+	CHECK_INT(0, catalog_purge_intend(catalog, 5, 1, "", 0));
+	parents[0] = 5;
+	replace.parent_count = 1;
+	CHECK_INT(-ESTALE, catalog_replace(catalog, &replace));
+	catalog_free(catalog);
+	for (unsigned i = 0; i < 5; i++)
+		free(summaries[i]);
+}
+
+/* All of it or nothing; and only while the catalog is new. */
+static void a_rebuild_is_one_change(void)
+{
+	struct catalog *catalog = open_in(check_directory(), 1 << 20);
+	struct segment_summary *summaries[3];
+	const struct segment_summary *given[] = {NULL, NULL, NULL};
+	struct catalog_restore restore = {.segments = given, .segment_count = 3};
+	struct catalog_info info;
+	struct catalog_totals totals;
+	bool sealed;
+
+	for (unsigned i = 0; i < 3; i++)
+		given[i] = summaries[i] = make_summary(5 + (int32_t)i, i + 1, 10);
+	given[2] = summaries[0];
+	CHECK(catalog_is_new(catalog));
+	CHECK_INT(-EEXIST, catalog_restore(catalog, &restore)); /* the first one twice */
+	CHECK_INT(0, catalog_info(catalog, &info));
+	CHECK_INT(0, info.segments);
+	CHECK(catalog_is_new(catalog));
+	given[2] = summaries[2];
+	CHECK_INT(0, catalog_restore(catalog, &restore));
+	CHECK(!catalog_is_new(catalog));
+	CHECK_INT(0, catalog_info(catalog, &info));
+	CHECK_INT(3, info.segments);
+	CHECK_INT(0, catalog_totals(catalog, &totals));
+	CHECK_INT(30, totals.stored);
+	CHECK_INT(0, catalog_journal_sealed(catalog, summaries[1]->lineage[1], &sealed));
+	CHECK(sealed);
+	catalog_free(catalog);
+	for (unsigned i = 0; i < 3; i++)
+		free(summaries[i]);
+}
+
 static void a_purge_forgets_rows_and_keeps_counts(void)
 {
 	struct catalog *catalog = open_in(check_directory(), 1 << 20);
@@ -322,6 +422,8 @@ int main(int argc, char **argv)
 	static const struct check_test tests[] = {
 		{"a seal is one change", a_seal_is_one_change},
 		{"a full map changes nothing", a_full_map_changes_nothing},
+		{"replacing keeps the books", replacing_keeps_the_books},
+		{"a rebuild is one change", a_rebuild_is_one_change},
 		{"a purge forgets rows and keeps counts", a_purge_forgets_rows_and_keeps_counts},
 		{"a killed writer leaves whole seals", a_killed_writer_leaves_whole_seals},
 		{"damage is refused, not trusted", damage_is_refused_not_trusted},
