@@ -10,6 +10,7 @@
 #include "appliance/present.h"
 #include "matcher/vrm.h"
 #include "mgmt/call.h"
+#include "storage/hold.h"
 #include "storage/search.h"
 #include "storage/store.h"
 
@@ -117,6 +118,38 @@ static int take_page(struct searching *searching)
 	return 0;
 }
 
+/* R39: what is restricted is there for the person it is of, and for a court. */
+static bool may_see_restricted(const struct call *call)
+{
+	const char *purpose = call_text(call, "purpose");
+
+	return strcmp(purpose, "subject-access") == 0 || strcmp(purpose, "court") == 0;
+}
+
+/* R35: a search that quotes a case finds the case's copies of purged days, over age too, and nothing else. */
+static int take_hold(struct searching *searching)
+{
+	struct call *call = searching->call;
+	const char *reference = call_text(call, "hold");
+	struct search_query *query = &searching->query;
+	struct reg_hold hold;
+	int result;
+
+	if (reference == NULL)
+		return 0;
+	result = hold_find(searching->gantry->store, reference, &hold);
+	if (result == 0 && hold.released)
+		result = -ENOENT;
+	if (result == -ENOENT)
+		call_fail(call, CALL_REFUSED, "hold: there is no hold of that case; see holds.show");
+	if (result < 0)
+		return result == -ENOENT ? -EINVAL : result;
+	query->case_number = hold.number;
+	query->from_us = call_time(call, "from", 0);
+	query->to_us = call_time(call, "to", clock_wall_us());
+	return 0;
+}
+
 /*
  * R34: what is older than the retention does not exist for a search, purged or not. 0, or < 0 with the call failed.
  */
@@ -128,6 +161,7 @@ static int take_query(struct searching *searching, bool count_only)
 	int64_t oldest_us = now_us - gantry->config.retention_days * DAY_US;
 	int64_t newest_us = now_us + gantry->config.future_s * 1000000;
 	struct search_query *query = &searching->query;
+	int result;
 
 	query->from_us = call_time(call, "from", oldest_us);
 	query->to_us = call_time(call, "to", newest_us);
@@ -142,12 +176,20 @@ static int take_query(struct searching *searching, bool count_only)
 		return -EINVAL;
 	}
 	query->not_read = call_boolean(call, "not_read", false);
+	query->restricted = call_boolean(call, "restricted", false);
+	if (query->restricted && !may_see_restricted(call)) {
+		call_fail(call, CALL_REFUSED,
+			  "restricted reads are shown for the purposes subject-access and court only");
+		return -EINVAL;
+	}
 	query->count_only = count_only;
 	query->cancelled = search_cancelled;
 	query->context = searching;
 	query->ms_max = gantry->config.search_ms_max;
 	if (take_vrm(searching) < 0 || (!count_only && take_page(searching) < 0))
 		return -EINVAL;
+	if ((result = take_hold(searching)) < 0)
+		return result;
 	return take_cameras(searching);
 }
 
@@ -186,7 +228,7 @@ static int search(struct searching *searching, bool count_only)
 		return 0;
 	}
 	if ((result = take_query(searching, count_only)) < 0)
-		return result == -ENOMEM ? result : 0;
+		return result == -EINVAL ? 0 : result;
 	began_ns = clock_mono_ns();
 	result = search_run(searching->gantry->views, &searching->query, &err, search_row, searching,
 			    &searching->result);

@@ -10,6 +10,7 @@
 
 static const char *const orders[] = {"newest", "oldest", NULL};
 static const char *const list_purposes[] = {"monitor", "respond", NULL};
+static const char *const hold_classes[] = {"cpia", "mopi", NULL};
 static const char *const upload_kinds[] = {"cameras", "list", NULL};
 
 const char *const api_purposes[] = {"national-security",
@@ -37,8 +38,24 @@ const struct api_param api_grounds[] = {
 		{"to", API_TIME, false, 0, 0, NULL, "captured before; default: now"},                                  \
 		{"cameras", API_INTEGERS, false, 1, 10000, NULL, "only these; default: all"},                          \
 		{"strict", API_BOOLEAN, false, 0, 0, NULL, "compare the text as received, not the VRM key"},           \
+		{"restricted",                                                                                         \
+		 API_BOOLEAN,                                                                                          \
+		 false,                                                                                                \
+		 0,                                                                                                    \
+		 0,                                                                                                    \
+		 NULL,                                                                                                 \
+		 "restricted reads too (R39); only for subject-access and court"},                                     \
+		{"hold", API_STRING, false, NAME, NULL, "only what this case holds of purged days (R35)"},             \
 	{                                                                                                              \
 		"not_read", API_BOOLEAN, false, 0, 0, NULL, "records of plates that were not read (R4)"                \
+	}
+
+/* The id is one-way: camera and time find the read. */
+#define READ_PARAMS                                                                                                    \
+	{"id", API_HEX, true, 16, 16, NULL, "of the read, as a search shows it"},                                      \
+		{"camera", API_INTEGER, true, U32, NULL, "of the read"},                                               \
+	{                                                                                                              \
+		"captured", API_TIME, true, 0, 0, NULL, "of the read, to the microsecond as a search shows it"         \
 	}
 
 const struct api_method api_methods[] = {
@@ -47,7 +64,7 @@ const struct api_method api_methods[] = {
 	 0,
 	 NULL,
 	 "version, node, state, since, uptime_s, totals, rates, hits, workers[], storage, feeds[], lists[], clock, "
-	 "alarms[]",
+	 "retention, alarms[], marks",
 	 {{0}}},
 	{"counters", "Every counter by name", 0, NULL, "counters by name", {{0}}},
 
@@ -180,20 +197,109 @@ const struct api_method api_methods[] = {
 	 "count, complete, unreadable[], elapsed_ms",
 	 {SEARCH_PARAMS, {0}}},
 
+	{"reads.erase",
+	 "Erase one read: hidden at once, physically removed within the hour (R39)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.restrict",
+	 "Restrict one read: kept, raises no hits, shown for subject-access and court only (R39)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.unrestrict",
+	 "End a restriction",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.amend",
+	 "Correct a misread VRM; the read is found and matched by the new one at once (R2)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, new_id, hits, more_hits, already",
+	 {READ_PARAMS, {"vrm", API_STRING, true, 1, 16, NULL, "what the plate says, as a camera would send it"}, {0}}},
+
 	{"purge.plan",
-	 "Days held, those due for purging marked",
-	 0,
+	 "What would go, when and why: days held, what is due, proposed or begun, and what cases keep of it",
+	 API_LONG,
 	 NULL,
 	 "days[]",
-	 {{"before", API_DATE, false, 0, 0, NULL, "only days before this one"}, {0}}},
+	 {{"before", API_DATE, false, 0, 0, NULL, "only days before this one; default: today"},
+	  {"day", API_DATE, false, 0, 0, NULL, "instead: this day, with what cases would keep of it"},
+	  {0}}},
 	{"purge.run",
-	 "Destroy one day: keys, files, catalog rows",
+	 "Begin at once what the retention rule says is due, or go on with what stands half done",
 	 API_GROUNDS | API_CHANGES | API_LONG,
 	 NULL,
 	 "the certificate",
+	 {{"day", API_DATE, true, 0, 0, NULL, "the day of capture, UTC"}, {0}}},
+	{"purge.propose",
+	 "Propose to destroy a day that is not due; another account approves within the hour",
+	 API_GROUNDS | API_CHANGES,
+	 NULL,
+	 "the proposal: number, day, proposer_uid, authority, reason, proposed, expires",
 	 {{"day", API_DATE, true, 0, 0, NULL, "the day of capture, UTC"},
-	  {"authority", API_STRING, true, REASON, NULL, "on whose authority"},
+	  {"authority", API_STRING, true, 3, 255, NULL, "on whose authority; stands in the certificate, in clear"},
 	  {0}}},
+	{"purge.approve",
+	 "Destroy a proposed day; never by the account that proposed it",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "the certificate",
+	 {{"number", API_INTEGER, true, U32, NULL, "of the proposal"}, {0}}},
+	{"purge.withdraw",
+	 "Take a proposal back",
+	 API_GROUNDS | API_CHANGES,
+	 NULL,
+	 "number",
+	 {{"number", API_INTEGER, true, U32, NULL, "of the proposal"}, {0}}},
+	{"purge.show",
+	 "Proposals that stand, purges that run, certificates given",
+	 0,
+	 NULL,
+	 "proposals[], running[], certificates[]",
+	 {{"day", API_DATE, false, 0, 0, NULL, "only of this day"}, {0}}},
+
+	{"holds.add",
+	 "Hold reads for the case of the grounds beyond their day (R35)",
+	 API_GROUNDS | API_CHANGES,
+	 NULL,
+	 "case, number, days_gone[], days_gone_count",
+	 {{"class", API_CHOICE, true, 0, 0, hold_classes, "by which law"},
+	  {"review", API_DATE, true, 0, 0, NULL, "when it is to be reviewed"},
+	  {"vrm", API_VRM, false, NAME, NULL, "reads of this plate or pattern"},
+	  {"from", API_TIME, false, 0, 0, NULL, "captured at or after"},
+	  {"to", API_TIME, false, 0, 0, NULL, "captured before"},
+	  {"cameras", API_INTEGERS, false, 1, 10000, NULL, "only by these"},
+	  {"reads", API_STRINGS, false, 1, 10000, NULL, "instead: single reads, ID,CAMERA,TIME as a search gives them"},
+	  {0}}},
+	{"holds.show",
+	 "Cases that hold reads: what they hold, and what was copied of purged days",
+	 API_GROUNDS | API_READS,
+	 NULL,
+	 "holds[]",
+	 {{"hold", API_STRING, false, NAME, NULL, "only this case"}, {0}}},
+	{"holds.review",
+	 "Holds whose review is due",
+	 0,
+	 NULL,
+	 "holds[]",
+	 {{"by", API_DATE, false, 0, 0, NULL, "due by then; default: today"}, {0}}},
+	{"holds.renew",
+	 "The case of the grounds was reviewed and stays held",
+	 API_GROUNDS | API_CHANGES,
+	 NULL,
+	 "case, review",
+	 {{"review", API_DATE, true, 0, 0, NULL, "the next review"}, {0}}},
+	{"holds.release",
+	 "End the hold of the grounds' case: copies of purged days are destroyed",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "case, number, destroyed_segments, destroyed_reads",
+	 {{0}}},
 
 	{"keys.show",
 	 "State of the keyring, its copies, master key and escrow; no key",

@@ -111,6 +111,7 @@ int catalog_segment(struct catalog *catalog, int32_t day, uint64_t id, struct se
 /* The short form, for plans and lists. */
 struct catalog_segment {
 	uint64_t id;
+	uint32_t case_number; /* a case's copy of held rows; 0: the day's own */
 	uint64_t row_count;
 	uint64_t file_size;
 	int64_t capture_first_us;
@@ -162,6 +163,19 @@ int catalog_day(struct catalog *catalog, int32_t day, struct catalog_day *ret_da
 int catalog_purge_intend(struct catalog *catalog, int32_t day, int64_t now_us, const void *note, size_t note_size);
 /* Keys and files are gone: drops the day's segment rows, marks it purged, keeps counts and note. Idempotent. */
 int catalog_purge_forget(struct catalog *catalog, int32_t day, int64_t now_us);
+
+/*
+ * Copies of held rows (storage/cases.h): one segment for a case and a day. Their rows are counted nowhere else.
+ * catalog_case_put replaces what the case has of that day; with NULL, nothing stays. forget drops all of a case.
+ */
+int catalog_case_put(struct catalog *catalog, uint32_t number, int32_t day, const struct segment_summary *segment);
+int catalog_case_forget(struct catalog *catalog, uint32_t number);
+/* As catalog_segments, of one case. */
+int catalog_case_segments(struct catalog *catalog, uint32_t number, int32_t first_day, int32_t last_day,
+			  struct catalog_segment **ret_segments, size_t *ret_count);
+/* As catalog_segment. */
+int catalog_case_segment(struct catalog *catalog, uint32_t number, int32_t day, uint64_t id,
+			 struct segment_summary *ret_summary);
 
 struct catalog_info {
 	uint64_t segments;

@@ -16,7 +16,7 @@
 #define VERSION 2
 #define CHECKSUM_SIZE 8
 
-static const char *const database_names[DB_COUNT] = {"segments", "journals", "lanes", "days", "meta"};
+static const char *const database_names[DB_COUNT] = {"segments", "journals", "lanes", "days", "meta", "cases"};
 
 int catalog_from_mdb(int rc)
 {

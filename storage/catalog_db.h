@@ -1,5 +1,5 @@
 /*
- * Inside of the catalog: its environment of five databases and its transactions; the only place that knows lmdb.h.
+ * Inside of the catalog: its environment of six databases and its transactions; the only place that knows lmdb.h.
  * Included by catalog*.c alone.
  *
  * LMDB serialises writers by a lock of its own and binds a write transaction to its thread: each changing call begins
@@ -20,7 +20,7 @@
 
 #define CATALOG_PATH_SIZE 4096
 
-enum catalog_db { DB_SEGMENTS, DB_JOURNALS, DB_LANES, DB_DAYS, DB_META, DB_COUNT };
+enum catalog_db { DB_SEGMENTS, DB_JOURNALS, DB_LANES, DB_DAYS, DB_META, DB_CASES, DB_COUNT };
 
 struct catalog {
 	MDB_env *env;

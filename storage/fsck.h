@@ -58,6 +58,8 @@ struct fsck {
 	uint64_t segments;
 	uint64_t segment_rows;
 	uint64_t segment_bytes;
+	uint64_t case_segments;
+	uint64_t case_rows;
 	uint64_t journals;
 	uint64_t journal_frames;
 	uint64_t journal_rows; /* that are in no segment */
@@ -92,6 +94,7 @@ const char *fsck_path(const struct fsck *fsck, const char *name, char *ret_path)
 int fsck_keys(struct fsck *fsck);     /* fsck_keys.c: both copies of the keyring */
 int fsck_top(struct fsck *fsck);      /* fsck_keys.c: what lies in the directory and is nobody's */
 int fsck_segments(struct fsck *fsck); /* verified, rows dumped, lineage remembered */
+int fsck_cases(struct fsck *fsck);    /* fsck_cases.c: copies of held rows, against the catalog too */
 int fsck_journals(struct fsck *fsck);
 int fsck_catalog(struct fsck *fsck);  /* fsck_catalog.c: against the files; the lanes' copies */
 int fsck_register(struct fsck *fsck); /* fsck_register.c: log, index, lists; purge files */

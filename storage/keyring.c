@@ -206,7 +206,7 @@ static bool day_drop_keys(struct keyring_content *content, int32_t day)
 	for (size_t i = 0; i < before; i++) {
 		const struct keyring_entry *entry = &content->entries[i];
 
-		if (entry->id.kind != KEY_SEGMENT || entry->id.day != day)
+		if ((entry->id.kind != KEY_SEGMENT && entry->id.kind != KEY_MARK) || entry->id.day != day)
 			content->entries[kept++] = *entry;
 	}
 	bytes_wipe(&content->entries[kept], (before - kept) * sizeof(*content->entries));

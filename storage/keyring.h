@@ -33,8 +33,10 @@ enum key_kind {
 	KEY_AUDIT_SIGNING = 5, /* id: 0; Ed25519 seed */
 	KEY_CACHE = 6,         /* id: 0; serialised Hyperscan databases and other caches */
 	KEY_IDENTITY = 7,      /* id: 0; keyed hashes of public ids and identities */
+	KEY_CASE = 8,          /* id: segment id; day: the case's number: held rows outlive their day */
 	KEY_LANES = 9,         /* id: 0; the lanes' copy outside the catalog */
 	KEY_ESCROW = 10,       /* id: random, told with the export; opens the ring beside the master key */
+	KEY_MARK = 11,         /* id: random; day: of the marked read, with which it dies. What its removal needs */
 	KEY_KIND_END = 16,
 };
 
@@ -77,7 +79,7 @@ struct key_change {
  */
 int keyring_change(struct keyring *keyring, const struct key_change *changes, size_t count);
 
-/* Destroys every KEY_SEGMENT of the day and leaves the mark «destroyed»; idempotent. */
+/* Destroys every KEY_SEGMENT and KEY_MARK of the day and leaves the mark «destroyed»; idempotent. */
 int keyring_destroy_day(struct keyring *keyring, int32_t day);
 bool keyring_day_destroyed(struct keyring *keyring, int32_t day);
 

@@ -11,6 +11,8 @@
  *	audit/             Merkle log and checkpoints
  *	keyring.a, .b      the two copies (settings may move one to another disk)
  *	purge/             purge intents, outside LMDB
+ *	cases/<hex id>/    d<day>-<segment id>.seg, held rows of purged days
+ *	clock              the last time seen, and whether it was trusted
  */
 #ifndef GANTRY_STORAGE_LAYOUT_H
 #define GANTRY_STORAGE_LAYOUT_H
@@ -25,6 +27,8 @@
 #define LAYOUT_PURGE "purge"
 #define LAYOUT_LANES_A "lanes.a"
 #define LAYOUT_LANES_B "lanes.b"
+#define LAYOUT_CASES "cases"
+#define LAYOUT_CLOCK "clock"
 #define LAYOUT_KEYRING_A "keyring.a"
 #define LAYOUT_KEYRING_B "keyring.b"
 

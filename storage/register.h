@@ -92,6 +92,7 @@ struct reg_change reg_feed_put(const struct reg_feed *feed, uint8_t buffer[REG_R
 struct reg_change reg_camera_put(const struct reg_camera *camera, uint8_t buffer[REG_RECORD_SIZE_MAX]);
 struct reg_change reg_binding_put(const struct reg_binding *binding, uint8_t buffer[REG_RECORD_SIZE_MAX]);
 struct reg_change reg_list_put(const struct reg_list *list, uint8_t buffer[REG_RECORD_SIZE_MAX]);
+struct reg_change reg_mark_put(const struct reg_mark *mark, uint8_t buffer[REG_RECORD_SIZE_MAX]);
 
 /*
  * Seals `bytes` into a file, durable on return; equal content gives the same name. A blob that no list of the register

@@ -199,3 +199,51 @@ int reg_list_decode(const void *bytes, size_t size, struct reg_list *ret_list)
 	*ret_list = list;
 	return 0;
 }
+
+size_t reg_mark_encode(const struct reg_mark *mark, uint8_t buffer[REG_RECORD_SIZE_MAX])
+{
+	struct cursor cursor = record_begin(buffer);
+
+	assert(mark->kind > MARK_NONE && mark->kind < MARK_KIND_END);
+	assert(mark->day >= 0);
+	assert(mark->pending || mark->sealed_size == 0);
+	cursor_put_u32(&cursor, (uint32_t)mark->day);
+	cursor_put_u32(&cursor, mark->number);
+	cursor_put_u8(&cursor, mark->kind);
+	cursor_put_u8(&cursor, mark->pending);
+	cursor_put_u64(&cursor, (uint64_t)mark->made_us);
+	cursor_put_u32(&cursor, mark->tag);
+	cursor_put_bytes(&cursor, mark->hash, sizeof(mark->hash));
+	cursor_put_bytes(&cursor, mark->public_id, sizeof(mark->public_id));
+	cursor_put_u64(&cursor, mark->key);
+	cursor_put_u16(&cursor, mark->sealed_size);
+	cursor_put_bytes(&cursor, mark->sealed, mark->sealed_size);
+	return record_end(&cursor, buffer);
+}
+
+int reg_mark_decode(const void *bytes, size_t size, struct reg_mark *ret_mark)
+{
+	struct cursor cursor = record_read(bytes, size);
+	struct reg_mark mark = {0};
+	uint32_t day = cursor_get_u32(&cursor);
+
+	mark.day = (int32_t)day;
+	mark.number = cursor_get_u32(&cursor);
+	mark.kind = get_enum(&cursor, MARK_KIND_END);
+	mark.pending = get_flag(&cursor);
+	mark.made_us = (int64_t)cursor_get_u64(&cursor);
+	mark.tag = cursor_get_u32(&cursor);
+	cursor_get_bytes(&cursor, mark.hash, sizeof(mark.hash));
+	cursor_get_bytes(&cursor, mark.public_id, sizeof(mark.public_id));
+	mark.key = cursor_get_u64(&cursor);
+	mark.sealed_size = cursor_get_u16(&cursor);
+	if (day > INT32_MAX || mark.kind == MARK_NONE || mark.sealed_size > sizeof(mark.sealed) ||
+	    (!mark.pending && mark.sealed_size > 0))
+		cursor.bad = true;
+	else
+		cursor_get_bytes(&cursor, mark.sealed, mark.sealed_size);
+	if (!cursor_done(&cursor))
+		return -EBADMSG;
+	*ret_mark = mark;
+	return 0;
+}

@@ -1,5 +1,5 @@
 /*
- * The records of the register and their bytes: feeds, cameras, bindings, lists.
+ * The records of the register and their bytes: feeds, cameras, bindings, lists, marks.
  *
  * Encoding is little-endian and versioned: a version byte first, fields in the order of the structs, texts as a
  * 16-bit length and UTF-8 bytes (docs/disk-format.md). Pure functions, any thread. Texts in the structs are
@@ -20,10 +20,14 @@
 
 /* Stable numbers; also the first byte of an LMDB key. */
 enum reg_kind {
-	REG_FEED = 1,    /* a: feed */
-	REG_CAMERA = 2,  /* a: camera */
-	REG_BINDING = 3, /* a: feed, b: camera */
-	REG_LIST = 4,    /* a: list; its newest version, or «removed» */
+	REG_FEED = 1,           /* a: feed */
+	REG_CAMERA = 2,         /* a: camera */
+	REG_BINDING = 3,        /* a: feed, b: camera */
+	REG_LIST = 4,           /* a: list; its newest version, or «removed» */
+	REG_MARK = 6,           /* a: capture day, b: number in it */
+	REG_HOLD = 16,          /* a: case */
+	REG_HOLD_SELECTOR = 17, /* a: case, b: index */
+	REG_PROPOSAL = 18,      /* a: number of the proposed purge */
 	REG_KIND_END
 };
 
@@ -91,16 +95,49 @@ struct reg_list {
 	char purpose[REG_TEXT_SIZE];
 };
 
+/* What is to be done with a read wherever it is met; stable numbers. */
+enum mark_kind {
+	MARK_NONE = 0,
+	MARK_ERASED = 1,     /* R39: it does not exist */
+	MARK_RESTRICTED = 2, /* R39: kept, raises no hits, shown to few purposes */
+	MARK_AMENDED = 3,    /* R2: it does not exist; the corrected read takes its place */
+	MARK_KIND_END
+};
+
+#define MARK_HASH_SIZE 32
+#define MARK_ID_SIZE 16
+#define REG_MARK_SEALED_MAX 880
+
+/*
+ * A mark on one read. Nothing in it tells the read to whoever lacks KEY_IDENTITY; what the physical removal needs to
+ * know of it lies sealed under a key of its own and dies with that key.
+ */
+struct reg_mark {
+	int32_t day; /* of capture, 0 … */
+	uint32_t number;
+	uint8_t kind;    /* enum mark_kind */
+	bool pending;    /* the read may still lie in a segment, or its correction in none */
+	int64_t made_us; /* when the mark was set */
+	uint32_t tag;    /* see storage/mark_set.h */
+	uint8_t hash[MARK_HASH_SIZE];
+	uint8_t public_id[MARK_ID_SIZE]; /* of the read */
+	uint64_t key;                    /* KEY_MARK (key, day) while pending, else 0 */
+	uint16_t sealed_size;            /* 0 unless pending */
+	uint8_t sealed[REG_MARK_SEALED_MAX];
+};
+
 /* Each writes at most REG_RECORD_SIZE_MAX bytes and returns how many. Fields out of bounds are our bug: asserted. */
 size_t reg_feed_encode(const struct reg_feed *feed, uint8_t buffer[REG_RECORD_SIZE_MAX]);
 size_t reg_camera_encode(const struct reg_camera *camera, uint8_t buffer[REG_RECORD_SIZE_MAX]);
 size_t reg_binding_encode(const struct reg_binding *binding, uint8_t buffer[REG_RECORD_SIZE_MAX]);
 size_t reg_list_encode(const struct reg_list *list, uint8_t buffer[REG_RECORD_SIZE_MAX]);
+size_t reg_mark_encode(const struct reg_mark *mark, uint8_t buffer[REG_RECORD_SIZE_MAX]);
 
 /* -EBADMSG when the bytes are no such record, whole and nothing more; ret untouched. */
 int reg_feed_decode(const void *bytes, size_t size, struct reg_feed *ret_feed);
 int reg_camera_decode(const void *bytes, size_t size, struct reg_camera *ret_camera);
 int reg_binding_decode(const void *bytes, size_t size, struct reg_binding *ret_binding);
 int reg_list_decode(const void *bytes, size_t size, struct reg_list *ret_list);
+int reg_mark_decode(const void *bytes, size_t size, struct reg_mark *ret_mark);
 
 #endif

@@ -61,3 +61,12 @@ struct reg_change reg_list_put(const struct reg_list *list, uint8_t buffer[REG_R
 	return (struct reg_change){
 		.kind = REG_LIST, .a = list->list, .value = buffer, .value_size = reg_list_encode(list, buffer)};
 }
+
+struct reg_change reg_mark_put(const struct reg_mark *mark, uint8_t buffer[REG_RECORD_SIZE_MAX])
+{
+	return (struct reg_change){.kind = REG_MARK,
+				   .a = (uint32_t)mark->day,
+				   .b = mark->number,
+				   .value = buffer,
+				   .value_size = reg_mark_encode(mark, buffer)};
+}

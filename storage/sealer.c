@@ -25,6 +25,7 @@
 #include "appliance/base/digest.h"
 #include "appliance/base/killpoint.h"
 #include "appliance/base/log.h"
+#include "storage/marks.h"
 #include "storage/segment_write.h"
 #include "storage/store_internal.h"
 
@@ -238,16 +239,19 @@ static int lanes_collect(struct store *store, const struct generation *generatio
 /* Keys and segments, before anything moves: what fails here leaves nothing pending. */
 static int generation_prepare(struct store *store, struct generation *generation, struct err *err)
 {
+	struct mark_set *marks = marks_hold(store->marks);
 	struct segment_batches batches;
 	size_t day_count;
-	int result = segment_batches_init(&batches, generation);
+	int result = segment_batches_init(&batches, generation, marks);
 
+	mark_set_release(marks);
 	if (result < 0)
 		return err_set(err, result, "out of memory");
 	day_count = batches_live(store, &batches);
 	store->pending.segments = calloc(day_count + 1, sizeof(*store->pending.segments));
 	if (store->pending.segments == NULL)
 		result = err_set(err, -ENOMEM, "out of memory");
+	store->pending.erased = batches.erased;
 	if (result == 0)
 		result = segments_write(store, generation, &batches, day_count, err);
 	segment_batches_fini(&batches);
@@ -268,6 +272,7 @@ static int generation_commit(struct store *store, struct generation *generation,
 				    .segment_count = pending->segment_count,
 				    .lanes = pending->lanes,
 				    .lane_count = pending->lane_count,
+				    .erased = pending->erased,
 				    .now_us = clock_wall_us()};
 	int result;
 

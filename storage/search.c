@@ -13,6 +13,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "storage/keyring.h"
+#include "storage/mark_set.h"
 #include "storage/row.h"
 #include "storage/search_memory.h"
 #include "storage/search_source.h"
@@ -28,6 +29,7 @@ struct merge {
 	bool head_set;
 	struct search_row last; /* the survivor before */
 	bool last_set;
+	const struct mark_day *marks; /* of this day; NULL none */
 };
 
 static bool before(const struct search_source *a, const struct search_source *b)
@@ -54,7 +56,7 @@ static void heap_down(struct merge *merge, size_t at)
 	merge->heap[at] = source;
 }
 
-static bool shares_public_id(const struct read *a, const struct read *b)
+bool search_shares_public_id(const struct read *a, const struct read *b)
 {
 	return a->capture_us == b->capture_us && a->camera == b->camera && a->road_lane == b->road_lane &&
 	       memcmp(a->key, b->key, READ_TEXT_SIZE) == 0;
@@ -100,25 +102,40 @@ static void survive(struct search *search, const struct search_row *row)
 	narrow(search);
 }
 
+/*
+ * A corrected read comes from the marks until it stands in a segment, and for a moment from both: it is one. Two reads
+ * of one camera that are the same in every field are two, but never by amendment.
+ */
+static bool seen_amended(const struct merge *merge, const struct read *row)
+{
+	return (row->flags & READ_FLAG_AMENDED) != 0 && merge->last_set && row_compare(&merge->last.read, row) == 0;
+}
+
 static void take_row(struct merge *merge, const struct read *row)
 {
+	enum mark_kind mark = mark_find(merge->marks, row);
 	bool equal = merge->head_set && row_equal(&merge->head, row);
 	struct search_row taken = {.read = *row};
 
+	if (mark_drops(mark) || seen_amended(merge, row))
+		return;
 	if (equal && !row_same_source(&merge->head, row))
 		return;
 	if (!equal) {
 		merge->head = *row;
 		merge->head_set = true;
 	}
-	if (merge->last_set && shares_public_id(&merge->last.read, row)) {
+	if (merge->last_set && search_shares_public_id(&merge->last.read, row)) {
 		taken.ordinal = merge->last.ordinal + 1;
 		if (row_compare(&merge->last.read, row) == 0)
 			taken.same = merge->last.same + 1;
 	}
+	while (mark_id_taken(merge->marks, row, taken.ordinal))
+		taken.ordinal++;
 	merge->last = taken;
 	merge->last_set = true;
-	survive(merge->search, &taken);
+	if (mark != MARK_RESTRICTED || merge->search->query->restricted)
+		survive(merge->search, &taken);
 }
 
 static int run_merge(struct merge *merge)
@@ -171,10 +188,10 @@ static int add_segment(struct merge *merge, const struct catalog_segment *which)
 }
 
 /* One day: its segments are view.segments[first … first + count), its memtable rows `memory` (may be none). */
-static int search_day(struct search *search, const struct catalog_segment *segments, size_t count,
+static int search_day(struct search *search, int32_t day, const struct catalog_segment *segments, size_t count,
 		      const struct read *const *memory, size_t memory_count)
 {
-	struct merge merge = {.search = search};
+	struct merge merge = {.search = search, .marks = mark_set_day(search->marks, day)};
 	int r = -ENOMEM;
 
 	merge.sources = calloc(count + 1, sizeof(*merge.sources));
@@ -226,7 +243,7 @@ static int search_days(struct search *search, const struct search_memory *memory
 		first = up ? s_low : s_high - count;
 		s_low += up ? count : 0;
 		s_high -= up ? 0 : count;
-		r = search_day(search, &segments[first], count, rows, row_count);
+		r = search_day(search, day, &segments[first], count, rows, row_count);
 		if (r < 0)
 			return r;
 		if (search_best_full(&search->best) && !search->query->count_only)
@@ -305,6 +322,16 @@ static int run(struct search *search, search_row_fn *row, void *row_context)
 	return r;
 }
 
+static int take_view(struct search *search)
+{
+	int32_t first_day = read_day(search->from_us);
+	int32_t last_day = read_day(search->to_us - 1);
+	uint32_t number = search->query->case_number;
+
+	return number != 0 ? view_take_case(search->views, number, first_day, last_day, &search->view)
+			   : view_take(search->views, first_day, last_day, &search->view);
+}
+
 int search_run(struct views *views, const struct search_query *query, struct err *err, search_row_fn *row,
 	       void *row_context, struct search_result *ret_result)
 {
@@ -322,12 +349,15 @@ int search_run(struct views *views, const struct search_query *query, struct err
 	if (!query->count_only)
 		r = search_best_init(&search.best, (size_t)query->limit + 1, query->oldest_first);
 	if (r == 0 && set_window(&search)) {
-		r = view_take(views, read_day(search.from_us), read_day(search.to_us - 1), &search.view);
+		/* A case's copies were made without what was erased; the marks have died with the day. */
+		search.marks = query->case_number == 0 ? views_marks_hold(views) : NULL;
+		r = take_view(&search);
 		if (r == 0) {
 			r = run(&search, row, row_context);
 			view_release(&search.view);
 		}
 	}
+	mark_set_release(search.marks);
 	if (r == 0)
 		*ret_result = *search.result;
 	else if (r < 0)

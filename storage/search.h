@@ -36,9 +36,11 @@ struct search_cursor {
 };
 
 struct search_query {
+	uint32_t case_number;         /* not 0: only the case's copies of held rows, and no ordinary read (hold.h) */
 	const struct glob *key_glob;  /* on the VRM key; NULL any. A not-read record matches no glob */
 	const struct glob *text_glob; /* --strict: also on the text as received; NULL no */
 	bool not_read;                /* only not-read records; then no globs */
+	bool restricted;              /* restricted reads too (R39); else they do not exist */
 	int64_t from_us;              /* captured in [from_us, to_us) */
 	int64_t to_us;
 	const uint32_t *cameras; /* sorted, without repeats; NULL any */
@@ -94,6 +96,9 @@ int search_run(struct views *views, const struct search_query *query, struct err
  */
 void search_public_id(const uint8_t identity_key[32], const struct read *read, uint32_t ordinal,
 		      char ret_text[SEARCH_PUBLIC_ID_SIZE]);
+
+/* Equal in all fields of the public id but the ordinal. */
+bool search_shares_public_id(const struct read *a, const struct read *b);
 
 /* A cursor as text for clients; holds the last row's fields, so it is as confidential as the row. */
 void search_cursor_text(const struct search_cursor *cursor, char text[SEARCH_CURSOR_TEXT_SIZE]);

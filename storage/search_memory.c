@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/mark_set.h"
 #include "storage/row.h"
 #include "storage/search_source.h"
 
@@ -73,6 +74,18 @@ static int gather_generation(struct search_memory *memory, struct search *search
 		if (r < 0)
 			return r;
 	}
+	return 0;
+}
+
+/* Corrected reads that no segment has yet: they are rows like those not sealed yet. */
+static int gather_corrected(struct search_memory *memory, struct search *search)
+{
+	size_t count;
+	const struct read *rows = mark_set_corrected(search->marks, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (search_wants(search, &rows[i]) && add(memory, &rows[i]) < 0)
+			return -ENOMEM;
 	return 0;
 }
 
@@ -155,6 +168,8 @@ int search_memory_init(struct search_memory *memory, struct search *search)
 		if (r < 0)
 			return r;
 	}
+	if (gather_corrected(memory, search) < 0)
+		return -ENOMEM;
 	return split_days(memory);
 }
 

@@ -19,6 +19,7 @@ struct search {
 	struct views *views;
 	const struct search_query *query;
 	struct search_result *result;
+	struct mark_set *marks; /* taken before the view: what it calls done stands in the view's segments */
 	struct view view;
 	struct segment_scratch scratch;
 	struct search_best best;

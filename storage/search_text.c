@@ -6,8 +6,8 @@
 #include "storage/search.h"
 
 #define IDENTITY_SIZE 33
-#define CURSOR_VERSION 1
-#define CURSOR_SIZE 82
+#define CURSOR_VERSION 2
+#define CURSOR_SIZE 85
 static_assert(2 * CURSOR_SIZE < SEARCH_CURSOR_TEXT_SIZE, "a cursor's text fits");
 
 void search_public_id(const uint8_t identity_key[32], const struct read *read, uint32_t ordinal,
@@ -52,6 +52,7 @@ void search_cursor_text(const struct search_cursor *cursor, char text[SEARCH_CUR
 	bytes[76] = read->direction;
 	bytes[77] = read->images;
 	le32_put(bytes + 78, cursor->ordinal);
+	memcpy(bytes + 82, read->zero, sizeof(read->zero));
 	hex_encode(bytes, sizeof(bytes), text);
 }
 
@@ -84,6 +85,7 @@ int search_cursor_parse(const char *text, struct search_cursor *ret_cursor)
 	read->direction = bytes[76];
 	read->images = bytes[77];
 	cursor.ordinal = le32_get(bytes + 78);
+	memcpy(read->zero, bytes + 82, sizeof(read->zero));
 	*ret_cursor = cursor;
 	return 0;
 }

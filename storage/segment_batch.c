@@ -1,11 +1,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "storage/mark_set.h"
 #include "storage/memtable.h"
 #include "storage/segment_write.h"
 
 /* Rows of a generation by day, before the arrays are laid out. */
 struct grouping {
+	const struct mark_set *marks;
 	struct segment_batch *days; /* ascending */
 	size_t count;
 	size_t room;
@@ -64,20 +66,32 @@ static struct segment_batch *find_day(struct grouping *grouping, int32_t day)
 	return insert_day(grouping, low, day);
 }
 
+/* What is erased, or replaced by its correction, comes into no segment. */
+static bool left_out(const struct grouping *grouping, const struct read *row)
+{
+	return mark_drops(mark_find(mark_set_day(grouping->marks, read_day(row->capture_us)), row));
+}
+
 static int count_days(const struct generation *generation, struct grouping *grouping, size_t *ret_rows,
-		      size_t *ret_hits)
+		      size_t *ret_hits, size_t *ret_erased)
 {
 	const struct chunk *chunk =
 		atomic_load_explicit(&((struct generation *)generation)->first, memory_order_acquire);
 	size_t rows = 0;
 	size_t hits = 0;
+	size_t erased = 0;
 
 	for (; chunk != NULL; chunk = next_of(chunk)) {
 		size_t count = rows_of(chunk);
 
 		for (size_t i = 0; i < count; i++) {
-			struct segment_batch *batch = find_day(grouping, read_day(chunk->rows[i].capture_us));
+			struct segment_batch *batch;
 
+			if (left_out(grouping, &chunk->rows[i])) {
+				erased++;
+				continue;
+			}
+			batch = find_day(grouping, read_day(chunk->rows[i].capture_us));
 			if (batch == NULL)
 				return -ENOMEM;
 			batch->row_count++;
@@ -87,10 +101,12 @@ static int count_days(const struct generation *generation, struct grouping *grou
 	}
 	*ret_rows = rows;
 	*ret_hits = hits;
+	*ret_erased = erased;
 	return 0;
 }
 
 /* Where each row went: its day's position and its index there. */
+#define PLACE_LEFT_OUT UINT32_MAX
 struct place {
 	uint32_t day;
 	uint32_t index;
@@ -105,8 +121,13 @@ static void place_rows(const struct generation *generation, struct grouping *gro
 		size_t count = rows_of(chunk);
 
 		for (size_t i = 0; i < count; i++) {
-			struct segment_batch *batch = find_day(grouping, read_day(chunk->rows[i].capture_us));
+			struct segment_batch *batch;
 
+			if (left_out(grouping, &chunk->rows[i])) {
+				places[chunk->first_row + i].day = PLACE_LEFT_OUT;
+				continue;
+			}
+			batch = find_day(grouping, read_day(chunk->rows[i].capture_us));
 			places[chunk->first_row + i] =
 				(struct place){(uint32_t)(batch - grouping->days), (uint32_t)batch->row_count};
 			batch->rows[batch->row_count++] = &chunk->rows[i];
@@ -130,7 +151,7 @@ static void place_hits(const struct generation *generation, struct grouping *gro
 				struct segment_batch *batch;
 				struct hit hit = chunk->hits[i];
 
-				if (hit.row >= rows)
+				if (hit.row >= rows || places[hit.row].day == PLACE_LEFT_OUT)
 					continue;
 				batch = &grouping->days[places[hit.row].day];
 				hit.row = places[hit.row].index;
@@ -147,16 +168,17 @@ static void place_hits(const struct generation *generation, struct grouping *gro
 	}
 }
 
-int segment_batches_init(struct segment_batches *ret_batches, const struct generation *generation)
+int segment_batches_init(struct segment_batches *ret_batches, const struct generation *generation,
+			 const struct mark_set *marks)
 {
-	struct grouping grouping = {0};
+	struct grouping grouping = {.marks = marks};
 	const struct read **row_space = NULL;
 	struct hit *hit_space = NULL;
 	struct place *places = NULL;
-	size_t rows, hits;
+	size_t rows, hits, erased;
 	const struct read **at;
 
-	if (count_days(generation, &grouping, &rows, &hits) < 0)
+	if (count_days(generation, &grouping, &rows, &hits, &erased) < 0)
 		goto failed;
 	row_space = malloc((rows + 1) * sizeof(const struct read *));
 	hit_space = malloc((hits + 1) * sizeof(*hit_space));
@@ -172,7 +194,7 @@ int segment_batches_init(struct segment_batches *ret_batches, const struct gener
 	place_rows(generation, &grouping, places);
 	place_hits(generation, &grouping, places, rows, hit_space);
 	free(places);
-	*ret_batches = (struct segment_batches){grouping.days, grouping.count, row_space, hit_space};
+	*ret_batches = (struct segment_batches){grouping.days, grouping.count, row_space, hit_space, erased};
 	return 0;
 failed:
 	free(places);

@@ -16,6 +16,7 @@
 struct generation;
 struct io;
 struct keyring;
+struct mark_set;
 struct segment_summary;
 
 struct segment_input {
@@ -53,9 +54,14 @@ struct segment_batches {
 	size_t day_count;
 	const struct read **rows;
 	struct hit *hits;
+	size_t erased; /* rows left out, with their hits */
 };
-/* Borrows the rows: the generation stays until fini. -ENOMEM: ret untouched. */
-int segment_batches_init(struct segment_batches *ret_batches, const struct generation *generation);
+/*
+ * Without the rows that `marks` (may be NULL) says are erased or amended; a day of which nothing else is there does not
+ * appear. Borrows the rows: the generation stays until fini. -ENOMEM: ret untouched.
+ */
+int segment_batches_init(struct segment_batches *ret_batches, const struct generation *generation,
+			 const struct mark_set *marks);
 void segment_batches_fini(struct segment_batches *batches);
 
 #endif

@@ -20,10 +20,14 @@
 #define LOG_MODULE "store"
 #include "appliance/base/clock.h"
 #include "appliance/base/log.h"
+#include "storage/cases.h"
+#include "storage/clock_guard.h"
 #include "storage/journal.h"
 #include "storage/keeper.h"
+#include "storage/marks.h"
 #include "storage/recovery.h"
 #include "storage/register.h"
+#include "storage/retention.h"
 #include "storage/sealer.h"
 #include "storage/store_internal.h"
 #include "storage/tidier.h"
@@ -92,6 +96,8 @@ static int paths_make(struct store *store, struct err *err)
 	if (result == 0)
 		result = path_join(store->purge_directory, store->directory, LAYOUT_PURGE);
 	if (result == 0)
+		result = path_join(store->cases_directory, store->directory, LAYOUT_CASES);
+	if (result == 0)
 		result = path_join(store->audit_directory, store->directory, LAYOUT_AUDIT);
 	return result < 0 ? err_set(err, result, "the data directory's path is too long") : 0;
 }
@@ -116,8 +122,8 @@ static int lock_take(struct store *store, struct err *err)
 
 static int directories_make(struct store *store, struct err *err)
 {
-	static const char *const names[] = {LAYOUT_JOURNAL, LAYOUT_SEGMENTS, LAYOUT_REGISTER,
-					    LAYOUT_LISTS,   LAYOUT_AUDIT,    LAYOUT_PURGE};
+	static const char *const names[] = {LAYOUT_JOURNAL, LAYOUT_SEGMENTS, LAYOUT_REGISTER, LAYOUT_LISTS,
+					    LAYOUT_AUDIT,   LAYOUT_PURGE,    LAYOUT_CASES};
 	const struct io_ops *ops = store->io->ops;
 	char path[LAYOUT_PATH_SIZE];
 	int result = ops->mkdir(store->io, store->directory);
@@ -199,6 +205,7 @@ static int keys_open(struct store *store, struct err *err)
 	result = keyring_open(&options, store->io, err, &store->keyring);
 	if (result < 0)
 		return result;
+	store->fresh = options.create;
 	keyring_info(store->keyring, &info);
 	if (info.copy_mended)
 		store_damage(store, "one copy of the keyring was missing, older or damaged and has been rewritten");
@@ -232,13 +239,18 @@ static int memory_ready(struct store *store, struct err *err)
 	struct views_options views = {.io = store->io,
 				      .keyring = store->keyring,
 				      .catalog = store->catalog,
-				      .segments_directory = store->segments_directory};
+				      .segments_directory = store->segments_directory,
+				      .cases_directory = store->cases_directory};
 	int result = memtable_new(&memtable, &store->memtable);
 
 	if (result < 0)
 		return err_set(err, result, "memtable of %zu bytes for %u workers: %s", memtable.bytes_max,
 			       memtable.workers, strerror(-result));
+	result = marks_new(&store->marks);
+	if (result < 0)
+		return err_set(err, result, "store: %s", strerror(-result));
 	views.memtable = store->memtable;
+	views.marks = store->marks;
 	result = views_new(&views, &store->views);
 	if (result == 0)
 		result = lane_map_new(&store->lanes);
@@ -247,12 +259,32 @@ static int memory_ready(struct store *store, struct err *err)
 	return result < 0 ? err_set(err, result, "store: %s", strerror(-result)) : 0;
 }
 
+static int clock_ready(struct store *store, struct err *err)
+{
+	struct clock_guard_options options = {.io = store->io,
+					      .directory = store->directory,
+					      .clock = &store->clock,
+					      .jump_us = store->options.clock_jump_us,
+					      .always = store->options.clock_always,
+					      .fresh = store->fresh};
+	struct clock_guard_state state;
+	int result = clock_guard_new(&options, &store->guard);
+
+	if (result < 0)
+		return err_set(err, result, "clock guard: %s", strerror(-result));
+	clock_guard_look(store->guard, &state);
+	if (state.trust != CLOCK_TRUSTED)
+		store_alarm(store, "%s", state.why);
+	return 0;
+}
+
 static void register_ready(struct store *store)
 {
 	char directory[LAYOUT_PATH_SIZE];
 	char lists[LAYOUT_PATH_SIZE];
 	char db[LAYOUT_PATH_SIZE];
 	struct reg_options options = {.directory = directory, .db_directory = db, .lists_directory = lists};
+	size_t unreadable;
 	int result;
 
 	(void)path_join(directory, store->directory, LAYOUT_REGISTER);
@@ -267,6 +299,16 @@ static void register_ready(struct store *store)
 		(void)mkdir(db, 0700);
 	}
 	result = reg_open(&options, store->io, store->keyring, &store->reg_why, &store->reg);
+	if (result == 0) {
+		result = marks_load(store->marks, store->reg, store->keyring, &store->reg_why, &unreadable);
+		if (result < 0)
+			store->reg = reg_free(store->reg);
+		else if (unreadable > 0)
+			store_damage(store,
+				     "%zu erased or amended reads cannot be told from their marks any more: they "
+				     "stay hidden, but corrections among them are lost",
+				     unreadable);
+	}
 	if (result < 0)
 		store_damage(store, "register incomplete, no search, match or purge: %s", store->reg_why.text);
 }
@@ -318,13 +360,20 @@ static int store_begin(struct store *store, struct err *err)
 		result = catalog_ready(store, err);
 	if (result == 0)
 		result = memory_ready(store, err);
+	if (result == 0)
+		result = clock_ready(store, err);
+	/* Before recovery, which may have to seal: what is marked must not come into a segment. */
+	if (result == 0)
+		register_ready(store);
 	start_ns = clock_mono_ns();
 	if (result == 0)
 		result = recovery_run(store, err, &sequence_min);
 	if (result < 0)
 		return result;
 	store->recovery_ns = clock_mono_ns() - start_ns;
-	register_ready(store);
+	result = cases_recover(store, err);
+	if (result < 0)
+		return result;
 	result = journals_ready(store, sequence_min, err);
 	if (result < 0)
 		return result;
@@ -355,12 +404,19 @@ static struct store *store_alloc(const struct store_options *options, const stru
 	memcpy(store->journal_hooks, hooks->journal, options->workers * sizeof(*store->journal_hooks));
 	store->options = *options;
 	store->hooks = *hooks;
+	store->clock = options->clock != NULL ? *options->clock : clock_source_real;
+	store->options.clock = NULL;
+	if (options->retention_days == 0)
+		store->options.retention_days = RETENTION_DAYS_MAX;
+	if (options->clock_jump_us == 0)
+		store->options.clock_jump_us = INT64_C(3600000000);
 	store->io = io;
 	store->lock_fd = -1;
 	pthread_mutex_init(&store->lane_mutex, NULL);
 	pthread_mutex_init(&store->seal_mutex, NULL);
 	pthread_mutex_init(&store->purge_mutex, NULL);
 	pthread_mutex_init(&store->tidy_mutex, NULL);
+	pthread_mutex_init(&store->hold_mutex, NULL);
 	pthread_mutex_init(&store->status_mutex, NULL);
 	pthread_mutex_init(&store->thread_mutex, NULL);
 	pthread_condattr_init(&attributes);
@@ -377,8 +433,10 @@ static void store_free(struct store *store)
 		store->journals[i] = journal_free(store->journals[i]);
 	rewrite_fini(store);
 	sealer_fini(store);
+	store->guard = clock_guard_free(store->guard);
 	store->reg = reg_free(store->reg);
 	store->views = views_free(store->views);
+	store->marks = marks_free(store->marks);
 	store->memtable = memtable_free(store->memtable);
 	store->lanes = lane_map_free(store->lanes);
 	store->sealed_lanes = lane_map_free(store->sealed_lanes);
@@ -391,6 +449,7 @@ static void store_free(struct store *store)
 	pthread_mutex_destroy(&store->thread_mutex);
 	pthread_mutex_destroy(&store->status_mutex);
 	pthread_mutex_destroy(&store->tidy_mutex);
+	pthread_mutex_destroy(&store->hold_mutex);
 	pthread_mutex_destroy(&store->purge_mutex);
 	pthread_mutex_destroy(&store->seal_mutex);
 	pthread_mutex_destroy(&store->lane_mutex);
@@ -454,6 +513,21 @@ struct keyring *store_keyring(struct store *store)
 struct views *store_views(struct store *store)
 {
 	return store->views;
+}
+
+struct marks *store_marks(struct store *store)
+{
+	return store->marks;
+}
+
+struct clock_guard *store_clock_guard(struct store *store)
+{
+	return store->guard;
+}
+
+int64_t store_wall_us(struct store *store)
+{
+	return store->clock.wall_us(store->clock.context);
 }
 
 struct reg *store_register(struct store *store, const char **ret_why)

@@ -18,6 +18,7 @@
 #define LOG_MODULE "tidier"
 #include "appliance/base/clock.h"
 #include "appliance/base/log.h"
+#include "storage/marks_tidy.h"
 #include "storage/merge.h"
 #include "storage/rewrite.h"
 #include "storage/store_internal.h"
@@ -145,6 +146,15 @@ static int days_merge(struct store *store)
 	return result;
 }
 
+/* What was erased is gone within the hour, however busy the machine is: this duty does not pause. */
+static void removals(struct store *store)
+{
+	struct err err;
+
+	if (marks_tidy(store, false, &err) < 0)
+		log_debug("%s, trying again", err.text);
+}
+
 static int duty(struct store *store, bool may_pause)
 {
 	int result;
@@ -160,6 +170,7 @@ static int duty(struct store *store, bool may_pause)
 
 int tidier_round(struct store *store)
 {
+	removals(store);
 	return duty(store, false);
 }
 
@@ -183,9 +194,11 @@ static void *tidier_main(void *argument)
 
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), TIDIER_NICE);
 	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_THREAD, 0, IOPRIO_LOWEST);
-	while (!atomic_load(&store->tidy_stop))
+	while (!atomic_load(&store->tidy_stop)) {
+		removals(store);
 		if (pressed(store) || duty(store, true) != TIDIER_MORE)
 			tidier_sleep(store);
+	}
 	return NULL;
 }
 

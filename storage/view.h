@@ -23,6 +23,8 @@
 
 struct io;
 struct keyring;
+struct mark_set;
+struct marks;
 struct segment;
 struct views;
 
@@ -31,7 +33,9 @@ struct views_options {
 	struct keyring *keyring;
 	struct catalog *catalog;
 	struct memtable *memtable;      /* NULL: segments only */
+	struct marks *marks;            /* NULL: none */
 	const char *segments_directory; /* copied */
+	const char *cases_directory;    /* copied; NULL: no case is asked for */
 	unsigned cache_segments;        /* open at most, beyond those in use; 0 means 512 */
 };
 
@@ -39,6 +43,8 @@ int views_new(const struct views_options *options, struct views **ret_views);
 struct views *views_free(struct views *views); /* every view released before */
 
 struct keyring *views_keyring(struct views *views);
+/* The marks of now, or NULL: for mark_set_release. Take it before the view. */
+struct mark_set *views_marks_hold(struct views *views);
 
 struct view_pin;
 struct view {
@@ -50,6 +56,8 @@ struct view {
 };
 /* Days first_day … last_day inclusive; the memtable whole. Any thread but a worker. */
 int view_take(struct views *views, int32_t first_day, int32_t last_day, struct view *ret_view);
+/* The same of a case's copies of held rows, and of nothing else: no memtable, no ordinary segment. */
+int view_take_case(struct views *views, uint32_t number, int32_t first_day, int32_t last_day, struct view *ret_view);
 void view_release(struct view *view);
 
 /*

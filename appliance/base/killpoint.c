@@ -23,8 +23,12 @@ const char *const killpoint_names[] = {
 	"commit.submitted",     /* a frame handed to the kernel */
 	"commit.durable",       /* a frame durable, nobody told */
 	"register.logged",      /* change in the change log, not yet in LMDB */
+	"mark.keyed",           /* key of a mark's sealed part durable, its record not */
+	"mark.rewritten",       /* segments rewritten without a marked read, its record does not say so yet */
+	"mark.noted",           /* records say so, the keys of their sealed parts still there */
 	"purge.intended",       /* durable intent */
 	"purge.closed",         /* day closed to ingest, its journals sealed */
+	"purge.held",           /* held rows committed to their cases' segments */
 	"purge.audited",        /* audit entry written */
 	"purge.keys-destroyed", /* keyring without the day's keys */
 	"purge.unlinked",       /* files gone */

@@ -29,6 +29,7 @@ enum read_flags {
 	READ_FLAGS_SENDER = 0x0007,
 	READ_FLAG_BACKLOG = 1 << 8,   /* came in the backlog lane */
 	READ_FLAG_UNMATCHED = 1 << 9, /* accepted while no list was loaded: matched later */
+	READ_FLAG_AMENDED = 1 << 10,  /* its VRM was corrected here (R2); zero[0] counts how often */
 };
 
 #define READ_CONFIDENCE_UNKNOWN 255

@@ -12,7 +12,7 @@
 #include "mgmt/api.h"
 
 /* Arrays are given item by item. */
-static const char *const singular[][2] = {{"cameras", "camera"}, {"lists", "list"}};
+static const char *const singular[][2] = {{"cameras", "camera"}, {"lists", "list"}, {"reads", "read"}};
 
 const char *option_name(const char *param, char *buffer, size_t size)
 {

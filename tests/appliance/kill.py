@@ -10,7 +10,7 @@ import sys
 import time
 
 from compare import Comparison
-from rig import Appliance, GROUNDS, check, fleet, fleet_result, main
+from rig import SECOND_UID, Appliance, another_account, check, fleet, fleet_result, main
 
 RANDOM_KILLS = int(os.environ.get("GANTRY_KILLS", "34"))
 ROUNDS_A_STORE = 9
@@ -102,7 +102,7 @@ def killed_at_every_point(directory, random):
     appliance.stop()
     missed = []
     for point in kill_points():
-        if point.startswith("purge.") or point == "register.logged":
+        if point.startswith(("purge.", "mark.")) or point == "register.logged":
             continue  # their own tests
         nth = random.randint(1, 40) if point.startswith("commit.") else random.randint(1, 2)
         appliance.start(kill=f"{point}:{nth}", wait=False)
@@ -131,6 +131,7 @@ def day_number(day):
 
 
 def purge_killed_at_every_step(directory, random):
+    another_account(SECOND_UID)
     for index, point in enumerate([name for name in kill_points() if name.startswith("purge.")]):
         place = os.path.join(directory, f"store{index}")
         os.mkdir(place)
@@ -146,7 +147,7 @@ def purge_killed_at_every_step(directory, random):
                         more=["--drain", "0", "--duration", "30", "--late", "5", "--backlog", "5"])
         time.sleep(0.3)
         try:
-            appliance.ctl("purge", "run", "--day", day, "--authority", "test of a purge", *GROUNDS)
+            appliance.purge(day)
         except AssertionError:
             pass  # it died on the way, as it was told to
         check(dies(appliance, process, 20), f"{point} was never reached")

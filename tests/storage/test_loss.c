@@ -17,6 +17,7 @@
 #define LOG_MODULE "test"
 #include "appliance/base/clock.h"
 #include "appliance/base/log.h"
+#include "storage/hold.h"
 #include "storage/io.h"
 #include "storage/register.h"
 #include "tests/check.h"
@@ -105,6 +106,8 @@ static const struct rule rules[] = {
 	 "the audit log has it too",
 	 {CLEAN, DAMAGE, DAMAGE},
 	 {ALL_THERE, ALL_THERE, ALL_THERE}},
+	{"cases/", ".seg", "its held reads are lost", {DAMAGE, DAMAGE, DAMAGE}, {ALL_THERE, ALL_THERE, ALL_THERE}},
+	{"clock", "", "suspicion of the clock", {CLEAN, DAMAGE, DAMAGE}, {ALL_THERE, ALL_THERE, ALL_THERE}},
 	{"stranger", "", "left alone", {CLEAN, CLEAN, CLEAN}, {ALL_THERE, ALL_THERE, ALL_THERE}},
 };
 
@@ -155,6 +158,22 @@ static void register_fill(struct yard *yard)
 	}
 }
 
+/* Something of the day that is purged, copied for a case. */
+static void hold_some(struct rig *rig)
+{
+	struct reg_hold hold = {.hold_class = REG_HOLD_CPIA, .who_uid = 7, .reason = "the reason of the test"};
+	struct hold_selector selector = {.pattern = "1L*", .from_us = INT64_MIN, .to_us = INT64_MAX};
+	struct hold_added added;
+	int r;
+
+	hold.review_day = read_day(clock_wall_us()) + 100;
+	(void)snprintf(hold.reference, sizeof(hold.reference), "CASE/1");
+	r = hold_add(rig->store, &hold, &selector, &rig->err, &added);
+	if (r < 0)
+		check_note("%s", rig->err.text);
+	CHECK_INT(0, r);
+}
+
 static void send_some(struct rig *rig, unsigned runs)
 {
 	for (unsigned i = 0; i < runs; i++)
@@ -182,6 +201,7 @@ static struct yard *yard_new(struct io *io)
 		send_some(&yard->rig, 30);
 		CHECK_INT(0, store_seal_all(yard->rig.store, INT64_C(3000000000)));
 	}
+	hold_some(&yard->rig);
 	CHECK_INT(0, rig_purge(&yard->rig, 0));
 	send_some(&yard->rig, 30);
 	shell("echo what > '%s/data/stranger'", yard->directory);

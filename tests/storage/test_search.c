@@ -634,7 +634,7 @@ static void batches_hold_every_row_and_hit(void)
 		chunk->hits[chunk->hit_count++] = (struct hit){.row = i, .entry = i};
 		atomic_store_explicit(&chunk->hits_durable, chunk->hit_count, memory_order_release);
 	}
-	CHECK_INT(0, segment_batches_init(&batches, generation));
+	CHECK_INT(0, segment_batches_init(&batches, generation, NULL));
 	for (size_t d = 0; d < batches.day_count; d++) {
 		const struct segment_batch *batch = &batches.days[d];
 
