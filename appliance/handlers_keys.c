@@ -26,7 +26,9 @@ static json_t *kinds_json(const struct keyring_info *info)
 							[KEY_CACHE] = "caches",
 							[KEY_IDENTITY] = "identity",
 							[KEY_LANES] = "lanes",
-							[KEY_ESCROW] = "escrow"};
+							[KEY_ESCROW] = "escrow",
+							[KEY_CASE] = "cases",
+							[KEY_MARK] = "marks"};
 	json_t *object = json_object();
 
 	for (unsigned kind = 0; object != NULL && kind < KEY_KIND_END; kind++)
