@@ -130,7 +130,8 @@ static void deliver_to(struct attendant *attendant, struct follower *follower, j
 	}
 }
 
-static void deliver(struct attendant *attendant, const struct hit *hit, const struct read *read)
+/* True when somebody wanted it. */
+static bool deliver(struct attendant *attendant, const struct hit *hit, const struct read *read)
 {
 	struct follower *wanting[FOLLOWERS_MAX];
 	unsigned count = 0;
@@ -148,8 +149,13 @@ static void deliver(struct attendant *attendant, const struct hit *hit, const st
 	for (unsigned i = 0; event != NULL && i < count; i++)
 		deliver_to(attendant, wanting[i], i + 1 < count ? json_deep_copy(event) : event);
 	pthread_mutex_unlock(&attendant->lock);
-	if (event != NULL)
-		histogram_add(&attendant->latency, clock_wall_us() - read->receipt_us);
+	return event != NULL;
+}
+
+void attendant_deliver(struct attendant *attendant, const struct hit *hits, size_t count, const struct read *read)
+{
+	for (size_t i = 0; attendant != NULL && i < count; i++)
+		(void)deliver(attendant, &hits[i], read);
 }
 
 static const struct read *row_of(struct chunk *first, uint32_t row)
@@ -177,8 +183,8 @@ static bool follow_generation(struct attendant *attendant, struct hit_cursor *cu
 			const struct hit *hit = &cursor->chunk->hits[cursor->index];
 			const struct read *read = row_of(cursor->chunk, hit->row);
 
-			if (read != NULL)
-				deliver(attendant, hit, read);
+			if (read != NULL && deliver(attendant, hit, read))
+				histogram_add(&attendant->latency, clock_wall_us() - read->receipt_us);
 		}
 		/* A chunk that has a successor gets no more, once all that was appended to it is durable. */
 		if (next == NULL || cursor->index < cursor->chunk->hit_count)

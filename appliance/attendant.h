@@ -12,10 +12,12 @@
 #ifndef GANTRY_APPLIANCE_ATTENDANT_H
 #define GANTRY_APPLIANCE_ATTENDANT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "appliance/base/err.h"
 
+#include "appliance/base/read.h"
 #include "appliance/worker.h"
 
 struct attendant;
@@ -24,6 +26,12 @@ struct gantry;
 
 int attendant_start(struct gantry *gantry, struct attendant **ret_attendant, struct err *err);
 struct attendant *attendant_stop(struct attendant *attendant);
+
+/*
+ * Gives hits of a read that is not on its way through the memtable (an amended one) to every follower that wants them.
+ * Any control thread; `attendant` may be NULL.
+ */
+void attendant_deliver(struct attendant *attendant, const struct hit *hits, size_t count, const struct read *read);
 
 /* Handler of hits.follow. Returns what a handler returns. */
 int attendant_follow(struct call *call, void *gantry);

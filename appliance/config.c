@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 static const char *const poll_choices[] = {"adaptive", "busy", NULL};
+static const char *const clock_choices[] = {"synchronised", "always", NULL};
 static const char *const level_choices[] = {"error", "warning", "info", "debug", NULL};
 
 #define TEXT(section, name, field, initial, text)                                                                      \
@@ -90,13 +91,26 @@ const struct setting config_settings[] = {
 		"A day's segments are merged into one when nothing was sealed into it for so long."),
 	INTEGER("storage", "catalog_map", catalog_map_mib, "MiB", "16384", 64, 4194304,
 		"Address space of the catalog and of the register (sparse)."),
+	INTEGER("storage", "erase_rewrite", erase_rewrite_s, "s", "600", 0, 3000,
+		"What was erased or amended is physically removed when it has been hidden for so long."),
 
-	INTEGER("reads", "retention", retention_days, "days", "365", 1, 366,
-		"A read captured longer ago is refused. NASPLE 9.5.1: deleted on day 366."),
+	INTEGER("reads", "retention", retention_days, "days", "365", 1, 365,
+		"A read captured longer ago is refused and not shown; its day is purged when one more day is over. "
+		"NASPLE "
+		"9.5.1: deleted on day 366, so no setting goes beyond."),
 	INTEGER("reads", "future", future_s, "s", "600", 1, 86400,
 		"A read captured later than now plus this is refused."),
 	INTEGER("reads", "lane_window", lane_window, "reads", "65536", 4096, 1048576,
 		"Reads of one lane that may be under way; a power of two."),
+
+	CHOICE("clock", "trust", clock_trust, "synchronised", clock_choices,
+	       "When days may be destroyed by date. synchronised: while the kernel calls the clock so; always: on a "
+	       "machine "
+	       "without a time source, unless the clock jumps."),
+	INTEGER("clock", "jump_s", clock_jump_s, "s", "3600", 1, 31536000,
+		"A clock that moves by more, or is farther from the last time seen, is under suspicion: nothing is "
+		"purged "
+		"until ten synchronised minutes have passed."),
 
 	INTEGER("lists", "mass_entries", mass_entries_min, "entries", "1000", 0, 100000000,
 		"Exact lists at least so long go to the hash table instead of Hyperscan."),

@@ -16,6 +16,7 @@
 
 #define CONFIG_TEXT_SIZE 256
 
+enum config_clock { CONFIG_CLOCK_SYNCHRONISED, CONFIG_CLOCK_ALWAYS };
 enum config_poll { CONFIG_POLL_ADAPTIVE, CONFIG_POLL_BUSY };
 
 struct config {
@@ -51,10 +52,14 @@ struct config {
 	int64_t reserve_mib;
 	int64_t merge_quiet_s;
 	int64_t catalog_map_mib;
+	int64_t erase_rewrite_s;
 
 	int64_t retention_days;
 	int64_t future_s;
 	int64_t lane_window;
+
+	int64_t clock_trust;
+	int64_t clock_jump_s;
 
 	int64_t mass_entries_min;
 

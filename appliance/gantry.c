@@ -19,6 +19,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/digest.h"
 #include "appliance/base/log.h"
+#include "appliance/calendar.h"
 #include "appliance/cross.h"
 #include "appliance/feed_state.h"
 #include "appliance/handlers.h"
@@ -38,6 +39,7 @@
 #include "storage/io.h"
 #include "storage/keyring.h"
 #include "storage/layout.h"
+#include "storage/marks.h"
 #include "storage/purge.h"
 #include "storage/register.h"
 #include "storage/store.h"
@@ -231,6 +233,10 @@ static int start_store(struct gantry *gantry, struct err *err)
 		.merge_quiet_us = config->merge_quiet_s * 1000000,
 		.reserve_bytes = (uint64_t)config->reserve_mib << 20,
 		.catalog_map_size = (size_t)config->catalog_map_mib << 20,
+		.erase_rewrite_us = config->erase_rewrite_s * 1000000,
+		.retention_days = (int32_t)config->retention_days,
+		.clock_jump_us = config->clock_jump_s * 1000000,
+		.clock_always = config->clock_trust == CONFIG_CLOCK_ALWAYS,
 	};
 	const struct key_id identity = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY};
 	uint8_t key[KEY_SIZE];
@@ -376,6 +382,7 @@ int gantry_publish(struct gantry *gantry, struct err *err)
 	result = tables_new(reg, gantry->matching, gantry->worker_count, feed_state_of, gantry, &tables);
 	if (result < 0)
 		return err_set(err, result, "new tables for the workers: %s", strerror(-result));
+	tables->marks = marks_hold(store_marks(gantry->store));
 	tables->generation = atomic_fetch_add(&gantry->tables_generation, 1) + 1;
 	for (unsigned i = 0; i < gantry->worker_count; i++)
 		worker_publish(gantry->workers[i], tables);
@@ -599,7 +606,8 @@ int gantry_start(struct gantry *gantry, const struct config *config, bool recove
 	resume_purges(gantry);
 	if (recover_only)
 		return 0;
-	if ((result = telemetry_start(gantry, err)) < 0 || (result = start_server(gantry, err)) < 0)
+	if ((result = telemetry_start(gantry, err)) < 0 || (result = start_server(gantry, err)) < 0 ||
+	    (result = calendar_start(gantry, &gantry->calendar, err)) < 0)
 		goto failed;
 	log_info("%s serves: port %s, %u worker(s), journal by %s, AEAD by %s, telemetry %s", config->node,
 		 port_name(gantry->port), gantry->worker_count, gantry->io->ops->name, aead_engine_name(), name);
@@ -632,6 +640,7 @@ int gantry_stop(struct gantry *gantry)
 	/* The server cancels its streams and waits for their owner, the attendant, to end them. */
 	gantry->server = server_free(gantry->server);
 	gantry->attendant = attendant_stop(gantry->attendant);
+	gantry->calendar = calendar_stop(gantry->calendar);
 	for (unsigned i = 0; i < gantry->worker_count; i++)
 		if (gantry->workers[i] != NULL)
 			worker_stop(gantry->workers[i]);

@@ -20,6 +20,7 @@
 
 struct attendant;
 struct audit;
+struct calendar;
 struct crossing;
 struct feed_state;
 struct frame_queue;
@@ -57,6 +58,7 @@ struct gantry {
 	struct audit *audit;
 	struct server *server;
 	struct attendant *attendant;
+	struct calendar *calendar;
 	int64_t started_us;
 	int64_t started_ns;
 	atomic_bool stop_asked;
@@ -82,7 +84,8 @@ struct gantry {
 };
 
 /*
- * In order: EAL, port, workers, store, audit, lists, tables, attendant, lcores, interrupted purges, management socket.
+ * In order: EAL, port, workers, store, audit, lists, tables, attendant, lcores, interrupted purges, management socket,
+ * calendar.
  * On failure what was started is stopped again. `recover_only`: a port that nobody can reach and no socket; gantry_stop
  * then seals and closes the recovered store.
  */

@@ -37,12 +37,36 @@ int handle_reads_count(struct call *call, void *gantry);
 int handle_reads_consecutive(struct call *call, void *gantry);
 /* handlers_segments.c */
 int handle_segments_show(struct call *call, void *gantry);
+/* handlers_marks.c */
+int handle_reads_erase(struct call *call, void *gantry);
+int handle_reads_restrict(struct call *call, void *gantry);
+int handle_reads_unrestrict(struct call *call, void *gantry);
+int handle_reads_amend(struct call *call, void *gantry);
 /* handlers_purge.c */
 int handle_purge_plan(struct call *call, void *gantry);
 int handle_purge_run(struct call *call, void *gantry);
+int handle_purge_propose(struct call *call, void *gantry);
+int handle_purge_approve(struct call *call, void *gantry);
+int handle_purge_withdraw(struct call *call, void *gantry);
+int handle_purge_show(struct call *call, void *gantry);
+/* handlers_holds.c */
+int handle_holds_add(struct call *call, void *gantry);
+int handle_holds_show(struct call *call, void *gantry);
+int handle_holds_review(struct call *call, void *gantry);
+int handle_holds_renew(struct call *call, void *gantry);
+int handle_holds_release(struct call *call, void *gantry);
+
+/* handlers_keys.c */
+int handle_keys_show(struct call *call, void *gantry);
+int handle_keys_rotate(struct call *call, void *gantry);
+int handle_keys_escrow(struct call *call, void *gantry);
 
 struct purge_hooks;
 /* What a purge writes into the audit log; also for the purges that a crash left standing. */
 void purge_hooks_of(struct gantry *gantry, struct purge_hooks *ret_hooks);
+
+struct hold_release;
+/* The certificate of a release, into the audit log; context is the gantry. */
+int hold_audit(void *context, const struct hold_release *release);
 
 #endif

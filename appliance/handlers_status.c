@@ -6,6 +6,7 @@
 #include "appliance/attendant.h"
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
+#include "appliance/calendar.h"
 #include "appliance/counters.h"
 #include "appliance/feed_state.h"
 #include "appliance/gantry.h"
@@ -17,6 +18,7 @@
 #include "matcher/list.h"
 #include "mgmt/call.h"
 #include "storage/register.h"
+#include "storage/marks.h"
 #include "storage/store.h"
 
 static json_t *refused_by(const uint64_t refused[REFUSAL_COUNT])
@@ -198,6 +200,18 @@ static json_t *storage_json(const struct store_status *status)
 	return object;
 }
 
+/* Single reads that are marked, and those of them that still lie in a segment (R39). */
+static json_t *marks_json(struct gantry *gantry, int64_t now_us)
+{
+	struct marks_info info;
+
+	marks_info(store_marks(gantry->store), &info);
+	return json_pack("{s:I,s:I,s:I,s:I,s:f}", "erased", (json_int_t)info.erased, "restricted",
+			 (json_int_t)info.restricted, "amended", (json_int_t)info.amended, "pending",
+			 (json_int_t)info.pending, "pending_age_s",
+			 info.pending > 0 ? (double)(now_us - info.pending_since_us) / 1e6 : 0.0);
+}
+
 static json_t *alarms_json(struct gantry *gantry, const struct store_status *status, const struct totals *totals)
 {
 	json_t *array = json_array();
@@ -215,6 +229,7 @@ static json_t *alarms_json(struct gantry *gantry, const struct store_status *sta
 			json_sprintf("%llu sequences are neither here nor at their senders any more: this store was "
 				     "damaged after it had acknowledged them",
 				     (unsigned long long)totals->lost));
+	calendar_alarms(gantry->calendar, array);
 	pthread_mutex_lock(&gantry->alarm_lock);
 	for (unsigned i = 0; i < gantry->alarm_count; i++)
 		(void)json_array_append_new(array, json_string(gantry->alarms[i]));
@@ -265,7 +280,7 @@ int handle_status(struct call *call, void *context)
 	}
 	attendant_info(gantry->attendant, &hits);
 	json_t *object = json_pack(
-		"{s:s,s:s,s:s,s:s,s:f,s:o,s:{s:f},s:{s:I,s:I,s:I,s:i,s:I,s:I},s:o,s:o,s:o,s:o,s:o,s:o}", "version",
+		"{s:s,s:s,s:s,s:s,s:f,s:o,s:{s:f},s:{s:I,s:I,s:I,s:i,s:I,s:I},s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "version",
 		GANTRY_VERSION, "node", gantry->config.node, "state",
 		status->state == STORE_RUNNING ? "running" : "degraded", "since",
 		clock_text_utc(gantry->started_us, since), "uptime_s", uptime_s, "totals", totals_json(&totals),
@@ -273,8 +288,9 @@ int handle_status(struct call *call, void *context)
 		(json_int_t)hits.delivered, "missed", (json_int_t)hits.missed, "followers", (int)hits.followers,
 		"latency_p50_us", (json_int_t)hits.latency_p50_us, "latency_p99_us", (json_int_t)hits.latency_p99_us,
 		"workers", workers_json(gantry, &hits), "storage", storage_json(status), "feeds",
-		feeds_json(gantry, 0, UINT32_MAX, 1000), "lists", lists_json(gantry), "clock", clock_json(), "alarms",
-		alarms_json(gantry, status, &totals));
+		feeds_json(gantry, 0, UINT32_MAX, 1000), "lists", lists_json(gantry), "clock", clock_json(),
+		"retention", calendar_json(gantry->calendar), "alarms", alarms_json(gantry, status, &totals));
+	(void)json_object_set_new(object, "marks", marks_json(gantry, clock_wall_us()));
 	free(status);
 	call_result(call, object);
 	return 0;

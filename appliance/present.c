@@ -23,11 +23,9 @@ static json_t *flag_names(const struct read *read)
 	static const struct {
 		uint16_t flag;
 		const char *name;
-	} names[] = {{READ_FLAG_POSITION, "position"},
-		     {READ_FLAG_TEST, "test"},
-		     {READ_FLAG_CLOCK_UNSURE, "clock-unsure"},
-		     {READ_FLAG_BACKLOG, "backlog"},
-		     {READ_FLAG_UNMATCHED, "unmatched"}};
+	} names[] = {{READ_FLAG_POSITION, "position"},         {READ_FLAG_TEST, "test"},
+		     {READ_FLAG_CLOCK_UNSURE, "clock-unsure"}, {READ_FLAG_BACKLOG, "backlog"},
+		     {READ_FLAG_UNMATCHED, "unmatched"},       {READ_FLAG_AMENDED, "amended"}};
 	json_t *array = json_array();
 
 	for (size_t i = 0; array != NULL && i < sizeof(names) / sizeof(names[0]); i++)

@@ -10,6 +10,7 @@
 #include "appliance/read_window.h"
 #include "matcher/vrm.h"
 #include "mgmt/call.h"
+#include "storage/hold.h"
 #include "storage/store.h"
 
 static const struct search_fold misreads = {vrm_fold, VRM_KEY_ALPHABET};
@@ -186,6 +187,41 @@ static void take_limits(struct read_query *query, struct call *call, const struc
 	search->context = call;
 }
 
+/* R39: what is restricted is there for the person it is of, and for a court. */
+static int take_restricted(struct read_query *query, struct call *call)
+{
+	const char *purpose = call_text(call, "purpose");
+
+	query->search.restricted = call_boolean(call, "restricted", false);
+	if (!query->search.restricted || strcmp(purpose, "subject-access") == 0 || strcmp(purpose, "court") == 0)
+		return 0;
+	call_fail(call, CALL_REFUSED, "restricted reads are shown for the purposes subject-access and court only");
+	return -EINVAL;
+}
+
+/* R35: a search that quotes a case finds the case's copies of purged days, over age too, and nothing else. */
+static int take_hold(struct read_query *query, struct call *call, struct gantry *gantry)
+{
+	struct reg_hold hold;
+	int result = hold_find(gantry->store, call_text(call, "hold"), &hold);
+
+	if (result == 0 && hold.released)
+		result = -ENOENT;
+	if (result == -ENOENT) {
+		call_fail(call, CALL_REFUSED, "hold: there is no hold of that case; see holds.show");
+		return -EINVAL;
+	}
+	if (result < 0)
+		return result;
+	query->search.case_number = hold.number;
+	query->search.from_us = call_time(call, "from", 0);
+	query->search.to_us = call_time(call, "to", clock_wall_us());
+	if (query->search.from_us < query->search.to_us)
+		return 0;
+	call_fail(call, CALL_INVALID_PARAMS, "from is not before to");
+	return -EINVAL;
+}
+
 int read_query_take(struct read_query *query, struct call *call, struct gantry *gantry, bool count_only)
 {
 	struct read_window_ask ask = {.has_from = call_has(call, "from"),
@@ -197,8 +233,11 @@ int read_query_take(struct read_query *query, struct call *call, struct gantry *
 	query->search.count_only = count_only;
 	take_limits(query, call, gantry);
 	if ((result = take_vrm(query, call)) < 0 || (result = take_cameras(query, call)) < 0 ||
-	    (result = take_area(query, call, gantry)) < 0 || (!count_only && (result = take_page(query, call)) < 0))
+	    (result = take_restricted(query, call)) < 0 || (result = take_area(query, call, gantry)) < 0 ||
+	    (!count_only && (result = take_page(query, call)) < 0))
 		return result;
+	if (call_has(call, "hold"))
+		return take_hold(query, call, gantry);
 	ask.open = is_open(&query->search, gantry->config.search_fixed_min);
 	return take_window(query, call, gantry, &ask);
 }

@@ -7,6 +7,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/feed_state.h"
 #include "matcher/matchset.h"
+#include "storage/mark_set.h"
 #include "storage/register.h"
 
 int matching_new(struct matchset *set, unsigned workers, struct matching **ret_matching)
@@ -227,6 +228,7 @@ struct tables *tables_free(struct tables *tables)
 	if (tables == NULL)
 		return NULL;
 	(void)matching_release(tables->matching);
+	mark_set_release(tables->marks);
 	for (unsigned worker = 0; tables->slots != NULL && worker < tables->workers; worker++)
 		free(tables->slots[worker]);
 	free(tables->slots);

@@ -16,6 +16,7 @@
 #include "appliance/base/err.h"
 
 struct feed_state;
+struct mark_set;
 struct match_scratch;
 struct matchset;
 struct reg;
@@ -61,6 +62,7 @@ struct tables {
 	struct slot_table cameras;  /* camera + 1 → 1 when suspended */
 	struct slot_table bindings; /* feed << 32 | camera → 1 when the camera is suspended */
 	struct matching *matching;
+	struct mark_set *marks; /* held; NULL: none */
 	/* Per worker: slot → index in feeds + 1, 0 none. Slots are feed_state's for ever. */
 	uint32_t **slots;
 	uint32_t *slot_counts;
@@ -72,7 +74,7 @@ typedef struct feed_state *tables_state_of(void *context, uint32_t feed, const u
 					   const uint8_t *key_next);
 
 /* Reads the whole register; NULL: it is incomplete, no feed is known. `matching` (may be NULL) is held by the new
- * tables. */
+ * tables, which have no marks yet: the caller puts them in and so hands them over. */
 int tables_new(struct reg *reg, struct matching *matching, unsigned workers, tables_state_of *state_of, void *context,
 	       struct tables **ret_tables);
 struct tables *tables_free(struct tables *tables);

@@ -9,6 +9,7 @@
 #include "matcher/matchset.h"
 #include "matcher/vrm.h"
 #include "storage/lane.h"
+#include "storage/mark_set.h"
 #include "storage/store.h"
 
 enum fate {
@@ -223,6 +224,28 @@ static void append_run(struct worker *worker, const struct burst_run *plan, stru
 }
 
 /*
+ * A read that was erased, restricted or amended raises no hit when it is sent again (R39, R2). Only reads with hits are
+ * asked about, and only of days with marks. `rows` are the reads that hit.row counts in; the number of hits that stay.
+ */
+static size_t hits_unmarked(const struct mark_set *marks, const struct read *rows, struct hit *hits, size_t count)
+{
+	enum mark_kind mark = MARK_NONE;
+	size_t kept = 0;
+
+	if (marks == NULL)
+		return count;
+	for (size_t i = 0; i < count; i++) {
+		const struct read *read = &rows[hits[i].row];
+
+		if (i == 0 || hits[i].row != hits[i - 1].row)
+			mark = mark_find(mark_set_day(marks, read_day(read->capture_us)), read);
+		if (mark == MARK_NONE)
+			hits[kept++] = hits[i];
+	}
+	return kept;
+}
+
+/*
  * Only when a burst has more hits than the buffer takes, four a read: each run is matched alone, with the whole buffer
  * for its own. A run with more than 256 hits a read keeps that many; the rest is counted as lost, which an operator
  * sees.
@@ -239,6 +262,8 @@ static void append_flooded(struct worker *worker, const struct matching *matchin
 				&worker->reads[plan->first_read], plan->run.count, &cursor, worker->hits, BURST_HITS,
 				&hit_count) != 0)
 			counter_add(&worker->counters.hits_lost, 1);
+		hit_count =
+			hits_unmarked(worker->tables->marks, &worker->reads[plan->first_read], worker->hits, hit_count);
 		append_run(worker, plan, worker->hits, (unsigned)hit_count);
 	}
 }
@@ -255,6 +280,7 @@ void worker_append(struct worker *worker)
 	if (worker->read_count > 0 && matching != NULL)
 		more = match_burst(matching->set, matching->scratches[worker->options.index], worker->reads,
 				   worker->read_count, &cursor, worker->hits, BURST_HITS, &hit_count);
+	hit_count = hits_unmarked(worker->tables->marks, worker->reads, worker->hits, hit_count);
 	if (more != 0) {
 		append_flooded(worker, matching);
 	} else {

@@ -6,9 +6,11 @@
 #define INDEX 0, INT64_MAX
 #define NAME 1, 63 /* the register keeps names in 64 bytes, zero included */
 #define REASON 3, 500
+#define CERTIFICATE_SIZE_MAX (64 * 1024)
 
 static const char *const orders[] = {"newest", "oldest", NULL};
 static const char *const list_purposes[] = {"monitor", "respond", NULL};
+static const char *const hold_classes[] = {"cpia", "mopi", NULL};
 static const char *const upload_kinds[] = {"cameras", "list", NULL};
 
 const char *const api_purposes[] = {"national-security",
@@ -49,9 +51,25 @@ const struct api_param api_grounds[] = {
 		{"cameras", API_INTEGERS, false, 1, 10000, NULL, "only these; default: all"},                          \
 		{"circle", API_STRING, false, 5, 64, NULL, "only in this area: LAT,LON,RADIUS in degrees and metres"}, \
 		{"polygon", API_STRING, false, 11, 6000, NULL, "only in this area: LAT,LON LAT,LON LAT,LON …"},        \
+		{"restricted",                                                                                         \
+		 API_BOOLEAN,                                                                                          \
+		 false,                                                                                                \
+		 0,                                                                                                    \
+		 0,                                                                                                    \
+		 NULL,                                                                                                 \
+		 "restricted reads too (R39); only for subject-access and court"},                                     \
+		{"hold", API_STRING, false, NAME, NULL, "only what this case holds of purged days (R35)"},             \
 		BUDGET_PARAMS
 
 #define SEARCH_RESULT "from, to, stopped, rows_seen, bytes_read, pages_read, segments, elapsed_ms"
+
+/* The id is one-way: camera and time find the read. */
+#define READ_PARAMS                                                                                                    \
+	{"id", API_HEX, true, 16, 16, NULL, "of the read, as a search shows it"},                                      \
+		{"camera", API_INTEGER, true, U32, NULL, "of the read"},                                               \
+	{                                                                                                              \
+		"captured", API_TIME, true, 0, 0, NULL, "of the read, to the microsecond as a search shows it"         \
+	}
 
 const struct api_method api_methods[] = {
 	{"status",
@@ -59,7 +77,7 @@ const struct api_method api_methods[] = {
 	 0,
 	 NULL,
 	 "version, node, state, since, uptime_s, totals, rates, hits, workers[], storage, feeds[], lists[], clock, "
-	 "alarms[]",
+	 "retention, alarms[], marks",
 	 {{0}}},
 	{"counters", "Every counter by name", 0, NULL, "counters by name", {{0}}},
 
@@ -217,19 +235,131 @@ const struct api_method api_methods[] = {
 	  {"window", API_INTEGER, false, 1, 1000000, NULL, "rows the client takes before it sends credit"},
 	  {0}}},
 
+	{"reads.erase",
+	 "Erase one read: hidden at once, physically removed within the hour (R39)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.restrict",
+	 "Restrict one read: kept, raises no hits, shown for subject-access and court only (R39)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.unrestrict",
+	 "End a restriction",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, already",
+	 {READ_PARAMS, {0}}},
+	{"reads.amend",
+	 "Correct a misread VRM; the read is found and matched by the new one at once (R2)",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "id, camera, captured, new_id, hits, more_hits, already",
+	 {READ_PARAMS, {"vrm", API_STRING, true, 1, 16, NULL, "what the plate says, as a camera would send it"}, {0}}},
+
 	{"purge.plan",
-	 "Days held, those due for purging marked",
-	 0,
+	 "What would go, when and why: days held, what is due, proposed or begun, and what cases keep of it",
+	 API_LONG,
 	 NULL,
 	 "days[]",
-	 {{"before", API_DATE, false, 0, 0, NULL, "only days before this one"}, {0}}},
+	 {{"before", API_DATE, false, 0, 0, NULL, "only days before this one; default: today"},
+	  {"day", API_DATE, false, 0, 0, NULL, "instead: this day, with what cases would keep of it"},
+	  {0}}},
 	{"purge.run",
-	 "Destroy one day: keys, files, catalog rows",
+	 "Begin at once what the retention rule says is due, or go on with what stands half done",
 	 API_GROUNDS | API_CHANGES | API_LONG,
 	 NULL,
 	 "the certificate",
+	 {{"day", API_DATE, true, 0, 0, NULL, "the day of capture, UTC"}, {0}}},
+	{"purge.propose",
+	 "Propose to destroy a day that is not due; another account approves within the hour",
+	 API_GROUNDS | API_CHANGES,
+	 NULL,
+	 "the proposal: number, day, proposer_uid, authority, reason, proposed, expires",
 	 {{"day", API_DATE, true, 0, 0, NULL, "the day of capture, UTC"},
-	  {"authority", API_STRING, true, REASON, NULL, "on whose authority"},
+	  {"authority", API_STRING, true, 3, 255, NULL, "on whose authority; stands in the certificate, in clear"},
+	  {0}}},
+	{"purge.approve",
+	 "Destroy a proposed day; never by the account that proposed it",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "the certificate",
+	 {{"number", API_INTEGER, true, U32, NULL, "of the proposal"}, {0}}},
+	{"purge.withdraw",
+	 "Take a proposal back",
+	 API_GROUNDS | API_CHANGES,
+	 NULL,
+	 "number",
+	 {{"number", API_INTEGER, true, U32, NULL, "of the proposal"}, {0}}},
+	{"purge.show",
+	 "Proposals that stand, purges that run, certificates given",
+	 0,
+	 NULL,
+	 "proposals[], running[], certificates[]",
+	 {{"day", API_DATE, false, 0, 0, NULL, "only of this day"}, {0}}},
+
+	{"holds.add",
+	 "Hold reads for the case of the grounds beyond their day (R35)",
+	 API_GROUNDS | API_CHANGES,
+	 NULL,
+	 "case, number, days_gone[], days_gone_count",
+	 {{"class", API_CHOICE, true, 0, 0, hold_classes, "by which law"},
+	  {"review", API_DATE, true, 0, 0, NULL, "when it is to be reviewed"},
+	  {"vrm", API_VRM, false, NAME, NULL, "reads of this plate or pattern"},
+	  {"from", API_TIME, false, 0, 0, NULL, "captured at or after"},
+	  {"to", API_TIME, false, 0, 0, NULL, "captured before"},
+	  {"cameras", API_INTEGERS, false, 1, 10000, NULL, "only by these"},
+	  {"reads", API_STRINGS, false, 1, 10000, NULL, "instead: single reads, ID,CAMERA,TIME as a search gives them"},
+	  {0}}},
+	{"holds.show",
+	 "Cases that hold reads: what they hold, and what was copied of purged days",
+	 API_GROUNDS | API_READS,
+	 NULL,
+	 "holds[]",
+	 {{"hold", API_STRING, false, NAME, NULL, "only this case"}, {0}}},
+	{"holds.review",
+	 "Holds whose review is due",
+	 0,
+	 NULL,
+	 "holds[]",
+	 {{"by", API_DATE, false, 0, 0, NULL, "due by then; default: today"}, {0}}},
+	{"holds.renew",
+	 "The case of the grounds was reviewed and stays held",
+	 API_GROUNDS | API_CHANGES,
+	 NULL,
+	 "case, review",
+	 {{"review", API_DATE, true, 0, 0, NULL, "the next review"}, {0}}},
+	{"holds.release",
+	 "End the hold of the grounds' case: copies of purged days are destroyed",
+	 API_GROUNDS | API_CHANGES | API_LONG,
+	 NULL,
+	 "case, number, destroyed_segments, destroyed_reads",
+	 {{0}}},
+
+	{"keys.show",
+	 "State of the keyring, its copies, master key and escrow; no key",
+	 0,
+	 NULL,
+	 "generation, keys, kinds, days_destroyed, master_key, master_made, master_age_days, escrow, escrow_made, "
+	 "copies_current, copies[]",
+	 {{0}}},
+	{"keys.rotate",
+	 "Make a new master key and destroy the old one",
+	 API_CHANGES,
+	 NULL,
+	 "generation, master_key, master_made",
+	 {{"reason", API_STRING, true, REASON, NULL, "why"}, {0}}},
+	{"keys.escrow",
+	 "Export a key that opens the data directory, sealed to two officers together",
+	 API_CHANGES,
+	 NULL,
+	 "escrow, officers[], sealed",
+	 {{"officer_1", API_TEXT, true, 1, CERTIFICATE_SIZE_MAX, NULL, "the first officer's certificate, PEM"},
+	  {"officer_2", API_TEXT, true, 1, CERTIFICATE_SIZE_MAX, NULL, "the second officer's"},
+	  {"reason", API_STRING, true, REASON, NULL, "why"},
 	  {0}}},
 
 	{"audit.show",

@@ -23,7 +23,7 @@ enum api_type {
 	API_TIME,     /* text as clock_parse reads it; becomes integer µs */
 	API_DATE,     /* "YYYY-MM-DD"; becomes integer days since 1970-01-01 */
 	API_INTEGERS, /* 1..max items, each a u32 */
-	API_STRINGS,  /* 1..max items, each 1..64 bytes */
+	API_STRINGS,  /* 1..max items, each 1..96 bytes */
 	API_VRM,      /* 1..64 bytes: letters, digits, spaces, dashes, ? and * (the matcher judges further) */
 	API_HEX,      /* min..max bytes as 2 hex digits each */
 	API_CHOICE,   /* one of `choices` */

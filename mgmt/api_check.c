@@ -64,7 +64,7 @@ static int check_array(const struct api_param *param, const json_t *value, struc
 		const json_t *item = json_array_get(value, i);
 
 		r = param->type == API_INTEGERS ? check_integer(param, item, 0, UINT32_MAX, err)
-						: check_string(param, item, 1, 64, err);
+						: check_string(param, item, 1, 96, err);
 	}
 	return r;
 }

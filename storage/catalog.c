@@ -37,6 +37,31 @@ int catalog_totals(struct catalog *catalog, struct catalog_totals *ret_totals)
 	return r;
 }
 
+bool catalog_is_new(const struct catalog *catalog)
+{
+	return catalog->is_new;
+}
+
+struct journal_call {
+	int (*each)(void *context, uint64_t journal_id);
+	void *context;
+};
+
+static int call_journal(void *context, const MDB_val *key, const MDB_val *value)
+{
+	const struct journal_call *call = context;
+
+	(void)value;
+	return key->mv_size == 8 ? call->each(call->context, be64_get(key->mv_data)) : -EBADMSG;
+}
+
+int catalog_each_journal(struct catalog *catalog, int (*each)(void *context, uint64_t journal_id), void *context)
+{
+	struct journal_call call = {each, context};
+
+	return catalog_each_pair(catalog, DB_JOURNALS, call_journal, &call);
+}
+
 struct lane_call {
 	int (*each)(void *context, const struct catalog_lane *lane);
 	void *context;

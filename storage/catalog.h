@@ -23,9 +23,14 @@ struct catalog;
 struct catalog_options {
 	const char *directory; /* made when absent */
 	uint64_t map_size;     /* sparse; 0 means 64 GiB */
+	bool read_only;        /* gantry-fsck: -ENOENT when there is none; only the reading calls may follow */
 };
 
-/* -EBADMSG when it is damaged or of another version: move the directory away and rebuild. One open per process. */
+/*
+ * -EBADMSG when it is damaged or of another version: move the directory away and rebuild. The file is checked before
+ * LMDB sees it (lmdb_check.h). One open per process. catalog_free of one that was open for writing leaves the mark of
+ * an orderly close.
+ */
 int catalog_open(const struct catalog_options *options, struct err *err, struct catalog **ret_catalog);
 struct catalog *catalog_free(struct catalog *catalog);
 
@@ -74,23 +79,28 @@ struct catalog_replace {
  */
 int catalog_replace(struct catalog *catalog, const struct catalog_replace *replace);
 
-/* Recovery and rebuild: a segment found on disk and not here; marks the journals of its lineage sealed. -EEXIST known.
- */
-int catalog_adopt(struct catalog *catalog, const struct segment_summary *segment);
-/*
- * The same for as many as `next` gives (1 one more, 0 no more, < 0 stop), in one transaction: a rebuild that is cut
- * short has not begun. Those known already are passed over. `next` may not change the catalog.
- */
-int catalog_adopt_all(struct catalog *catalog, int (*next)(void *context, struct segment_summary *ret_segment),
-		      void *context);
+/* True from its making until catalog_restore: it knows nothing yet, whatever the files say. */
+bool catalog_is_new(const struct catalog *catalog);
 
-/* Rebuild: lanes alone. */
-int catalog_put_lanes(struct catalog *catalog, const struct catalog_lane *lanes, size_t count);
+/* What a rebuild found out. Arrays are borrowed. */
+struct catalog_restore {
+	const struct segment_summary *const *segments;
+	size_t segment_count;
+	const struct catalog_lane *lanes;
+	size_t lane_count;
+	const uint64_t *journals; /* sealed */
+	size_t journal_count;
+	const struct catalog_totals *totals; /* NULL: as the segments add up */
+};
+/* Everything in one transaction; the catalog is not new any more. -EEXIST when it was not. */
+int catalog_restore(struct catalog *catalog, const struct catalog_restore *restore);
 
 int catalog_journal_sealed(struct catalog *catalog, uint64_t journal_id, bool *ret_sealed);
 /* The mark may go once the journal's key and file are gone for good. */
 int catalog_journal_forget(struct catalog *catalog, uint64_t journal_id);
 int catalog_totals(struct catalog *catalog, struct catalog_totals *ret_totals);
+/* Journals with the mark "sealed". The callback may not call the catalog. */
+int catalog_each_journal(struct catalog *catalog, int (*each)(void *context, uint64_t journal_id), void *context);
 /* The callback borrows the lane's bytes; a non-zero return stops and is returned. It may not call the catalog. */
 int catalog_each_lane(struct catalog *catalog, int (*each)(void *context, const struct catalog_lane *lane),
 		      void *context);
@@ -101,6 +111,7 @@ int catalog_segment(struct catalog *catalog, int32_t day, uint64_t id, struct se
 /* The short form, for plans and lists. */
 struct catalog_segment {
 	uint64_t id;
+	uint32_t case_number; /* a case's copy of held rows; 0: the day's own */
 	uint64_t row_count;
 	uint64_t file_size;
 	int64_t capture_first_us;
@@ -156,6 +167,19 @@ int catalog_day(struct catalog *catalog, int32_t day, struct catalog_day *ret_da
 int catalog_purge_intend(struct catalog *catalog, int32_t day, int64_t now_us, const void *note, size_t note_size);
 /* Keys and files are gone: drops the day's segment rows, marks it purged, keeps counts and note. Idempotent. */
 int catalog_purge_forget(struct catalog *catalog, int32_t day, int64_t now_us);
+
+/*
+ * Copies of held rows (storage/cases.h): one segment for a case and a day. Their rows are counted nowhere else.
+ * catalog_case_put replaces what the case has of that day; with NULL, nothing stays. forget drops all of a case.
+ */
+int catalog_case_put(struct catalog *catalog, uint32_t number, int32_t day, const struct segment_summary *segment);
+int catalog_case_forget(struct catalog *catalog, uint32_t number);
+/* As catalog_segments, of one case. */
+int catalog_case_segments(struct catalog *catalog, uint32_t number, int32_t first_day, int32_t last_day,
+			  struct catalog_segment **ret_segments, size_t *ret_count);
+/* As catalog_segment. */
+int catalog_case_segment(struct catalog *catalog, uint32_t number, int32_t day, uint64_t id,
+			 struct segment_summary *ret_summary);
 
 struct catalog_info {
 	uint64_t segments;

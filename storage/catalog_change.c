@@ -185,71 +185,46 @@ out:
 	return r;
 }
 
-/* -EEXIST: it is there, nothing is changed. */
-static int adopt_segment(struct catalog_change *change, const struct segment_summary *segment,
-			 struct catalog_totals *totals)
+/* Adds the segments, each with the marks of its journals. */
+static int restore_segments(struct catalog_change *change, const struct catalog_restore *restore,
+			    struct catalog_totals *totals)
 {
-	int r = find_segment(change, segment);
+	int r = 0;
 
-	if (r != -ENOENT)
-		return r < 0 ? r : -EEXIST;
-	r = add_segment(change, segment, 0, totals);
-	if (segment->lineage_kind == SEGMENT_FROM_JOURNALS)
-		for (uint32_t i = 0; i < segment->lineage_count; i++)
-			mark_sealed(change, segment->lineage[i], 0);
+	for (size_t i = 0; i < restore->segment_count && r == 0; i++) {
+		const struct segment_summary *segment = restore->segments[i];
+
+		r = add_segment(change, segment, 0, totals);
+		if (segment->lineage_kind == SEGMENT_FROM_JOURNALS)
+			for (uint32_t j = 0; j < segment->lineage_count; j++)
+				mark_sealed(change, segment->lineage[j], 0);
+	}
 	return r;
 }
 
-int catalog_adopt(struct catalog *catalog, const struct segment_summary *segment)
+int catalog_restore(struct catalog *catalog, const struct catalog_restore *restore)
 {
-	struct catalog_totals totals;
+	struct catalog_totals totals = {0};
 	struct catalog_change change;
-	int r = catalog_change_begin(catalog, &change);
-
-	if (r < 0)
-		return r;
-	r = catalog_get_totals(catalog, change.txn, &totals);
-	if (r == 0)
-		r = adopt_segment(&change, segment, &totals);
-	put_totals(&change, &totals);
-	return catalog_change_end(&change, r);
-}
-
-int catalog_adopt_all(struct catalog *catalog, int (*next)(void *context, struct segment_summary *ret_segment),
-		      void *context)
-{
-	struct segment_summary *segment = malloc(sizeof(*segment));
-	struct catalog_totals totals;
-	struct catalog_change change;
-	int more = 1;
+	MDB_val key = catalog_bytes("new", 3);
 	int r;
 
-	if (segment == NULL)
-		return -ENOMEM;
+	if (!catalog->is_new)
+		return -EEXIST;
 	r = catalog_change_begin(catalog, &change);
 	if (r < 0)
-		goto out;
-	r = catalog_get_totals(catalog, change.txn, &totals);
-	while (r == 0 && (more = next(context, segment)) > 0) {
-		r = adopt_segment(&change, segment, &totals);
-		r = r == -EEXIST ? 0 : r;
-	}
-	put_totals(&change, &totals);
-	r = catalog_change_end(&change, r < 0 ? r : more);
-out:
-	free(segment);
-	return r;
-}
-
-int catalog_put_lanes(struct catalog *catalog, const struct catalog_lane *lanes, size_t count)
-{
-	struct catalog_change change;
-	int r = catalog_change_begin(catalog, &change);
-
-	if (r < 0)
 		return r;
-	put_lanes(&change, lanes, count);
-	return catalog_change_end(&change, 0);
+	r = restore_segments(&change, restore, &totals);
+	for (size_t i = 0; i < restore->journal_count; i++)
+		mark_sealed(&change, restore->journals[i], 0);
+	put_lanes(&change, restore->lanes, restore->lane_count);
+	put_totals(&change, restore->totals != NULL ? restore->totals : &totals);
+	if (change.error == 0)
+		change.error = mdb_del(change.txn, catalog->dbs[DB_META], &key, NULL);
+	r = catalog_change_end(&change, r);
+	if (r == 0)
+		catalog->is_new = false;
+	return r;
 }
 
 int catalog_journal_forget(struct catalog *catalog, uint64_t journal_id)

@@ -1,18 +1,22 @@
 #include "storage/catalog_db.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <xxhash.h>
 
 #include "storage/catalog_value.h"
+#include "storage/lmdb_check.h"
 
 #define MAP_SIZE_DEFAULT (UINT64_C(64) << 30)
 #define READERS_MAX 256
-#define VERSION 1
+#define VERSION 2
+#define CHECKSUM_SIZE 8
 
-static const char *const database_names[DB_COUNT] = {"segments", "journals", "lanes", "days", "meta"};
+static const char *const database_names[DB_COUNT] = {"segments", "journals", "lanes", "days", "meta", "cases"};
 
 int catalog_from_mdb(int rc)
 {
@@ -45,25 +49,56 @@ int catalog_change_begin(struct catalog *catalog, struct catalog_change *ret_cha
 	return catalog_from_mdb(mdb_txn_begin(catalog->env, NULL, 0, &ret_change->txn));
 }
 
+static uint64_t pair_checksum(const MDB_val *key, const void *value, size_t size)
+{
+	return XXH3_64bits_withSeed(value, size, XXH3_64bits(key->mv_data, key->mv_size));
+}
+
+/* Takes the checksum off. */
+static int value_check(const MDB_val *key, MDB_val *value)
+{
+	if (value->mv_size < CHECKSUM_SIZE)
+		return -EBADMSG;
+	value->mv_size -= CHECKSUM_SIZE;
+	return le64_get((const uint8_t *)value->mv_data + value->mv_size) ==
+			       pair_checksum(key, value->mv_data, value->mv_size)
+		       ? 0
+		       : -EBADMSG;
+}
+
 void catalog_change_put(struct catalog_change *change, enum catalog_db db, const void *key, size_t key_size,
 			const void *bytes, size_t size, unsigned flags)
 {
 	MDB_val k = catalog_bytes(key, key_size);
-	MDB_val v = catalog_bytes(bytes, size);
+	MDB_val v = catalog_bytes(NULL, size + CHECKSUM_SIZE);
 
-	if (change->error == 0)
-		change->error = mdb_put(change->txn, change->catalog->dbs[db], &k, &v, flags);
+	if (change->error != 0)
+		return;
+	change->error = mdb_put(change->txn, change->catalog->dbs[db], &k, &v, flags | MDB_RESERVE);
+	if (change->error != 0)
+		return;
+	if (size > 0)
+		memcpy(v.mv_data, bytes, size);
+	le64_put((uint8_t *)v.mv_data + size, pair_checksum(&k, bytes, size));
 }
 
 int catalog_txn_get(MDB_txn *txn, MDB_dbi db, const void *key, size_t key_size, MDB_val *ret_value)
 {
 	MDB_val k = catalog_bytes(key, key_size);
 
-	return catalog_from_mdb(mdb_get(txn, db, &k, ret_value));
+	int r = catalog_from_mdb(mdb_get(txn, db, &k, ret_value));
+
+	return r < 0 ? r : value_check(&k, ret_value);
 }
 
 int catalog_change_end(struct catalog_change *change, int r)
 {
+	uint8_t number[8];
+
+	if (r == 0 && change->error == 0) {
+		le64_put(number, mdb_txn_id(change->txn));
+		catalog_change_put(change, DB_META, "commit", 6, number, sizeof(number), 0);
+	}
 	if (change->error != 0) /* the first one: what came behind it only met a transaction that was over */
 		r = catalog_from_mdb(change->error);
 	if (r != 0) {
@@ -91,7 +126,9 @@ int catalog_each_pair_in(struct catalog *catalog, MDB_txn *txn, enum catalog_db 
 		key = *first;
 	r = catalog_from_mdb(mdb_cursor_get(cursor, &key, &value, first != NULL ? MDB_SET_RANGE : MDB_FIRST));
 	while (r == 0) {
-		r = each(context, &key, &value);
+		r = value_check(&key, &value);
+		if (r == 0)
+			r = each(context, &key, &value);
 		if (r == 0)
 			r = catalog_from_mdb(mdb_cursor_get(cursor, &key, &value, MDB_NEXT));
 		else if (r == -ENOENT)
@@ -137,40 +174,80 @@ int catalog_get_day(struct catalog *catalog, MDB_txn *txn, int32_t number, struc
 	return r < 0 ? r : catalog_day_decode(number, value.mv_data, value.mv_size, ret_day);
 }
 
-/* A map that reaches beyond the end of its file would be a SIGBUS at the first touch. */
-static int check_file(struct catalog *catalog, const char *directory, struct err *err)
-{
-	char path[4096];
-	MDB_envinfo info;
-	struct stat status;
-	MDB_stat stat_env;
-
-	if (mdb_env_info(catalog->env, &info) != 0 || mdb_env_stat(catalog->env, &stat_env) != 0 ||
-	    snprintf(path, sizeof(path), "%s/data.mdb", directory) >= (int)sizeof(path) || stat(path, &status) < 0)
-		return err_set(err, -EIO, "%s: cannot look at the catalog's file", directory);
-	if (info.me_last_txnid > 0 && (uint64_t)status.st_size < ((uint64_t)info.me_last_pgno + 1) * stat_env.ms_psize)
-		return err_set(err, -EBADMSG, "%s: the catalog's file is cut short; move it away, it is rebuilt",
-			       directory);
-	return 0;
-}
-
-static int check_version(struct catalog_change *change)
+static int check_version(struct catalog *catalog, MDB_txn *txn)
 {
 	static const uint8_t version[4] = {VERSION};
 	MDB_val value;
-	int r = catalog_txn_get(change->txn, change->catalog->dbs[DB_META], "version", 7, &value);
+	int r = catalog_txn_get(txn, catalog->dbs[DB_META], "version", 7, &value);
 
-	if (r == -ENOENT) {
-		catalog_change_put(change, DB_META, "version", 7, version, sizeof(version), 0);
-		return 0;
-	}
 	if (r == 0 && (value.mv_size != sizeof(version) || memcmp(value.mv_data, version, sizeof(version)) != 0))
 		return -EBADMSG;
+	return r == -ENOENT ? -EBADMSG : r;
+}
+
+/* The commit that this snapshot shows is the one that its meta page says. */
+static int check_commit(struct catalog *catalog, MDB_txn *txn)
+{
+	MDB_val value;
+	int r = catalog_txn_get(txn, catalog->dbs[DB_META], "commit", 6, &value);
+
+	if (r == 0 && (value.mv_size != 8 || le64_get(value.mv_data) != mdb_txn_id(txn)))
+		return -EBADMSG;
+	return r == -ENOENT ? -EBADMSG : r;
+}
+
+static int pair_pass(void *context, const MDB_val *key, const MDB_val *value)
+{
+	(void)context;
+	(void)key;
+	(void)value;
+	return 0;
+}
+
+/* Every value bears its checksum: who reads one later need not ask what to do when it does not. */
+static int check_values(struct catalog *catalog, MDB_txn *txn)
+{
+	int r = 0;
+
+	for (unsigned db = 0; db < DB_COUNT && r == 0; db++)
+		r = catalog_each_pair_in(catalog, txn, (enum catalog_db)db, NULL, pair_pass, NULL);
 	return r;
 }
 
-static int open_databases(struct catalog *catalog)
+/* What is there opens, in one snapshot: all databases, version, commit, values. */
+static int open_existing(struct catalog *catalog)
 {
+	MDB_val value;
+	MDB_txn *txn;
+	int r = catalog_read_begin(catalog, &txn);
+
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < DB_COUNT && r == 0; i++)
+		r = catalog_from_mdb(mdb_dbi_open(txn, database_names[i], 0, &catalog->dbs[i]));
+	if (r == -ENOENT)
+		r = -EBADMSG; /* all are made in one transaction */
+	if (r == 0)
+		r = check_version(catalog, txn);
+	if (r == 0)
+		r = check_commit(catalog, txn);
+	if (r == 0)
+		r = check_values(catalog, txn);
+	if (r == 0) {
+		r = catalog_txn_get(txn, catalog->dbs[DB_META], "new", 3, &value);
+		catalog->is_new = r == 0;
+		r = r == -ENOENT ? 0 : r;
+	}
+	/* Committing a read transaction is what makes the handles stay. */
+	if (r == 0)
+		return catalog_from_mdb(mdb_txn_commit(txn));
+	mdb_txn_abort(txn);
+	return r;
+}
+
+static int make_databases(struct catalog *catalog)
+{
+	static const uint8_t version[4] = {VERSION};
 	struct catalog_change change;
 	int r = catalog_change_begin(catalog, &change);
 
@@ -178,9 +255,54 @@ static int open_databases(struct catalog *catalog)
 		return r;
 	for (unsigned i = 0; i < DB_COUNT && change.error == 0; i++)
 		change.error = mdb_dbi_open(change.txn, database_names[i], MDB_CREATE, &catalog->dbs[i]);
-	if (change.error == 0)
-		r = check_version(&change);
-	return catalog_change_end(&change, r);
+	catalog_change_put(&change, DB_META, "version", 7, version, sizeof(version), 0);
+	catalog_change_put(&change, DB_META, "new", 3, version, sizeof(version), 0);
+	catalog->is_new = true;
+	return catalog_change_end(&change, 0);
+}
+
+/* Nothing was ever committed: no main database yet. */
+static int is_empty(struct catalog *catalog, bool *ret_empty)
+{
+	MDB_envinfo info;
+	int r = catalog_from_mdb(mdb_env_info(catalog->env, &info));
+
+	if (r == 0)
+		*ret_empty = info.me_last_txnid == 0;
+	return r;
+}
+
+static int environment_open(struct catalog *catalog, const struct catalog_options *options)
+{
+	unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (options->read_only ? MDB_RDONLY | MDB_NOLOCK : 0);
+	bool empty = false;
+	int r = catalog_from_mdb(mdb_env_create(&catalog->env));
+
+	if (r < 0)
+		return r;
+	if (mdb_env_set_mapsize(catalog->env, options->map_size != 0 ? options->map_size : MAP_SIZE_DEFAULT) != 0 ||
+	    mdb_env_set_maxdbs(catalog->env, DB_COUNT) != 0 || mdb_env_set_maxreaders(catalog->env, READERS_MAX) != 0)
+		return -EINVAL;
+	r = catalog_from_mdb(mdb_env_open(catalog->env, options->directory, flags, 0600));
+	if (r == 0 && !options->read_only)
+		r = catalog_from_mdb(mdb_reader_check(catalog->env, NULL)); /* slots that a killed process left */
+	if (r == 0)
+		r = is_empty(catalog, &empty);
+	if (r < 0)
+		return r;
+	return empty ? options->read_only ? -ENOENT : make_databases(catalog) : open_existing(catalog);
+}
+
+/* LMDB believes whatever its file says: it is looked at first. */
+static int file_ready(const struct catalog_options *options, struct err *err)
+{
+	int r = lmdb_check(options->directory, err);
+
+	if (r == LMDB_ABSENT && options->read_only)
+		return err_set(err, -ENOENT, "%s: there is no catalog", options->directory);
+	if (r < 0)
+		return r == -EBADMSG ? err_prefix(err, r, "the catalog is damaged (move it away, it is rebuilt)") : r;
+	return options->read_only ? 0 : lmdb_mark_remove(options->directory);
 }
 
 int catalog_open(const struct catalog_options *options, struct err *err, struct catalog **ret_catalog)
@@ -190,25 +312,20 @@ int catalog_open(const struct catalog_options *options, struct err *err, struct 
 
 	if (catalog == NULL)
 		return -ENOMEM;
-	if (mkdir(options->directory, 0700) < 0 && errno != EEXIST) {
+	catalog->read_only = options->read_only;
+	if (snprintf(catalog->directory, sizeof(catalog->directory), "%s", options->directory) >= CATALOG_PATH_SIZE) {
+		r = err_set(err, -ENAMETOOLONG, "the catalog's path is too long");
+		goto failed;
+	}
+	if (!options->read_only && mkdir(options->directory, 0700) < 0 && errno != EEXIST) {
 		r = err_set(err, -errno, "%s: cannot make the catalog's directory: %s", options->directory,
 			    strerror(errno));
 		goto failed;
 	}
-	r = catalog_from_mdb(mdb_env_create(&catalog->env));
+	r = file_ready(options, err);
 	if (r < 0)
 		goto failed;
-	if (mdb_env_set_mapsize(catalog->env, options->map_size != 0 ? options->map_size : MAP_SIZE_DEFAULT) != 0 ||
-	    mdb_env_set_maxdbs(catalog->env, DB_COUNT) != 0 || mdb_env_set_maxreaders(catalog->env, READERS_MAX) != 0)
-		r = -EINVAL;
-	if (r == 0)
-		r = catalog_from_mdb(mdb_env_open(catalog->env, options->directory, MDB_NOTLS | MDB_NORDAHEAD, 0600));
-	if (r == 0)
-		r = check_file(catalog, options->directory, err);
-	if (r == 0)
-		r = catalog_from_mdb(mdb_reader_check(catalog->env, NULL)); /* slots that a killed process left */
-	if (r == 0)
-		r = open_databases(catalog);
+	r = environment_open(catalog, options);
 	if (r < 0) {
 		(void)err_set(err, r, "%s: cannot open the catalog: %s%s", options->directory, strerror(-r),
 			      r == -EBADMSG ? "; move it away, it is rebuilt from the segments" : "");
@@ -217,6 +334,7 @@ int catalog_open(const struct catalog_options *options, struct err *err, struct 
 	*ret_catalog = catalog;
 	return 0;
 failed:
+	catalog->read_only = true; /* no mark over what could not be opened */
 	catalog_free(catalog);
 	return r;
 }
@@ -227,6 +345,8 @@ struct catalog *catalog_free(struct catalog *catalog)
 		return NULL;
 	if (catalog->env != NULL)
 		mdb_env_close(catalog->env);
+	if (!catalog->read_only)
+		(void)lmdb_mark_write(catalog->directory); /* without it the next open only has less to go by */
 	free(catalog);
 	return NULL;
 }

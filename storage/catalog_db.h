@@ -1,10 +1,14 @@
 /*
- * Inside of the catalog: its environment of five databases and its transactions; the only place that knows lmdb.h.
+ * Inside of the catalog: its environment of six databases and its transactions; the only place that knows lmdb.h.
  * Included by catalog*.c alone.
  *
  * LMDB serialises writers by a lock of its own and binds a write transaction to its thread: each changing call begins
  * and ends one. Read transactions last as long as one call, but for a snapshot. Nothing is deleted through a moving
  * cursor: keys are collected first (0.9.24 has bugs there).
+ *
+ * Every value is followed by XXH3-64 of its key and itself, added by catalog_change_put and checked and taken off by
+ * catalog_txn_get and catalog_each_pair*: LMDB has no checksums. Each commit leaves its transaction's number in the
+ * meta database, so that a meta page that names another one is found.
  */
 #ifndef GANTRY_STORAGE_CATALOG_DB_H
 #define GANTRY_STORAGE_CATALOG_DB_H
@@ -14,11 +18,16 @@
 
 #include "storage/catalog.h"
 
-enum catalog_db { DB_SEGMENTS, DB_JOURNALS, DB_LANES, DB_DAYS, DB_META, DB_COUNT };
+#define CATALOG_PATH_SIZE 4096
+
+enum catalog_db { DB_SEGMENTS, DB_JOURNALS, DB_LANES, DB_DAYS, DB_META, DB_CASES, DB_COUNT };
 
 struct catalog {
 	MDB_env *env;
 	MDB_dbi dbs[DB_COUNT];
+	bool read_only;
+	bool is_new; /* made empty at this open, or an open before that did not come to fill it */
+	char directory[CATALOG_PATH_SIZE];
 };
 
 /* LMDB's code as -errno; 0 stays 0. */
@@ -42,7 +51,7 @@ void catalog_change_put(struct catalog_change *change, enum catalog_db db, const
 int catalog_change_end(struct catalog_change *change, int r);
 
 int catalog_read_begin(struct catalog *catalog, MDB_txn **ret_txn);
-/* 0, -ENOENT, or < 0; the value is valid until the next put. */
+/* 0, -ENOENT, -EBADMSG, or < 0; the value is valid until the next put. */
 int catalog_txn_get(MDB_txn *txn, MDB_dbi db, const void *key, size_t key_size, MDB_val *ret_value);
 int catalog_get_totals(struct catalog *catalog, MDB_txn *txn, struct catalog_totals *ret_totals);
 int catalog_get_day(struct catalog *catalog, MDB_txn *txn, int32_t number, struct catalog_day *ret_day);

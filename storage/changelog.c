@@ -38,6 +38,7 @@ struct changelog {
 	uint64_t sequence; /* of the last frame */
 	uint64_t end;      /* behind the last frame */
 	uint8_t previous[SHA256_SIZE];
+	bool read_only;
 	bool tail_cut;
 	char path[4096];
 };
@@ -184,7 +185,7 @@ static int tail_judge(const struct scan *scan, uint64_t sequence_min)
 	result = tail_is_zero(log, scan->size);
 	if (result != 0)
 		return result < 0 ? err_set(scan->err, result, "%s: %s", log->path, strerror(-result)) : 0;
-	result = tail_wipe(log, scan->size);
+	result = log->read_only ? 0 : tail_wipe(log, scan->size);
 	if (result < 0)
 		return err_set(scan->err, result, "%s: cutting a torn entry: %s", log->path, strerror(-result));
 	log->tail_cut = true;
@@ -224,13 +225,13 @@ static int log_scan(const struct scan *scan, uint64_t sequence_min)
 static int file_open(struct changelog *log, const char *directory, uint64_t sequence_min, struct err *err)
 {
 	const struct io_ops *ops = log->io->ops;
-	int result = ops->open(log->io, log->path, IO_WRITE, &log->file);
+	int result = ops->open(log->io, log->path, log->read_only ? IO_READ : IO_WRITE, &log->file);
 
 	if (result == -ENOENT && sequence_min > 0)
 		return err_set(err, -EBADMSG,
 			       "%s: missing, yet entries up to %llu were durable; restore it from a backup", log->path,
 			       (unsigned long long)sequence_min);
-	if (result == -ENOENT) {
+	if (result == -ENOENT && !log->read_only) {
 		result = ops->open(log->io, log->path, IO_WRITE | IO_CREATE, &log->file);
 		if (result == 0)
 			result = ops->dir_sync(log->io, directory);
@@ -252,12 +253,13 @@ int changelog_open(const struct changelog_options *options, struct io *io, struc
 		return err_set(err, -ENOMEM, "change log: out of memory");
 	memset(log, 0, sizeof(*log));
 	log->io = io;
+	log->read_only = options->read_only;
 	aead_key_init(&log->key, options->key);
 	snprintf(log->path, sizeof(log->path), "%s/" LOG_NAME, options->directory);
 	result = file_open(log, options->directory, options->sequence_min, err);
 	/* What a crash left in the page cache must be on disk before anybody relies on having read it. */
 	if (result == 0) {
-		result = log->file->ops->sync(log->file);
+		result = log->read_only ? 0 : log->file->ops->sync(log->file);
 		if (result == 0)
 			result = log->file->ops->size(log->file, &scan.size);
 		if (result < 0)

@@ -24,6 +24,7 @@ struct io;
 struct changelog_options {
 	const char *directory; /* of "changes.log" */
 	const uint8_t *key;    /* KEY_SIZE bytes, copied */
+	bool read_only; /* gantry-fsck: nothing is written; a torn tail is only told, a missing file is -ENOENT */
 	uint64_t sequence_min; /* entries known to have been durable: a log that ends sooner is damaged; 0 unknown */
 };
 
@@ -46,6 +47,6 @@ int changelog_append(struct changelog *log, const uint8_t *body, size_t size, ui
 
 uint64_t changelog_sequence(const struct changelog *log); /* last one; 0 none */
 uint64_t changelog_size(const struct changelog *log);     /* bytes up to the end of the last frame */
-bool changelog_tail_cut(const struct changelog *log);     /* at this open */
+bool changelog_tail_cut(const struct changelog *log);     /* at this open; read-only: it is to be */
 
 #endif

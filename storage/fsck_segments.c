@@ -17,7 +17,7 @@ static void on_damage(void *context, const char *text, uint64_t rows_lost)
 {
 	struct walk *walk = context;
 
-	fsck_damage(walk->fsck, text, rows_lost);
+	fsck_damage_format(walk->fsck, rows_lost, LAYOUT_SEGMENTS "/%s", text);
 }
 
 static int on_rows(void *context, const struct segment_rows *rows)
@@ -58,6 +58,59 @@ static bool is_repeated(const struct fsck *fsck, const struct segment_summary *s
 	return false;
 }
 
+/* Segments that another one of their day was made from: it has their rows, they only wait to be removed. */
+struct replaced {
+	struct replaced_item {
+		uint64_t id;
+		int32_t day;
+	} * items;
+	size_t count;
+	size_t room;
+};
+
+static int replaced_add(struct replaced *replaced, const struct segment_summary *summary)
+{
+	for (uint32_t i = 0; i < summary->lineage_count && summary->lineage_kind == SEGMENT_FROM_SEGMENTS; i++) {
+		if (replaced->count == replaced->room) {
+			size_t room = replaced->room == 0 ? 64 : 2 * replaced->room;
+			struct replaced_item *items = realloc(replaced->items, room * sizeof(*items));
+
+			if (items == NULL)
+				return -ENOMEM;
+			replaced->items = items;
+			replaced->room = room;
+		}
+		replaced->items[replaced->count++] = (struct replaced_item){summary->lineage[i], summary->day};
+	}
+	return 0;
+}
+
+static int replaced_gather(struct fsck *fsck, char **names, size_t count, struct replaced *replaced)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++) {
+		struct segment *segment;
+		int32_t day;
+		uint64_t id;
+
+		if (segment_name_parse(names[i], ".seg", &day, &id) != 0 ||
+		    segment_open(fsck->io, fsck->keyring, fsck->segments_directory, day, id, NULL, &segment) < 0)
+			continue;
+		r = replaced_add(replaced, segment_summary(segment));
+		segment_free(segment);
+	}
+	return r;
+}
+
+static bool is_replaced(const struct replaced *replaced, int32_t day, uint64_t id)
+{
+	for (size_t i = 0; i < replaced->count; i++)
+		if (replaced->items[i].id == id && replaced->items[i].day == day)
+			return true;
+	return false;
+}
+
 static int check_segment(struct fsck *fsck, const char *name, int32_t day, uint64_t id)
 {
 	struct walk walk = {.fsck = fsck, .id = id, .dump = fsck->dump != NULL};
@@ -70,19 +123,19 @@ static int check_segment(struct fsck *fsck, const char *name, int32_t day, uint6
 	if (r == -ENOMEM)
 		return r;
 	if (r == -ENOKEY && keyring_day_destroyed(fsck->keyring, day)) {
-		fsck_note(fsck, "%s: its day is purged, the file only waits to be removed", name);
+		fsck_note(fsck, LAYOUT_SEGMENTS "/%s: its day is purged, the file only waits to be removed", name);
 		return 0;
 	}
 	if (r < 0) {
-		(void)err_prefix(&err, r, "the whole segment is lost");
-		fsck_damage(fsck, err.text, 0);
+		fsck_damage_format(fsck, 0, LAYOUT_SEGMENTS "/%s: the whole segment is lost: %s", name, err.text);
 		return 0;
 	}
 	summary = segment_summary(segment);
 	fsck->segments++;
 	fsck->segment_bytes += summary->file_size;
 	if (is_repeated(fsck, summary)) {
-		fsck_note(fsck, "%s: a second copy of a journal's day, left by a sealing that failed", name);
+		fsck_note(fsck, LAYOUT_SEGMENTS "/%s: a second copy of a journal's day, left by a sealing that failed",
+			  name);
 		walk.dump = false;
 	} else {
 		fsck->segment_rows += summary->row_count;
@@ -106,24 +159,33 @@ static int compare_sealed(const void *a, const void *b)
 
 int fsck_segments(struct fsck *fsck)
 {
+	struct replaced replaced = {0};
 	char **names;
 	size_t count;
 	int r = fsck_list(fsck->io, fsck->segments_directory, &names, &count);
 
 	if (r < 0)
 		return r;
+	r = replaced_gather(fsck, names, count, &replaced);
 	for (size_t i = 0; i < count && r == 0; i++) {
 		int32_t day;
 		uint64_t id;
 
-		if (segment_name_parse(names[i], ".seg", &day, &id) == 0)
+		fsck_progress(fsck, LAYOUT_SEGMENTS, i, count);
+		if (segment_name_parse(names[i], ".seg", &day, &id) == 0 && is_replaced(&replaced, day, id))
+			fsck_note(fsck,
+				  LAYOUT_SEGMENTS "/%s: another segment took its place, removed at the next start",
+				  names[i]);
+		else if (segment_name_parse(names[i], ".seg", &day, &id) == 0)
 			r = check_segment(fsck, names[i], day, id);
 		else if (segment_name_parse(names[i], ".tmp", &day, &id) == 0)
-			fsck_note(fsck, "%s: an unfinished segment, removed at the next start", names[i]);
+			fsck_note(fsck, LAYOUT_SEGMENTS "/%s: an unfinished segment, removed at the next start",
+				  names[i]);
 		else
-			fsck_note(fsck, "%s: not a segment's name", names[i]);
+			fsck_note(fsck, LAYOUT_SEGMENTS "/%s: not a segment's name", names[i]);
 	}
 	fsck_list_free(names, count);
+	free(replaced.items);
 	if (fsck->sealed_count > 0)
 		qsort(fsck->sealed, fsck->sealed_count, sizeof(*fsck->sealed), compare_sealed);
 	return r;

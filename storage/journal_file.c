@@ -29,7 +29,7 @@ enum {
 	HEADER_AT_CREATED = 40,
 	HEADER_AT_TAG = 48, /* over all before it */
 	HEADER_AT_CHECKSUM = 64,
-	HEADER_END = 72,
+	HEADER_END = JOURNAL_HEADER_USED,
 };
 
 /* Offsets in a frame's header. */

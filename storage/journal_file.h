@@ -24,6 +24,7 @@
 #include "storage/lane.h"
 
 #define JOURNAL_HEADER_SIZE 4096 /* the file's header block */
+#define JOURNAL_HEADER_USED 72   /* of it; zeros follow */
 #define JOURNAL_FRAME_HEADER_SIZE 128
 #define JOURNAL_RUN_SIZE 40
 #define JOURNAL_ROW_SIZE 64

@@ -99,22 +99,26 @@ static int shred_content(struct io_file *file)
 	return r;
 }
 
-static int copy_shred(struct io *io, const char *path, const char *suffix)
+int keyring_shred(struct io *io, const char *path)
 {
-	char full[KEYRING_PATH_MAX];
 	struct io_file *file;
-	int r = copy_path(path, suffix, full);
+	int r = io->ops->open(io, path, IO_WRITE, &file);
 
-	if (r < 0)
-		return r;
-	r = io->ops->open(io, full, IO_WRITE, &file);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0)
 		return r;
 	r = shred_content(file);
 	file->ops->close(file);
-	return r < 0 ? r : io->ops->unlink(io, full);
+	return r < 0 ? r : io->ops->unlink(io, path);
+}
+
+static int copy_shred(struct io *io, const char *path, const char *suffix)
+{
+	char full[KEYRING_PATH_MAX];
+	int r = copy_path(path, suffix, full);
+
+	return r < 0 ? r : keyring_shred(io, full);
 }
 
 static int copy_write_new(struct io *io, const char *path, const void *bytes, size_t size)

@@ -24,6 +24,9 @@ int keyring_copy_replace(struct io *io, const char *path, const void *bytes, siz
 /* Overwrites, discards and unlinks what an interrupted replacement left. 0 also when there is nothing. */
 int keyring_copy_sweep(struct io *io, const char *path);
 
+/* Overwrites, discards and unlinks one file. 0 also when there is none. */
+int keyring_shred(struct io *io, const char *path);
+
 /* The directory part of a path, "." when there is none. */
 int keyring_directory(const char *path, char ret_directory[KEYRING_PATH_MAX]);
 /* Makes the directory that the path lies in, if its parent exists, durably. */

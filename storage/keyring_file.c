@@ -10,13 +10,17 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/digest.h"
 
-#define RING_VERSION 1
-#define RING_HEADER_SIZE 128
+#define RING_VERSION 2
+#define RING_FIXED_SIZE 64 /* of the header before its slots */
+#define RING_SLOT_SIZE 64
+#define RING_STATE_SIZE 16 /* behind the days: times of master key and escrow */
+#define RING_SLOTS_MAX 2
 #define RING_ENTRY_SIZE 48
 #define RING_DAY_SIZE 4
 #define RING_CHECKSUM_SIZE 8
 #define RING_COUNT_MAX (1u << 20)
 #define RING_SLOT_MASTER 1 /* the KEK sealed with AES-256-GCM under the master key */
+#define RING_SLOT_ESCROW 2 /* the same under the escrow key */
 
 static const uint8_t ring_magic[8] = {'G', 'N', 'T', 'K', 'E', 'Y', 'S', 0};
 
@@ -33,13 +37,16 @@ enum {
 	RING_AT_BODY_NONCE = 32,
 	RING_AT_BODY_AAD_END = 44, /* all before it is bound to the body */
 	RING_AT_BODY_TAG = 44,
-	RING_AT_SLOT = 64,
-	RING_AT_SLOT_NONCE = 68,
-	RING_AT_SLOT_KEK = 80,
-	RING_AT_SLOT_TAG = 112,
 };
-static_assert(RING_AT_BODY_TAG + AEAD_TAG_SIZE <= RING_AT_SLOT, "header fields overlap");
-static_assert(RING_AT_SLOT_TAG + AEAD_TAG_SIZE == RING_HEADER_SIZE, "one slot fills the header");
+/* Offsets in a slot. */
+enum {
+	SLOT_AT_TYPE = 0,
+	SLOT_AT_NONCE = 4,
+	SLOT_AT_KEK = 16,
+	SLOT_AT_TAG = 48,
+};
+static_assert(RING_AT_BODY_TAG + AEAD_TAG_SIZE <= RING_FIXED_SIZE, "header fields overlap");
+static_assert(SLOT_AT_TAG + AEAD_TAG_SIZE == RING_SLOT_SIZE, "a slot is full");
 
 int keyring_id_order(const struct key_id *a, const struct key_id *b)
 {
@@ -61,14 +68,34 @@ void keyring_content_fini(struct keyring_content *content)
 	*content = (struct keyring_content){0};
 }
 
+const struct keyring_entry *keyring_content_escrow(const struct keyring_content *content)
+{
+	/* The last kinds stand last, and there is one of this. */
+	for (size_t i = content->entry_count; i > 0 && content->entries[i - 1].id.kind >= KEY_ESCROW; i--)
+		if (content->entries[i - 1].id.kind == KEY_ESCROW)
+			return &content->entries[i - 1];
+	return NULL;
+}
+
 static size_t ring_body_size(size_t entry_count, size_t day_count)
 {
-	return entry_count * RING_ENTRY_SIZE + day_count * RING_DAY_SIZE;
+	return entry_count * RING_ENTRY_SIZE + day_count * RING_DAY_SIZE + RING_STATE_SIZE;
+}
+
+static size_t ring_header_size(size_t slot_count)
+{
+	return RING_FIXED_SIZE + slot_count * RING_SLOT_SIZE;
+}
+
+static size_t ring_slot_count(const struct keyring_content *content)
+{
+	return keyring_content_escrow(content) != NULL ? 2 : 1;
 }
 
 size_t keyring_file_size(const struct keyring_content *content)
 {
-	return RING_HEADER_SIZE + ring_body_size(content->entry_count, content->day_count) + RING_CHECKSUM_SIZE;
+	return ring_header_size(ring_slot_count(content)) + ring_body_size(content->entry_count, content->day_count) +
+	       RING_CHECKSUM_SIZE;
 }
 
 static void ring_body_put(const struct keyring_content *content, uint8_t *at)
@@ -83,38 +110,46 @@ static void ring_body_put(const struct keyring_content *content, uint8_t *at)
 	}
 	for (size_t i = 0; i < content->day_count; i++, at += RING_DAY_SIZE)
 		le32_put(at, (uint32_t)content->days[i]);
+	le64_put(at, (uint64_t)content->master_made_us);
+	le64_put(at + 8, (uint64_t)content->escrow_made_us);
 }
 
-static void ring_slot_seal(uint8_t *file, const uint8_t master[KEY_SIZE], const uint8_t kek[KEY_SIZE])
+static void ring_slot_seal(uint8_t *file, unsigned index, uint16_t type, const uint8_t wrapper[KEY_SIZE],
+			   const uint8_t kek[KEY_SIZE])
 {
+	uint8_t *slot = file + ring_header_size(index);
 	struct aead_key key;
 
-	le16_put(file + RING_AT_SLOT, RING_SLOT_MASTER);
-	random_bytes(file + RING_AT_SLOT_NONCE, AEAD_NONCE_SIZE);
-	aead_key_init(&key, master);
-	aead_seal(&key, file + RING_AT_SLOT_NONCE, file, RING_AT_SLOT_AAD_END, kek, KEY_SIZE, file + RING_AT_SLOT_KEK,
-		  file + RING_AT_SLOT_TAG);
+	le16_put(slot + SLOT_AT_TYPE, type);
+	random_bytes(slot + SLOT_AT_NONCE, AEAD_NONCE_SIZE);
+	aead_key_init(&key, wrapper);
+	aead_seal(&key, slot + SLOT_AT_NONCE, file, RING_AT_SLOT_AAD_END, kek, KEY_SIZE, slot + SLOT_AT_KEK,
+		  slot + SLOT_AT_TAG);
 	aead_key_fini(&key);
 }
 
 void keyring_file_encode(const struct keyring_content *content, const uint8_t master[KEY_SIZE], void *ret_bytes)
 {
+	const struct keyring_entry *escrow = keyring_content_escrow(content);
 	size_t body_size = ring_body_size(content->entry_count, content->day_count);
+	size_t header_size = ring_header_size(ring_slot_count(content));
 	uint8_t *file = ret_bytes;
-	uint8_t *body = file + RING_HEADER_SIZE;
+	uint8_t *body = file + header_size;
 	uint8_t kek[KEY_SIZE];
 	struct aead_key key;
 
-	memset(file, 0, RING_HEADER_SIZE);
+	memset(file, 0, header_size);
 	memcpy(file + RING_AT_MAGIC, ring_magic, sizeof(ring_magic));
 	le16_put(file + RING_AT_VERSION, RING_VERSION);
-	le16_put(file + RING_AT_HEADER_SIZE, RING_HEADER_SIZE);
-	le16_put(file + RING_AT_SLOT_COUNT, 1);
+	le16_put(file + RING_AT_HEADER_SIZE, (uint16_t)header_size);
+	le16_put(file + RING_AT_SLOT_COUNT, (uint16_t)ring_slot_count(content));
 	le64_put(file + RING_AT_GENERATION, content->generation);
 	le32_put(file + RING_AT_ENTRY_COUNT, (uint32_t)content->entry_count);
 	le32_put(file + RING_AT_DAY_COUNT, (uint32_t)content->day_count);
 	random_bytes(kek, sizeof(kek));
-	ring_slot_seal(file, master, kek);
+	ring_slot_seal(file, 0, RING_SLOT_MASTER, master, kek);
+	if (escrow != NULL)
+		ring_slot_seal(file, 1, RING_SLOT_ESCROW, escrow->key, kek);
 	random_bytes(file + RING_AT_BODY_NONCE, AEAD_NONCE_SIZE);
 	ring_body_put(content, body);
 	aead_key_init(&key, kek);
@@ -122,7 +157,20 @@ void keyring_file_encode(const struct keyring_content *content, const uint8_t ma
 		  file + RING_AT_BODY_TAG);
 	aead_key_fini(&key);
 	bytes_wipe(kek, sizeof(kek));
-	le64_put(body + body_size, XXH3_64bits(file, RING_HEADER_SIZE + body_size));
+	le64_put(body + body_size, XXH3_64bits(file, header_size + body_size));
+}
+
+static bool ring_slots_valid(const uint8_t *file, size_t size, uint16_t count)
+{
+	static const uint16_t types[RING_SLOTS_MAX] = {RING_SLOT_MASTER, RING_SLOT_ESCROW};
+
+	if (count < 1 || count > RING_SLOTS_MAX || size < ring_header_size(count) + RING_CHECKSUM_SIZE ||
+	    le16_get(file + RING_AT_HEADER_SIZE) != ring_header_size(count))
+		return false;
+	for (unsigned i = 0; i < count; i++)
+		if (le16_get(file + ring_header_size(i) + SLOT_AT_TYPE) != types[i])
+			return false;
+	return true;
 }
 
 /* Everything that can be said without a key. */
@@ -130,7 +178,7 @@ static int ring_header_check(const uint8_t *file, size_t size)
 {
 	uint64_t body_size;
 
-	if (size < RING_HEADER_SIZE + RING_CHECKSUM_SIZE || size > KEYRING_FILE_SIZE_MAX ||
+	if (size < ring_header_size(1) + RING_CHECKSUM_SIZE || size > KEYRING_FILE_SIZE_MAX ||
 	    memcmp(file, ring_magic, sizeof(ring_magic)) != 0 ||
 	    le64_get(file + size - RING_CHECKSUM_SIZE) != XXH3_64bits(file, size - RING_CHECKSUM_SIZE))
 		return -EBADMSG;
@@ -140,30 +188,45 @@ static int ring_header_check(const uint8_t *file, size_t size)
 	    le32_get(file + RING_AT_DAY_COUNT) > RING_COUNT_MAX)
 		return -EBADMSG;
 	body_size = ring_body_size(le32_get(file + RING_AT_ENTRY_COUNT), le32_get(file + RING_AT_DAY_COUNT));
-	if (le16_get(file + RING_AT_HEADER_SIZE) != RING_HEADER_SIZE || le16_get(file + RING_AT_SLOT_COUNT) != 1 ||
-	    le16_get(file + RING_AT_SLOT) != RING_SLOT_MASTER ||
-	    size != RING_HEADER_SIZE + body_size + RING_CHECKSUM_SIZE)
+	if (!ring_slots_valid(file, size, le16_get(file + RING_AT_SLOT_COUNT)) ||
+	    size != le16_get(file + RING_AT_HEADER_SIZE) + body_size + RING_CHECKSUM_SIZE)
 		return -EBADMSG;
 	return 0;
 }
 
-static int ring_open_body(const uint8_t *file, size_t body_size, const uint8_t master[KEY_SIZE], uint8_t *ret_body)
+static int ring_slot_open(const uint8_t *file, unsigned index, const uint8_t wrapper[KEY_SIZE], uint8_t kek[KEY_SIZE])
+{
+	const uint8_t *slot = file + ring_header_size(index);
+	struct aead_key key;
+	int r;
+
+	aead_key_init(&key, wrapper);
+	r = aead_open(&key, slot + SLOT_AT_NONCE, file, RING_AT_SLOT_AAD_END, slot + SLOT_AT_KEK, KEY_SIZE, kek,
+		      slot + SLOT_AT_TAG);
+	aead_key_fini(&key);
+	return r;
+}
+
+static int ring_open_body(const uint8_t *file, size_t body_size, const uint8_t master[KEY_SIZE], uint8_t *ret_body,
+			  bool *ret_by_escrow)
 {
 	struct aead_key key;
 	uint8_t kek[KEY_SIZE];
-	int r;
+	unsigned slot = 0;
+	int r = ring_slot_open(file, 0, master, kek);
 
-	aead_key_init(&key, master);
-	r = aead_open(&key, file + RING_AT_SLOT_NONCE, file, RING_AT_SLOT_AAD_END, file + RING_AT_SLOT_KEK, KEY_SIZE,
-		      kek, file + RING_AT_SLOT_TAG);
-	aead_key_fini(&key);
+	if (r < 0 && le16_get(file + RING_AT_SLOT_COUNT) == 2) {
+		slot = 1;
+		r = ring_slot_open(file, 1, master, kek);
+	}
 	if (r < 0)
 		return -EKEYREJECTED; /* the checksum held, so it is the key that is wrong */
 	aead_key_init(&key, kek);
-	r = aead_open(&key, file + RING_AT_BODY_NONCE, file, RING_AT_BODY_AAD_END, file + RING_HEADER_SIZE, body_size,
-		      ret_body, file + RING_AT_BODY_TAG);
+	r = aead_open(&key, file + RING_AT_BODY_NONCE, file, RING_AT_BODY_AAD_END,
+		      file + le16_get(file + RING_AT_HEADER_SIZE), body_size, ret_body, file + RING_AT_BODY_TAG);
 	aead_key_fini(&key);
 	bytes_wipe(kek, sizeof(kek));
+	*ret_by_escrow = slot == 1;
 	return r;
 }
 
@@ -184,6 +247,8 @@ static int ring_body_get(const uint8_t *at, struct keyring_content *content)
 		if (i > 0 && content->days[i - 1] >= content->days[i])
 			return -EBADMSG;
 	}
+	content->master_made_us = (int64_t)le64_get(at);
+	content->escrow_made_us = (int64_t)le64_get(at + 8);
 	return 0;
 }
 
@@ -208,7 +273,7 @@ int keyring_file_decode(const void *bytes, size_t size, const uint8_t master[KEY
 	if (body == NULL || content.entries == NULL || content.days == NULL)
 		r = -ENOMEM;
 	if (r == 0)
-		r = ring_open_body(file, body_size, master, body);
+		r = ring_open_body(file, body_size, master, body, &content.by_escrow);
 	if (r == 0)
 		r = ring_body_get(body, &content);
 	if (body != NULL)

@@ -59,12 +59,26 @@ static bool master_exists(const char *path, struct io *io)
 	return r != -ENOENT;
 }
 
+int keyring_master_put(const char *path, struct io *io, const uint8_t master[KEY_SIZE])
+{
+	char directory[KEYRING_PATH_MAX];
+	struct io_file *file;
+	int r = keyring_directory(path, directory);
+
+	if (r == 0)
+		r = io->ops->open(io, path, IO_WRITE | IO_CREATE, &file);
+	if (r < 0)
+		return r;
+	r = master_write(file, master);
+	file->ops->close(file);
+	return r < 0 ? r : io->ops->dir_sync(io, directory);
+}
+
 int keyring_master_make(const char *path, struct io *io, struct err *err)
 {
 	char directory[KEYRING_PATH_MAX];
 	char fresh[KEYRING_PATH_MAX];
 	uint8_t master[KEY_SIZE];
-	struct io_file *file;
 	int r;
 
 	if (master_exists(path, io))
@@ -76,19 +90,15 @@ int keyring_master_make(const char *path, struct io *io, struct err *err)
 		r = -ENAMETOOLONG;
 	if (r == 0) {
 		(void)io->ops->unlink(io, fresh); /* of a first start that was cut short */
-		r = io->ops->open(io, fresh, IO_WRITE | IO_CREATE, &file);
+		random_bytes(master, sizeof(master));
+		r = keyring_master_put(fresh, io, master);
+		bytes_wipe(master, sizeof(master));
 	}
-	if (r < 0)
-		return err_set(err, r, "%s: cannot make the master key file: %s", path, strerror(-r));
-	random_bytes(master, sizeof(master));
-	r = master_write(file, master);
-	bytes_wipe(master, sizeof(master));
-	file->ops->close(file);
 	if (r == 0)
 		r = io->ops->rename(io, fresh, path);
 	if (r == 0)
 		r = io->ops->dir_sync(io, directory);
 	if (r < 0)
-		return err_set(err, r, "%s: cannot write the master key file: %s", path, strerror(-r));
+		return err_set(err, r, "%s: cannot make the master key file: %s", path, strerror(-r));
 	return 0;
 }

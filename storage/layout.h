@@ -5,11 +5,14 @@
  *	journal/           w<worker>-<sequence>.open | .closed
  *	segments/          d<day>-<segment id>.seg, .tmp while being written
  *	catalog/           LMDB environment, rebuildable
+ *	lanes.a, .b        what of the catalog no segment can tell, twice
  *	register/          change log and its LMDB index
  *	lists/             sealed blobs named by their content's hash
  *	audit/             Merkle log and checkpoints
  *	keyring.a, .b      the two copies (settings may move one to another disk)
  *	purge/             purge intents, outside LMDB
+ *	cases/<hex id>/    d<day>-<segment id>.seg, held rows of purged days
+ *	clock              the last time seen, and whether it was trusted
  */
 #ifndef GANTRY_STORAGE_LAYOUT_H
 #define GANTRY_STORAGE_LAYOUT_H
@@ -22,6 +25,10 @@
 #define LAYOUT_LISTS "lists"
 #define LAYOUT_AUDIT "audit"
 #define LAYOUT_PURGE "purge"
+#define LAYOUT_CASES "cases"
+#define LAYOUT_CLOCK "clock"
+#define LAYOUT_LANES_A "lanes.a"
+#define LAYOUT_LANES_B "lanes.b"
 #define LAYOUT_KEYRING_A "keyring.a"
 #define LAYOUT_KEYRING_B "keyring.b"
 

@@ -572,29 +572,44 @@ static int mark_store(struct marks *marks, struct mark *mark, struct mark *place
 		       : 0;
 }
 
-static int make_locked(struct marks *marks, const struct mark_order *order, struct err *err)
+/* 0 when the mark can be made: then *ret_brief, and the restriction that it replaces, if any, in *ret_place. */
+static int judge_locked(struct marks *marks, const struct mark_order *order, struct err *err,
+			struct mark_brief *ret_brief, struct mark **ret_place)
 {
-	struct mark mark = {.made_us = clock_wall_us()};
-	struct mark *place;
-	size_t at;
 	int result = marks->reg == NULL ? -ENOKEY : keys_ready(marks);
+	struct mark_brief brief;
+	struct mark *place;
 
 	if (result == 0)
 		result = room_make(marks);
 	if (result < 0)
 		return err_set(err, result, "marks: %s", strerror(-result));
-	mark.brief.day = read_day(order->read->capture_us);
-	mark.brief.kind = (uint8_t)order->kind;
-	mark.brief.tag = mark_tag(&marks->keys, order->read);
-	mark_hash(&marks->keys, order->read, mark.brief.hash);
-	memcpy(mark.brief.public_id, order->public_id, MARK_ID_SIZE);
-	place = find_hash(marks, mark.brief.day, mark.brief.hash);
+	brief = (struct mark_brief){.day = read_day(order->read->capture_us),
+				    .tag = mark_tag(&marks->keys, order->read),
+				    .kind = (uint8_t)order->kind};
+	mark_hash(&marks->keys, order->read, brief.hash);
+	memcpy(brief.public_id, order->public_id, MARK_ID_SIZE);
+	place = find_hash(marks, brief.day, brief.hash);
 	if (place != NULL && place->brief.kind != MARK_RESTRICTED)
 		return MARKS_ALREADY;
 	if (place != NULL && order->kind != MARK_ERASED)
 		return order->kind == MARK_RESTRICTED ? MARKS_ALREADY : MARKS_RESTRICTED;
 	if (order->kind == MARK_AMENDED && order->read->zero[0] == MARKS_AMENDMENTS_MAX)
 		return MARKS_WORN_OUT;
+	*ret_brief = brief;
+	*ret_place = place;
+	return 0;
+}
+
+static int make_locked(struct marks *marks, const struct mark_order *order, struct err *err)
+{
+	struct mark mark = {.made_us = clock_wall_us()};
+	struct mark *place;
+	size_t at;
+	int result = judge_locked(marks, order, err, &mark.brief, &place);
+
+	if (result != 0)
+		return result;
 	at = day_begin(marks, mark.brief.day + 1);
 	if (place != NULL)
 		mark.number = place->number;
@@ -617,6 +632,18 @@ int marks_make(struct marks *marks, const struct mark_order *order, struct err *
 
 	(void)pthread_mutex_lock(&marks->change);
 	result = make_locked(marks, order, err);
+	(void)pthread_mutex_unlock(&marks->change);
+	return result;
+}
+
+int marks_judge(struct marks *marks, const struct mark_order *order, struct err *err)
+{
+	struct mark_brief brief;
+	struct mark *place;
+	int result;
+
+	(void)pthread_mutex_lock(&marks->change);
+	result = judge_locked(marks, order, err, &brief, &place);
 	(void)pthread_mutex_unlock(&marks->change);
 	return result;
 }
@@ -733,6 +760,7 @@ static void todo_of(const struct mark *mark, struct mark_todo *ret_todo)
 	*ret_todo = (struct mark_todo){.number = mark->number,
 				       .kind = mark->brief.kind,
 				       .made_us = mark->made_us,
+				       .removed = mark->work->removed,
 				       .readable = mark->work->readable,
 				       .read = mark->work->read,
 				       .corrected = mark->work->corrected,

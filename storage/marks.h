@@ -75,6 +75,8 @@ void marks_correct(const struct read *read, const uint8_t text[READ_TEXT_SIZE], 
  * changed (after a power cut the mark may yet be found). Erasing a restricted read replaces the restriction.
  */
 int marks_make(struct marks *marks, const struct mark_order *order, struct err *err);
+/* What marks_make would say now, before it changes anything. */
+int marks_judge(struct marks *marks, const struct mark_order *order, struct err *err);
 /* Ends a restriction. MARKS_ALREADY: the read is not restricted. */
 int marks_lift(struct marks *marks, const struct read *read, uint32_t who_uid, struct err *err);
 
@@ -100,6 +102,7 @@ struct mark_todo {
 	uint32_t number;
 	enum mark_kind kind;
 	int64_t made_us;
+	bool removed;  /* lies in no segment: marks_removed has said so */
 	bool readable; /* else the fields below are nothing */
 	struct read read;
 	struct read corrected; /* kind amended */

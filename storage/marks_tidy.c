@@ -327,6 +327,17 @@ static void removal_fini(struct removal *removal)
 	mark_set_release(removal->set);
 }
 
+/* Only corrected reads that wait for the day's first segment, and there is still none. */
+static bool nothing_to_do(const struct removal *removal)
+{
+	struct catalog_day day;
+
+	for (size_t i = 0; i < removal->todo_count; i++)
+		if (!removal->todos[i].removed)
+			return false;
+	return catalog_day(removal->store->catalog, removal->day, &day) == -ENOENT || day.segments == 0;
+}
+
 /* The set is taken behind the marks: it has all of them, and maybe more, which are then dropped before their time. */
 static int tidy_day(struct store *store, int32_t day, struct err *err)
 {
@@ -337,7 +348,7 @@ static int tidy_day(struct store *store, int32_t day, struct err *err)
 		return err_set(err, result, "out of memory");
 	removal.set = marks_hold(store->marks);
 	removal.marks = mark_set_day(removal.set, day);
-	if (removal.todo_count > 0 && removal.marks != NULL)
+	if (removal.marks != NULL && !nothing_to_do(&removal))
 		result = removal_run(&removal);
 	removal_fini(&removal);
 	return result;

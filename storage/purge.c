@@ -1,35 +1,14 @@
-/*
- * Every step is idempotent and is done again by a resumed purge, up to the one that cannot be: the keys are gone. The
- * intent file remembers the counts (taken when nothing more can be added to the day) and the last step done, so that a
- * certificate can be given even when the catalog is lost in between.
- */
+/* Who begins a purge, with what number, and what stands of one; its steps are in purge_steps.c. */
 #include "storage/purge.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define LOG_MODULE "purge"
-#include "appliance/base/clock.h"
-#include "appliance/base/killpoint.h"
-#include "appliance/base/log.h"
-#include "storage/keeper.h"
-#include "storage/purge_file.h"
+#include "storage/clock_guard.h"
+#include "storage/purge_internal.h"
 #include "storage/rewrite.h"
-#include "storage/segment_discard.h"
 #include "storage/store_internal.h"
-#include "storage/view.h"
-
-#define WORKERS_WAIT_NS INT64_C(10000000000)
-
-struct purge {
-	struct store *store;
-	const struct purge_hooks *hooks;
-	struct err *err;
-	struct purge_record record;
-	uint64_t damaged_number; /* of a damaged intent that this one replaces; 0 none */
-};
 
 struct intents {
 	int32_t day;    /* wanted; INT32_MIN any */
@@ -66,202 +45,6 @@ static int intents_look(struct store *store, int32_t day, uint64_t after, struct
 {
 	*ret_intents = (struct intents){.day = day, .after = after};
 	return store->io->ops->list(store->io, store->purge_directory, intent_see, ret_intents);
-}
-
-static int failed(struct purge *purge, int result, const char *step)
-{
-	return err_set(purge->err, result, "purge of day %d, %s: %s; the intent stands, run it again",
-		       purge->record.certificate.day, step, strerror(-result));
-}
-
-static void progress(const struct purge *purge, enum purge_step step)
-{
-	if (purge->hooks->progress != NULL)
-		purge->hooks->progress(purge->hooks->context, purge->record.certificate.day, step);
-}
-
-static int record_save(struct purge *purge, enum purge_step step)
-{
-	if (purge->record.step < step)
-		purge->record.step = step;
-	return purge_file_write(purge->store->io, purge->store->purge_directory, PURGE_FILE_INTENT, &purge->record);
-}
-
-static int step_intend(struct purge *purge)
-{
-	const struct purge_certificate *certificate = &purge->record.certificate;
-	int result = record_save(purge, PURGE_INTENDED);
-
-	if (result == 0)
-		result = catalog_purge_intend(purge->store->catalog, certificate->day, certificate->intended_us,
-					      certificate->authority, strlen(certificate->authority));
-	if (result < 0 && result != -EALREADY)
-		return failed(purge, result, "writing the intent");
-	killpoint("purge.intended");
-	progress(purge, PURGE_INTENDED);
-	return 0;
-}
-
-/* After this no read of the day can come any more, and all there are lie in its segments: they can be counted. */
-static int step_close(struct purge *purge)
-{
-	struct purge_certificate *certificate = &purge->record.certificate;
-	struct catalog_day day = {0};
-	int result;
-
-	store_day_close(purge->store, certificate->day);
-	result = store_seal_all(purge->store, WORKERS_WAIT_NS);
-	if (result == STORE_BUSY)
-		return PURGE_BUSY;
-	if (result < 0)
-		return failed(purge, result, "sealing its journals");
-	result = catalog_day(purge->store->catalog, certificate->day, &day);
-	if (result < 0 && result != -ENOENT)
-		return failed(purge, result, "counting its reads");
-	/* Less than was counted before: the catalog was lost in between. */
-	if (result == 0 && day.rows >= certificate->reads) {
-		certificate->reads = day.rows;
-		certificate->segments = day.segments;
-		certificate->bytes = day.bytes;
-	}
-	result = record_save(purge, PURGE_CLOSED);
-	if (result < 0)
-		return failed(purge, result, "writing the intent");
-	killpoint("purge.closed");
-	progress(purge, PURGE_CLOSED);
-	return 0;
-}
-
-static int step_audit(struct purge *purge)
-{
-	int result = 0;
-
-	if (purge->record.step >= PURGE_AUDITED)
-		return 0;
-	if (purge->hooks->audit_intent != NULL)
-		result = purge->hooks->audit_intent(purge->hooks->context, &purge->record.certificate);
-	if (result == 0)
-		result = record_save(purge, PURGE_AUDITED);
-	if (result < 0)
-		return failed(purge, result, "writing the audit entry");
-	killpoint("purge.audited");
-	progress(purge, PURGE_AUDITED);
-	return 0;
-}
-
-static int step_destroy(struct purge *purge)
-{
-	struct purge_certificate *certificate = &purge->record.certificate;
-	int result = keyring_destroy_day(purge->store->keyring, certificate->day);
-
-	if (result == 0) {
-		/* At once: whatever fails after this, what is open of the day is not read any more. */
-		views_forget_day(purge->store->views, certificate->day);
-		certificate->destroyed_us = clock_wall_us();
-		result = record_save(purge, PURGE_KEYS_DESTROYED);
-	}
-	if (result < 0)
-		return failed(purge, result, "destroying its keys");
-	killpoint("purge.keys-destroyed");
-	progress(purge, PURGE_KEYS_DESTROYED);
-	return 0;
-}
-
-struct day_files {
-	int32_t day;
-	uint64_t *ids;
-	size_t count;
-	size_t capacity;
-};
-
-static int day_file_collect(void *context, const char *name)
-{
-	struct day_files *files = context;
-	int32_t day;
-	uint64_t id;
-
-	if (segment_name_parse(name, ".seg", &day, &id) != 0 || day != files->day)
-		return 0;
-	if (files->count == files->capacity) {
-		size_t capacity = files->capacity * 2 + 64;
-		void *grown = realloc(files->ids, capacity * sizeof(*files->ids));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		files->ids = grown;
-		files->capacity = capacity;
-	}
-	files->ids[files->count++] = id;
-	return 0;
-}
-
-static int step_unlink(struct purge *purge)
-{
-	struct store *store = purge->store;
-	struct day_files files = {.day = purge->record.certificate.day};
-	int result = store->io->ops->list(store->io, store->segments_directory, day_file_collect, &files);
-
-	views_forget_day(store->views, files.day); /* again, for a resumed purge: an open file would keep its blocks */
-	for (size_t i = 0; result == 0 && i < files.count; i++)
-		result = segment_discard(store->io, store->segments_directory, files.day, files.ids[i]);
-	if (result == 0 && files.count > 0)
-		result = store->io->ops->dir_sync(store->io, store->segments_directory);
-	free(files.ids);
-	if (result < 0)
-		return failed(purge, result, "removing its files");
-	keeper_disk(store);
-	killpoint("purge.unlinked");
-	progress(purge, PURGE_UNLINKED);
-	return 0;
-}
-
-static int step_forget(struct purge *purge)
-{
-	int result = catalog_purge_forget(purge->store->catalog, purge->record.certificate.day, clock_wall_us());
-
-	if (result < 0)
-		return failed(purge, result, "removing it from the catalog");
-	killpoint("purge.forgotten");
-	progress(purge, PURGE_FORGOTTEN);
-	return 0;
-}
-
-static int step_certify(struct purge *purge)
-{
-	struct store *store = purge->store;
-	struct purge_certificate *certificate = &purge->record.certificate;
-	int result = 0;
-
-	certificate->finished_us = clock_wall_us();
-	purge->record.step = PURGE_CERTIFIED;
-	if (purge->hooks->audit_certificate != NULL)
-		result = purge->hooks->audit_certificate(purge->hooks->context, certificate);
-	if (result == 0)
-		result = purge_file_write(store->io, store->purge_directory, PURGE_FILE_CERTIFICATE, &purge->record);
-	if (result == 0)
-		result = purge_file_remove(store->io, store->purge_directory, PURGE_FILE_INTENT, certificate->day,
-					   certificate->number);
-	if (result == 0 && purge->damaged_number != 0)
-		result = purge_file_remove(store->io, store->purge_directory, PURGE_FILE_INTENT, certificate->day,
-					   purge->damaged_number);
-	if (result < 0)
-		return failed(purge, result, "writing the certificate");
-	progress(purge, PURGE_CERTIFIED);
-	return 0;
-}
-
-/* With the keys gone a resumed purge has nothing left to seal, count or announce. */
-static int purge_steps(struct purge *purge)
-{
-	static int (*const steps[])(struct purge *) = {step_intend, step_close,  step_audit,  step_destroy,
-						       step_unlink, step_forget, step_certify};
-	bool destroyed = purge->record.step >= PURGE_KEYS_DESTROYED;
-	int result = 0;
-
-	store_day_close(purge->store, purge->record.certificate.day);
-	for (size_t i = destroyed ? PURGE_UNLINKED : PURGE_INTENDED; result == 0 && i <= PURGE_CERTIFIED; i++)
-		result = steps[i](purge);
-	return result;
 }
 
 static uint64_t rows_of_day(const struct generation *generation, int32_t day)
@@ -305,13 +88,17 @@ static int day_holds(struct store *store, int32_t day)
 		return 1;
 	if (result < 0 && result != -ENOENT)
 		return result;
+	if (purge_day_marked(store, day))
+		return 1;
 	result = memtable_rows(store, day, &count);
 	return result < 0 ? result : count > 0;
 }
 
-static int purge_begin(struct purge *purge, int32_t day, const char *authority, uint32_t who_uid)
+/* An order for a day with an intent goes on with that intent, whoever began it. */
+static int purge_begin(struct purge *purge, const struct purge_order *order)
 {
 	struct store *store = purge->store;
+	int32_t day = order->day;
 	struct intents intents;
 	int result = intents_look(store, day, 0, &intents);
 
@@ -330,64 +117,116 @@ static int purge_begin(struct purge *purge, int32_t day, const char *authority, 
 		return err_set(purge->err, result, "purge of day %d: %s", day, strerror(-result));
 	if (result == 0)
 		return PURGE_NOTHING;
-	purge->record.certificate = (struct purge_certificate){
-		.number = intents.highest + 1, .day = day, .who_uid = who_uid, .intended_us = clock_wall_us()};
-	snprintf(purge->record.certificate.authority, PURGE_TEXT_SIZE, "%s", authority);
+	purge->record.certificate = (struct purge_certificate){.number = intents.highest + 1,
+							       .day = day,
+							       .who_uid = order->who_uid,
+							       .proposer_uid = order->proposer_uid,
+							       .proposal = order->proposal,
+							       .intended_us = store_wall_us(store)};
+	snprintf(purge->record.certificate.authority, PURGE_TEXT_SIZE, "%s", order->authority);
 	return 0;
 }
 
-static int purge_check(struct store *store, int32_t day, const char *authority, struct err *err)
+static int register_complete(struct store *store, struct err *err)
 {
 	if (store->reg == NULL)
 		return err_set(err, -ENOKEY, "the register is incomplete, nothing is purged: %s", store->reg_why.text);
-	if (authority[0] == '\0' || strlen(authority) >= PURGE_TEXT_SIZE)
-		return err_set(err, -EINVAL, "a purge needs an authority of 1 to %d bytes", PURGE_TEXT_SIZE - 1);
-	if (day >= read_day(clock_wall_us()))
-		return err_set(err, -EINVAL, "day %d is not over yet (UTC)", day);
 	return 0;
 }
 
-int purge_run(struct store *store, int32_t day, const char *authority, uint32_t who_uid,
-	      const struct purge_hooks *hooks, struct err *err, struct purge_certificate *ret_certificate)
+static int purge_check(struct store *store, const struct purge_order *order, struct err *err)
 {
-	struct purge purge = {.store = store, .hooks = hooks, .err = err};
-	int result = purge_check(store, day, authority, err);
+	int result = register_complete(store, err);
 
 	if (result < 0)
 		return result;
+	if (order->authority[0] == '\0' || strlen(order->authority) >= PURGE_TEXT_SIZE)
+		return err_set(err, -EINVAL, "a purge needs an authority of 1 to %d bytes", PURGE_TEXT_SIZE - 1);
+	if (order->day >= read_day(store_wall_us(store)))
+		return err_set(err, -EINVAL, "day %d is not over yet (UTC)", order->day);
+	return 0;
+}
+
+static bool clock_suspect(struct store *store, struct err *err)
+{
+	struct clock_guard_state state;
+
+	clock_guard_look(store->guard, &state);
+	if (state.trust != CLOCK_TRUSTED)
+		(void)err_set(err, 0, "%s", state.why);
+	return state.trust != CLOCK_TRUSTED;
+}
+
+/* One purge at a time, and no merge or rewrite beside it. */
+static void purge_lock(struct store *store)
+{
 	pthread_mutex_lock(&store->purge_mutex);
 	rewrite_preempt(store);
-	result = purge_begin(&purge, day, authority, who_uid);
-	if (result == 0)
-		result = purge_steps(&purge);
+}
+
+static void purge_unlock(struct store *store)
+{
 	rewrite_unlock(store);
 	pthread_mutex_unlock(&store->purge_mutex);
+}
+
+int purge_order_run(struct store *store, const struct purge_order *order, const struct purge_hooks *hooks,
+		    struct err *err, struct purge_certificate *ret_certificate)
+{
+	struct purge purge = {.store = store, .hooks = hooks, .err = err};
+	int result;
+
+	if (clock_suspect(store, err))
+		return PURGE_SUSPENDED;
+	result = purge_check(store, order, err);
+	if (result < 0)
+		return result;
+	purge_lock(store);
+	result = purge_begin(&purge, order);
+	if (result == 0)
+		result = purge_steps(&purge);
+	purge_unlock(store);
 	if (result == 0)
 		*ret_certificate = purge.record.certificate;
 	return result;
 }
 
+int purge_run(struct store *store, int32_t day, const char *authority, uint32_t who_uid,
+	      const struct purge_hooks *hooks, struct err *err, struct purge_certificate *ret_certificate)
+{
+	struct purge_order order = {.day = day, .authority = authority, .who_uid = who_uid};
+
+	return purge_order_run(store, &order, hooks, err, ret_certificate);
+}
+
 static int intent_resume(struct store *store, const struct purge_hooks *hooks, const struct intents *intents,
-			 struct err *err)
+			 bool suspect, struct err *err)
 {
 	struct purge purge = {.store = store, .hooks = hooks, .err = err};
 	int result = purge_file_read(store->io, store->purge_directory, PURGE_FILE_INTENT, intents->found_day,
 				     intents->found_number, err, &purge.record);
 
-	return result == 0 ? purge_steps(&purge) : result;
+	if (result < 0)
+		return result;
+	/* What is destroyed is destroyed: only its traces are left to be cleared, whatever the clock says. */
+	if (suspect && purge.record.step < PURGE_KEYS_DESTROYED)
+		return PURGE_SUSPENDED;
+	return purge_steps(&purge);
 }
 
 /* One after the other, whatever becomes of those before: a day whose intent is damaged holds up no other day. */
 int purge_resume(struct store *store, const struct purge_hooks *hooks, struct err *err)
 {
 	struct intents intents = {0};
+	struct err suspicion = {""};
+	bool suspect;
 	int finished = 0;
-	int first = 0;
+	int first = register_complete(store, err);
 
-	if (store->reg == NULL)
-		return err_set(err, -ENOKEY, "the register is incomplete, nothing is purged: %s", store->reg_why.text);
-	pthread_mutex_lock(&store->purge_mutex);
-	rewrite_preempt(store);
+	if (first < 0)
+		return first;
+	suspect = clock_suspect(store, &suspicion);
+	purge_lock(store);
 	for (;;) {
 		struct err why;
 		int result = intents_look(store, INT32_MIN, intents.found_number, &intents);
@@ -396,19 +235,23 @@ int purge_resume(struct store *store, const struct purge_hooks *hooks, struct er
 			first = err_set(err, result, "%s: %s", store->purge_directory, strerror(-result));
 		if (result < 0 || !intents.found)
 			break;
-		result = intent_resume(store, hooks, &intents, &why);
-		if (result == PURGE_BUSY)
-			result = err_set(&why, -EAGAIN, "purge of day %d: a worker does not answer", intents.found_day);
+		result = intent_resume(store, hooks, &intents, suspect, &why);
 		finished += result == 0;
 		if (result == 0)
 			continue;
+		if (result == PURGE_SUSPENDED) {
+			if (first == 0)
+				first = err_set(err, -EAGAIN, "%s", suspicion.text);
+			continue;
+		}
+		if (result == PURGE_BUSY)
+			result = err_set(&why, -EAGAIN, "purge of day %d: a worker does not answer", intents.found_day);
 		store_alarm(store, "%s", why.text);
 		if (first == 0)
 			first = err_set(err, result, "%s", why.text);
 		if (result == -EAGAIN)
 			break; /* the next would wait for the same worker */
 	}
-	rewrite_unlock(store);
-	pthread_mutex_unlock(&store->purge_mutex);
+	purge_unlock(store);
 	return first < 0 ? first : finished;
 }

@@ -8,11 +8,12 @@
 
 #include "storage/cursor.h"
 #include "storage/io.h"
+#include "storage/small_file.h"
 
 #define PATH_SIZE 4096
 #define NAME_SIZE 64
 #define FILE_MAGIC UINT64_C(0x31525550524e4147) /* "GANRPUR1" */
-#define FILE_VERSION 1
+#define FILE_VERSION 2
 #define FILE_SIZE_MAX 512
 
 static const char *file_name(int32_t day, uint64_t number, const char *suffix, char name[NAME_SIZE])
@@ -46,9 +47,13 @@ static size_t record_encode(const struct purge_record *record, uint8_t bytes[FIL
 	cursor_put_u32(&cursor, (uint32_t)certificate->day);
 	cursor_put_u64(&cursor, certificate->number);
 	cursor_put_u32(&cursor, certificate->who_uid);
+	cursor_put_u32(&cursor, certificate->proposer_uid);
+	cursor_put_u32(&cursor, certificate->proposal);
 	cursor_put_u32(&cursor, certificate->segments);
 	cursor_put_u64(&cursor, certificate->reads);
 	cursor_put_u64(&cursor, certificate->bytes);
+	cursor_put_u32(&cursor, certificate->held_cases);
+	cursor_put_u64(&cursor, certificate->held_reads);
 	cursor_put_u64(&cursor, (uint64_t)certificate->intended_us);
 	cursor_put_u64(&cursor, (uint64_t)certificate->destroyed_us);
 	cursor_put_u64(&cursor, (uint64_t)certificate->finished_us);
@@ -70,9 +75,13 @@ static int record_decode(const uint8_t *bytes, size_t size, struct purge_record 
 	certificate->day = (int32_t)cursor_get_u32(&cursor);
 	certificate->number = cursor_get_u64(&cursor);
 	certificate->who_uid = cursor_get_u32(&cursor);
+	certificate->proposer_uid = cursor_get_u32(&cursor);
+	certificate->proposal = cursor_get_u32(&cursor);
 	certificate->segments = cursor_get_u32(&cursor);
 	certificate->reads = cursor_get_u64(&cursor);
 	certificate->bytes = cursor_get_u64(&cursor);
+	certificate->held_cases = cursor_get_u32(&cursor);
+	certificate->held_reads = cursor_get_u64(&cursor);
 	certificate->intended_us = (int64_t)cursor_get_u64(&cursor);
 	certificate->destroyed_us = (int64_t)cursor_get_u64(&cursor);
 	certificate->finished_us = (int64_t)cursor_get_u64(&cursor);
@@ -90,27 +99,10 @@ int purge_file_write(struct io *io, const char *directory, const char *suffix, c
 	const struct purge_certificate *certificate = &record->certificate;
 	uint8_t bytes[FILE_SIZE_MAX];
 	size_t size = record_encode(record, bytes);
-	char temporary[PATH_SIZE];
-	char path[PATH_SIZE];
 	char name[NAME_SIZE];
-	struct io_file *file;
-	int result;
 
-	file_name(certificate->day, certificate->number, suffix, name);
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s", directory, name) >= sizeof(path) ||
-	    (size_t)snprintf(temporary, sizeof(temporary), "%s/%s.tmp", directory, name) >= sizeof(temporary))
-		return -ENAMETOOLONG;
-	(void)io->ops->unlink(io, temporary);
-	result = io->ops->open(io, temporary, IO_WRITE | IO_CREATE, &file);
-	if (result < 0)
-		return result;
-	result = file->ops->write_sync(file, 0, bytes, size);
-	file->ops->close(file);
-	if (result == 0)
-		result = io->ops->rename(io, temporary, path);
-	if (result == 0)
-		result = io->ops->dir_sync(io, directory);
-	return result;
+	return small_file_write(io, directory, file_name(certificate->day, certificate->number, suffix, name), bytes,
+				size);
 }
 
 int purge_file_read(struct io *io, const char *directory, const char *suffix, int32_t day, uint64_t number,
@@ -118,27 +110,17 @@ int purge_file_read(struct io *io, const char *directory, const char *suffix, in
 {
 	struct purge_record record;
 	uint8_t bytes[FILE_SIZE_MAX];
-	char path[PATH_SIZE];
 	char name[NAME_SIZE];
-	struct io_file *file;
-	int64_t size;
-	int result;
+	size_t size;
+	int result = small_file_read(io, directory, file_name(day, number, suffix, name), bytes, sizeof(bytes), &size);
 
-	if ((size_t)snprintf(path, sizeof(path), "%s/%s", directory, file_name(day, number, suffix, name)) >=
-	    sizeof(path))
-		return err_set(err, -ENAMETOOLONG, "the purge directory's path is too long");
-	result = io->ops->open(io, path, IO_READ, &file);
 	if (result < 0)
-		return err_set(err, result, "%s: %s", path, strerror(-result));
-	size = file->ops->read(file, 0, bytes, sizeof(bytes));
-	file->ops->close(file);
-	if (size < 0)
-		return err_set(err, (int)size, "%s: %s", path, strerror((int)-size));
-	result = size < (int64_t)sizeof(uint64_t) ? -EBADMSG : record_decode(bytes, (size_t)size, &record);
+		return err_set(err, result, "%s/%s: %s", directory, name, strerror(-result));
+	result = size < sizeof(uint64_t) ? -EBADMSG : record_decode(bytes, size, &record);
 	if (result == 0 && (record.certificate.day != day || record.certificate.number != number))
 		result = -EBADMSG;
 	if (result < 0)
-		return err_set(err, result, "%s: damaged; its day stays closed, purge it anew", path);
+		return err_set(err, result, "%s/%s: damaged; its day stays closed, purge it anew", directory, name);
 	*ret_record = record;
 	return 0;
 }

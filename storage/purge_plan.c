@@ -5,8 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/marks.h"
 #include "storage/purge_file.h"
+#include "storage/retention.h"
 #include "storage/store_internal.h"
+
+#define MARKED_DAYS 1100 /* looked at for marks: three years, beyond any retention */
 
 struct plan {
 	int32_t before_day;
@@ -71,6 +75,35 @@ static int intent_add(void *context, const char *name)
 	return 0;
 }
 
+bool purge_day_marked(struct store *store, int32_t day)
+{
+	struct mark_set *marks = marks_hold(store->marks);
+	bool marked = mark_set_day(marks, day) != NULL && !keyring_day_destroyed(store->keyring, day);
+
+	mark_set_release(marks);
+	return marked;
+}
+
+/* What marks keep of a day goes with it, also when no read of it is left. */
+static int marks_add(struct store *store, struct plan *plan)
+{
+	int32_t today = read_day(store_wall_us(store));
+	int32_t end = plan->before_day < today + 1 ? plan->before_day : today + 1;
+
+	for (int32_t day = end > MARKED_DAYS ? end - MARKED_DAYS : 0; day < end; day++)
+		if (purge_day_marked(store, day) && plan_day(plan, day) == NULL)
+			return -ENOMEM;
+	return 0;
+}
+
+static void due_mark(struct store *store, struct plan *plan)
+{
+	int32_t before = retention_due_before(store);
+
+	for (size_t i = 0; i < plan->count; i++)
+		plan->days[i].due = plan->days[i].day < before;
+}
+
 static int chunk_add(struct plan *plan, const struct chunk *chunk)
 {
 	uint32_t rows = atomic_load_explicit(&chunk->rows_durable, memory_order_acquire);
@@ -119,10 +152,13 @@ int purge_plan(struct store *store, int32_t before_day, struct purge_day **ret_d
 	memtable_view_release(store->memtable, &view);
 	if (result == 0)
 		result = store->io->ops->list(store->io, store->purge_directory, intent_add, &plan);
+	if (result == 0)
+		result = marks_add(store, &plan);
 	if (result < 0) {
 		free(plan.days);
 		return result;
 	}
+	due_mark(store, &plan);
 	*ret_days = plan.days;
 	*ret_count = plan.count;
 	return 0;

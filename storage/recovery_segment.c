@@ -2,8 +2,8 @@
  * Segment files against the catalog, so that exactly one generation of every read remains.
  *
  * A file that the catalog does not know goes: it was never committed, and its journal or its parents still hold its
- * reads; or another took its place, and the crash came before it was removed. Only when the catalog itself was lost do
- * files count as witnesses: recovery_adopt.c.
+ * reads; or another took its place, and the crash came before it was removed. A catalog that was lost is made anew
+ * first (catalog_rebuild.h). A file that cannot be opened stays: somebody may mend the disk.
  */
 #include "storage/recovery.h"
 
@@ -14,11 +14,23 @@
 
 #define LOG_MODULE "recovery"
 #include "appliance/base/log.h"
-#include "storage/recovery_segment.h"
-#include "storage/segment_format.h"
+#include "storage/catalog_rebuild.h"
+#include "storage/segment_read.h"
 #include "storage/store_internal.h"
 
-int recovery_grow(void **items, size_t *capacity, size_t count, size_t size)
+struct segment_file {
+	int32_t day;
+	uint64_t id;
+	bool unfinished;
+};
+
+struct segment_files {
+	struct segment_file *files;
+	size_t count;
+	size_t capacity;
+};
+
+static int grow(void **items, size_t *capacity, size_t count, size_t size)
 {
 	void *grown;
 
@@ -40,13 +52,13 @@ static int file_collect(void *context, const char *name)
 	file.unfinished = segment_name_parse(name, ".tmp", &file.day, &file.id) == 0;
 	if (!file.unfinished && segment_name_parse(name, ".seg", &file.day, &file.id) != 0)
 		return 0; /* not ours: left alone */
-	if (recovery_grow((void **)&files->files, &files->capacity, files->count, sizeof(file)) < 0)
+	if (grow((void **)&files->files, &files->capacity, files->count, sizeof(file)) < 0)
 		return -ENOMEM;
 	files->files[files->count++] = file;
 	return 0;
 }
 
-int recovery_file_remove(struct store *store, const struct segment_file *file)
+static int file_remove(struct store *store, const struct segment_file *file)
 {
 	const struct io_ops *ops = store->io->ops;
 	char path[LAYOUT_PATH_SIZE + SEGMENT_NAME_SIZE];
@@ -56,6 +68,33 @@ int recovery_file_remove(struct store *store, const struct segment_file *file)
 		 segment_name(file->day, file->id, file->unfinished ? ".tmp" : ".seg", name));
 	log_info("%s: not committed, removing it", path);
 	return ops->unlink(store->io, path);
+}
+
+/*
+ * Unknown to the catalog: its reads are elsewhere. Yet what has its key and cannot be read is left: had a lost catalog
+ * known it, nobody could tell, and the disk may be mended.
+ */
+static int file_judge(struct store *store, const struct segment_file *file)
+{
+	char name[SEGMENT_NAME_SIZE];
+	struct segment *segment;
+	struct err err = {""};
+	int result;
+
+	if (file->unfinished || keyring_day_destroyed(store->keyring, file->day))
+		return file_remove(store, file);
+	result =
+		segment_open(store->io, store->keyring, store->segments_directory, file->day, file->id, &err, &segment);
+	if (result == -ENOMEM)
+		return result;
+	if (result < 0 && result != -ENOKEY) {
+		store_damage(store, "%s is left where it is, not served: %s",
+			     segment_name(file->day, file->id, ".seg", name), err.text);
+		return 0;
+	}
+	if (result == 0)
+		segment_free(segment);
+	return file_remove(store, file);
 }
 
 /* Both ascending by (day, id). */
@@ -74,18 +113,34 @@ static int file_order(const void *a, const void *b)
 	return order(left->day, left->id, right->day, right->id);
 }
 
-/* It knows nothing of what once was: no segment, no total. */
-static int catalog_is_empty(struct store *store, bool *ret_empty)
+static void rebuild_damage(void *context, const char *text)
 {
-	struct catalog_info info;
-	struct catalog_totals totals;
-	int result = catalog_info(store->catalog, &info);
+	store_damage(context, "%s", text);
+}
 
-	if (result == 0)
-		result = catalog_totals(store->catalog, &totals);
-	if (result == 0)
-		*ret_empty = info.segments == 0 && totals.stored + totals.collapsed + totals.erased == 0;
-	return result;
+/* A new catalog beside segments, or beside lanes, was lost: it is made anew. In a new directory there is neither. */
+static int catalog_recover(struct store *store, struct err *err)
+{
+	struct catalog_rebuild rebuild = {.io = store->io,
+					  .keyring = store->keyring,
+					  .catalog = store->catalog,
+					  .directory = store->directory,
+					  .segments_directory = store->segments_directory,
+					  .damage = rebuild_damage,
+					  .context = store};
+	struct catalog_rebuild_result rebuilt;
+	int result;
+
+	if (!catalog_is_new(store->catalog))
+		return 0;
+	result = catalog_rebuild(&rebuild, err, &rebuilt);
+	if (result < 0)
+		return result;
+	store->catalog_lost = rebuilt.segments > 0 && !rebuilt.lanes_known;
+	if (rebuilt.segments > 0 || rebuilt.lanes_known)
+		store_damage(store, "the catalog was lost: %zu segments adopted, %s", rebuilt.segments,
+			     rebuilt.lanes_known ? "lanes taken from their copy" : "lanes begin anew");
+	return 0;
 }
 
 static void missing_tell(struct store *store, const struct catalog_segment *known)
@@ -107,10 +162,11 @@ static int reconcile(struct store *store, const struct segment_files *files, con
 		for (; at < known_count && order(known[at].day, known[at].id, file->day, file->id) < 0; at++)
 			missing_tell(store, &known[at]);
 		if (at < known_count && order(known[at].day, known[at].id, file->day, file->id) == 0 &&
-		    !file->unfinished)
+		    !file->unfinished) {
 			at++;
-		else
-			result = recovery_file_remove(store, file);
+			continue;
+		}
+		result = file_judge(store, file);
 	}
 	for (; result == 0 && at < known_count; at++)
 		missing_tell(store, &known[at]);
@@ -122,23 +178,19 @@ int recovery_segments(struct store *store, struct err *err)
 	struct segment_files files = {0};
 	struct catalog_segment *known = NULL;
 	size_t known_count = 0;
-	bool lost = false;
-	int result;
+	int result = catalog_recover(store, err);
 
-	err->text[0] = '\0';
+	if (result < 0)
+		return result;
 	result = store->io->ops->list(store->io, store->segments_directory, file_collect, &files);
-	if (result == 0)
-		result = catalog_is_empty(store, &lost);
 	if (result == 0)
 		result = catalog_segments(store->catalog, INT32_MIN, INT32_MAX, &known, &known_count);
 	if (result == 0) {
 		if (files.count > 0)
 			qsort(files.files, files.count, sizeof(*files.files), file_order);
-		result = lost ? recovery_adopt(store, &files, err) : reconcile(store, &files, known, known_count);
+		result = reconcile(store, &files, known, known_count);
 	}
 	free(files.files);
 	free(known);
-	if (result < 0 && err->text[0] == '\0')
-		(void)err_set(err, result, "%s: %s", store->segments_directory, strerror(-result));
-	return result;
+	return result < 0 ? err_set(err, result, "%s: %s", store->segments_directory, strerror(-result)) : 0;
 }

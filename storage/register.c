@@ -21,6 +21,7 @@
 #include "storage/changelog.h"
 #include "storage/register_db.h"
 #include "storage/register_entry.h"
+#include "storage/register_hold.h"
 #include "storage/register_internal.h"
 
 static int list_check(struct reg *reg, const struct reg_change *change, const struct reg_list *list)
@@ -39,6 +40,9 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 		struct reg_binding binding;
 		struct reg_list list;
 		struct reg_mark mark;
+		struct reg_hold hold;
+		struct reg_hold_selector selector;
+		struct reg_proposal proposal;
 	} record;
 	int result = -EINVAL;
 
@@ -67,6 +71,19 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 		if (reg_mark_decode(change->value, change->value_size, &record.mark) == 0)
 			result =
 				(uint32_t)record.mark.day == change->a && record.mark.number == change->b ? 0 : -EINVAL;
+		break;
+	case REG_HOLD:
+		if (reg_hold_decode(change->value, change->value_size, &record.hold) == 0)
+			result = record.hold.number == change->a && change->b == 0 ? 0 : -EINVAL;
+		break;
+	case REG_HOLD_SELECTOR:
+		if (reg_hold_selector_decode(change->value, change->value_size, &record.selector) == 0)
+			result =
+				record.selector.number == change->a && record.selector.index == change->b ? 0 : -EINVAL;
+		break;
+	case REG_PROPOSAL:
+		if (reg_proposal_decode(change->value, change->value_size, &record.proposal) == 0)
+			result = record.proposal.number == change->a && change->b == 0 ? 0 : -EINVAL;
 		break;
 	case REG_KIND_END:
 		break;

@@ -2,14 +2,15 @@
 
 #include <errno.h>
 #include <lmdb.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "appliance/base/aead.h"
 #include "appliance/base/bytes.h"
+#include "storage/lmdb_check.h"
 #include "storage/register.h"
 
 #define KEY_BYTES 9
@@ -25,6 +26,8 @@ struct reg_db {
 	uint64_t count; /* records, as of the writer's transaction */
 	uint64_t count_committed;
 	struct aead_key key;
+	bool well; /* opened and checked: closing it leaves the mark of an orderly close */
+	char directory[4096];
 };
 
 /* LMDB's codes, once. What its file does wrong is -EBADMSG: it will be made again. */
@@ -85,20 +88,6 @@ static size_t value_seal(const struct reg_db *db, const uint8_t key[KEY_BYTES], 
 	return SEAL_OVERHEAD + change->value_size;
 }
 
-/* A map that ends before the pages its meta page speaks of would be SIGBUS, not an error. */
-static int file_whole(MDB_env *env)
-{
-	MDB_envinfo info;
-	MDB_stat stat_env;
-	struct stat stat_file;
-	mdb_filehandle_t fd;
-
-	if (mdb_env_info(env, &info) != 0 || mdb_env_stat(env, &stat_env) != 0 || mdb_env_get_fd(env, &fd) != 0 ||
-	    fstat(fd, &stat_file) < 0)
-		return -EIO;
-	return (uint64_t)stat_file.st_size >= (info.me_last_pgno + 1) * stat_env.ms_psize ? 0 : -EBADMSG;
-}
-
 static int meta_read(MDB_txn *txn, MDB_dbi dbi, uint64_t *ret_applied, uint64_t *ret_count)
 {
 	MDB_val key = {sizeof(meta_key), (void *)(uintptr_t)meta_key};
@@ -152,10 +141,10 @@ static int db_check(struct reg_db *db, uint64_t *ret_applied)
 	return result;
 }
 
-static int dbi_open(struct reg_db *db)
+static int dbi_open(struct reg_db *db, bool read_only)
 {
 	MDB_txn *txn;
-	int result = mdb_txn_begin(db->env, NULL, 0, &txn);
+	int result = mdb_txn_begin(db->env, NULL, read_only ? MDB_RDONLY : 0, &txn);
 
 	if (result != 0)
 		return db_error(result);
@@ -167,31 +156,47 @@ static int dbi_open(struct reg_db *db)
 	return db_error(mdb_txn_commit(txn));
 }
 
-int reg_db_open(const char *directory, size_t map_size, const uint8_t *key, struct reg_db **ret_db,
-		uint64_t *ret_applied)
+/* LMDB believes whatever its file says: it is looked at first. */
+static int env_open(struct reg_db *db, size_t map_size, bool read_only, struct err *err)
+{
+	unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (read_only ? MDB_RDONLY | MDB_NOLOCK : 0);
+	int dead;
+	int result = lmdb_check(db->directory, err);
+
+	if (result == LMDB_ABSENT && read_only)
+		return -ENOENT;
+	if (result >= 0)
+		result = read_only ? 0 : lmdb_mark_remove(db->directory);
+	if (result == 0)
+		result = db_error(mdb_env_create(&db->env));
+	if (result == 0)
+		result = db_error(mdb_env_set_mapsize(db->env, map_size));
+	if (result == 0)
+		result = db_error(mdb_env_open(db->env, db->directory, flags, 0600));
+	if (result == 0 && !read_only)
+		(void)mdb_reader_check(db->env, &dead);
+	return result;
+}
+
+static int db_open(const char *directory, size_t map_size, bool read_only, const uint8_t *key, struct err *err,
+		   struct reg_db **ret_db, uint64_t *ret_applied)
 {
 	struct reg_db *db = aligned_alloc(64, (sizeof(*db) + 63) / 64 * 64);
 	uint64_t applied = 0;
-	int dead;
 	int result;
 
 	if (db == NULL)
 		return -ENOMEM;
 	memset(db, 0, sizeof(*db));
 	aead_key_init(&db->key, key);
-	result = db_error(mdb_env_create(&db->env));
+	result = snprintf(db->directory, sizeof(db->directory), "%s", directory) < (int)sizeof(db->directory)
+			 ? env_open(db, map_size, read_only, err)
+			 : -ENAMETOOLONG;
 	if (result == 0)
-		result = db_error(mdb_env_set_mapsize(db->env, map_size));
-	if (result == 0)
-		result = db_error(mdb_env_open(db->env, directory, MDB_NOTLS | MDB_NORDAHEAD, 0600));
-	if (result == 0)
-		result = file_whole(db->env);
-	if (result == 0)
-		(void)mdb_reader_check(db->env, &dead);
-	if (result == 0)
-		result = dbi_open(db);
+		result = dbi_open(db, read_only);
 	if (result == 0)
 		result = db_check(db, &applied);
+	db->well = result == 0 && !read_only;
 	if (result < 0) {
 		reg_db_free(db);
 		return result;
@@ -201,6 +206,18 @@ int reg_db_open(const char *directory, size_t map_size, const uint8_t *key, stru
 	return 0;
 }
 
+int reg_db_open(const char *directory, size_t map_size, const uint8_t *key, struct reg_db **ret_db,
+		uint64_t *ret_applied)
+{
+	return db_open(directory, map_size, false, key, NULL, ret_db, ret_applied);
+}
+
+int reg_db_open_read_only(const char *directory, const uint8_t *key, struct err *err, struct reg_db **ret_db,
+			  uint64_t *ret_applied)
+{
+	return db_open(directory, (size_t)1 << 40, true, key, err, ret_db, ret_applied);
+}
+
 struct reg_db *reg_db_free(struct reg_db *db)
 {
 	if (db == NULL)
@@ -208,6 +225,8 @@ struct reg_db *reg_db_free(struct reg_db *db)
 	reg_db_abort(db);
 	if (db->env != NULL)
 		mdb_env_close(db->env);
+	if (db->well)
+		(void)lmdb_mark_write(db->directory); /* without it the next open only has less to go by */
 	aead_key_fini(&db->key);
 	free(db);
 	return NULL;
@@ -215,10 +234,10 @@ struct reg_db *reg_db_free(struct reg_db *db)
 
 int reg_db_wipe(const char *directory)
 {
-	static const char *const names[] = {"data.mdb", "lock.mdb"};
+	static const char *const names[] = {"clean", "data.mdb", "lock.mdb"};
 	char path[4096];
 
-	for (size_t i = 0; i < 2; i++) {
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		snprintf(path, sizeof(path), "%s/%s", directory, names[i]);
 		if (unlink(path) < 0 && errno != ENOENT)
 			return -errno;

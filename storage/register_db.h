@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "appliance/base/err.h"
+
 struct reg_change;
 struct reg_db;
 struct reg_record;
@@ -23,6 +25,10 @@ struct reg_record;
  */
 int reg_db_open(const char *directory, size_t map_size, const uint8_t *key, struct reg_db **ret_db,
 		uint64_t *ret_applied);
+/* gantry-fsck: the same check, nothing is written; only reads may follow. -ENOENT: there is none. err says what is
+ * wrong. */
+int reg_db_open_read_only(const char *directory, const uint8_t *key, struct err *err, struct reg_db **ret_db,
+			  uint64_t *ret_applied);
 struct reg_db *reg_db_free(struct reg_db *db);
 
 /* Removes the environment's files; none may be open. */

@@ -1,4 +1,4 @@
-/* The inside of the register, shared by register.c (changes, reads) and register_open.c, nobody else. */
+/* The inside of the register, shared by register.c (changes, reads), register_open.c and register_check.c. */
 #ifndef GANTRY_STORAGE_REGISTER_INTERNAL_H
 #define GANTRY_STORAGE_REGISTER_INTERNAL_H
 
@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "storage/keyring.h"
 #include "storage/register.h"
 #include "storage/register_blob.h"
 
@@ -24,6 +25,14 @@ struct reg {
 	uint64_t applied; /* replaying: what the index has; later: unused */
 	unsigned batch;
 };
+
+/* What KEY_REGISTER is made into, one for each use. The caller wipes. */
+struct reg_keys {
+	uint8_t log[KEY_SIZE];
+	uint8_t db[KEY_SIZE];
+	uint8_t blobs[KEY_SIZE];
+};
+void reg_keys_derive(const uint8_t key[KEY_SIZE], struct reg_keys *ret_keys);
 
 /* Removes the blob when no list names it; mutex held, or nobody else has the register yet. */
 int reg_blob_release(void *reg, const uint8_t name[REG_BLOB_NAME_SIZE]);

@@ -23,17 +23,11 @@
 #define MAP_SIZE_DEFAULT ((size_t)1 << 30)
 #define REPLAY_BATCH 512 /* entries in one LMDB transaction while replaying */
 
-struct reg_keys {
-	uint8_t log[KEY_SIZE];
-	uint8_t db[KEY_SIZE];
-	uint8_t blobs[KEY_SIZE];
-};
-
-static void keys_derive(const uint8_t key[KEY_SIZE], struct reg_keys *keys)
+void reg_keys_derive(const uint8_t key[KEY_SIZE], struct reg_keys *ret_keys)
 {
-	hkdf_sha256(NULL, 0, key, KEY_SIZE, "gantry register log", 19, keys->log, KEY_SIZE);
-	hkdf_sha256(NULL, 0, key, KEY_SIZE, "gantry register index", 21, keys->db, KEY_SIZE);
-	hkdf_sha256(NULL, 0, key, KEY_SIZE, "gantry register blobs", 21, keys->blobs, KEY_SIZE);
+	hkdf_sha256(NULL, 0, key, KEY_SIZE, "gantry register log", 19, ret_keys->log, KEY_SIZE);
+	hkdf_sha256(NULL, 0, key, KEY_SIZE, "gantry register index", 21, ret_keys->db, KEY_SIZE);
+	hkdf_sha256(NULL, 0, key, KEY_SIZE, "gantry register blobs", 21, ret_keys->blobs, KEY_SIZE);
 }
 
 /* The log's size, or -ENOENT. */
@@ -102,7 +96,7 @@ static int keys_get(const struct reg_options *options, struct io *io, struct key
 	}
 	if (result < 0)
 		return err_set(err, result, "the register's key: %s", strerror(-result));
-	keys_derive(key, keys);
+	reg_keys_derive(key, keys);
 	bytes_wipe(key, sizeof(key));
 	return 0;
 }

@@ -20,11 +20,14 @@
 
 /* Stable numbers; also the first byte of an LMDB key. */
 enum reg_kind {
-	REG_FEED = 1,    /* a: feed */
-	REG_CAMERA = 2,  /* a: camera */
-	REG_BINDING = 3, /* a: feed, b: camera */
-	REG_LIST = 4,    /* a: list; its newest version, or «removed» */
-	REG_MARK = 6,    /* a: capture day, b: number in it */
+	REG_FEED = 1,           /* a: feed */
+	REG_CAMERA = 2,         /* a: camera */
+	REG_BINDING = 3,        /* a: feed, b: camera */
+	REG_LIST = 4,           /* a: list; its newest version, or «removed» */
+	REG_MARK = 6,           /* a: capture day, b: number in it */
+	REG_HOLD = 16,          /* a: case */
+	REG_HOLD_SELECTOR = 17, /* a: case, b: index */
+	REG_PROPOSAL = 18,      /* a: number of the proposed purge */
 	REG_KIND_END
 };
 

@@ -13,6 +13,7 @@
 #define LOG_MODULE "sealer"
 #include "appliance/base/killpoint.h"
 #include "appliance/base/log.h"
+#include "storage/lanes_copy.h"
 #include "storage/segment_discard.h"
 #include "storage/store_internal.h"
 #include "storage/view.h"
@@ -108,6 +109,16 @@ static void debts_settle(struct store *store, size_t count)
 		memmove(store->debts, store->debts + count, store->debt_count * sizeof(*store->debts));
 }
 
+/* A sealed journal dies only when its lanes stand outside the catalog too. */
+static int lanes_keep(struct store *store, size_t owed)
+{
+	bool needed = false;
+
+	for (size_t i = 0; i < owed; i++)
+		needed = needed || store->debts[i].kind == DEBT_JOURNAL;
+	return needed ? lanes_copy_write(store->io, store->keyring, store->directory, store->catalog) : 0;
+}
+
 int sealer_keys_change(struct store *store, const struct key_change *makes, size_t make_count)
 {
 	size_t owed = debts_due(store);
@@ -116,6 +127,9 @@ int sealer_keys_change(struct store *store, const struct key_change *makes, size
 
 	if (owed + make_count == 0)
 		return 0;
+	result = lanes_keep(store, owed);
+	if (result < 0)
+		return result;
 	changes = calloc(owed + make_count, sizeof(*changes));
 	if (changes == NULL)
 		return -ENOMEM;

@@ -57,7 +57,7 @@ static void heap_down(struct merge *merge, size_t at)
 	merge->heap[at] = source;
 }
 
-static bool shares_public_id(const struct read *a, const struct read *b)
+bool search_shares_public_id(const struct read *a, const struct read *b)
 {
 	return a->capture_us == b->capture_us && a->camera == b->camera && a->road_lane == b->road_lane &&
 	       memcmp(a->key, b->key, READ_TEXT_SIZE) == 0;
@@ -125,7 +125,7 @@ static void take_row(struct merge *merge, const struct read *row)
 		merge->head = *row;
 		merge->head_set = true;
 	}
-	if (merge->last_set && shares_public_id(&merge->last.read, row)) {
+	if (merge->last_set && search_shares_public_id(&merge->last.read, row)) {
 		taken.ordinal = merge->last.ordinal + 1;
 		if (row_compare(&merge->last.read, row) == 0)
 			taken.same = merge->last.same + 1;
@@ -354,6 +354,16 @@ static int run(struct search *search, search_row_fn *row, void *row_context)
 	return r;
 }
 
+static int take_view(struct search *search)
+{
+	int32_t first_day = read_day(search->from_us);
+	int32_t last_day = read_day(search->to_us - 1);
+	uint32_t number = search->query->case_number;
+
+	return number != 0 ? view_take_case(search->views, number, first_day, last_day, &search->view)
+			   : view_take(search->views, first_day, last_day, &search->view);
+}
+
 int search_run(struct views *views, const struct search_query *query, struct err *err, search_row_fn *row,
 	       void *row_context, struct search_result *ret_result)
 {
@@ -370,8 +380,9 @@ int search_run(struct views *views, const struct search_query *query, struct err
 	if (!query->count_only)
 		r = search_best_init(&search.best, (size_t)query->limit + 1, query->oldest_first);
 	if (r == 0 && set_window(&search)) {
-		search.marks = views_marks_hold(views);
-		r = view_take(views, read_day(search.from_us), read_day(search.to_us - 1), &search.view);
+		/* A case's copies were made without what was erased; the marks have died with the day. */
+		search.marks = query->case_number == 0 ? views_marks_hold(views) : NULL;
+		r = take_view(&search);
 		if (r == 0) {
 			search.days = count_days(&search.view);
 			key_plan_init(&search.keys, query, guess_keys(&search.view));

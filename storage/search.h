@@ -51,6 +51,7 @@ struct search_roamer {
 };
 
 struct search_query {
+	uint32_t case_number; /* not 0: only the case's copies of held rows, and no ordinary read (hold.h) */
 	/* On the VRM key; NULL any. A not-read record matches no glob. */
 	const struct glob *key_glob;
 	const struct glob *folded_glob; /* misread-tolerant: on the folded key; NULL no. Needs `fold` */
@@ -123,6 +124,9 @@ int search_run(struct views *views, const struct search_query *query, struct err
  */
 void search_public_id(const uint8_t identity_key[32], const struct read *read, uint32_t ordinal,
 		      char ret_text[SEARCH_PUBLIC_ID_SIZE]);
+
+/* Equal in all fields of the public id but the ordinal. */
+bool search_shares_public_id(const struct read *a, const struct read *b);
 
 /* A cursor as text for clients; holds the last row's fields, so it is as confidential as the row. */
 void search_cursor_text(const struct search_cursor *cursor, char text[SEARCH_CURSOR_TEXT_SIZE]);

@@ -52,16 +52,15 @@ static int open_top(struct segment *segment, struct err *err)
 	return 0;
 }
 
-static int open_key(struct segment *segment, struct keyring *keyring, struct err *err)
+static int open_key(struct segment *segment, struct keyring *keyring, const struct key_id *id, struct err *err)
 {
-	struct key_id id = {.id = segment->summary.id, .day = segment->summary.day, .kind = KEY_SEGMENT};
 	char name[SEGMENT_NAME_SIZE];
 	uint8_t key[KEY_SIZE];
-	int r = keyring_get(keyring, id, key);
+	int r = keyring_get(keyring, *id, key);
 
 	if (r == -ENOENT)
 		return err_set(err, -ENOKEY, "%s: its key is not in the keyring",
-			       segment_name(id.day, id.id, ".seg", name));
+			       segment_name(segment->summary.day, segment->summary.id, ".seg", name));
 	if (r < 0)
 		return r;
 	aead_key_init(&segment->key, key);
@@ -181,7 +180,16 @@ static struct segment *segment_alloc(void)
 int segment_open(struct io *io, struct keyring *keyring, const char *directory, int32_t day, uint64_t id,
 		 struct err *err, struct segment **ret_segment)
 {
+	struct key_id key = {.id = id, .day = day, .kind = KEY_SEGMENT};
+
+	return segment_open_keyed(io, keyring, directory, &key, day, err, ret_segment);
+}
+
+int segment_open_keyed(struct io *io, struct keyring *keyring, const char *directory, const struct key_id *key,
+		       int32_t day, struct err *err, struct segment **ret_segment)
+{
 	struct segment *segment = segment_alloc();
+	uint64_t id = key->id;
 	struct io_file *file;
 	int r;
 
@@ -193,7 +201,7 @@ int segment_open(struct io *io, struct keyring *keyring, const char *directory, 
 	if (r == 0)
 		r = file_error(segment, segment_plain_file(segment, &file), err);
 	if (r == 0)
-		r = open_key(segment, keyring, err);
+		r = open_key(segment, keyring, key, err);
 	if (r == 0)
 		r = read_header(segment, day, id, err);
 	if (r == 0)
@@ -208,6 +216,14 @@ int segment_open(struct io *io, struct keyring *keyring, const char *directory, 
 int segment_open_summary(struct io *io, struct keyring *keyring, const char *directory,
 			 const struct segment_summary *summary, struct err *err, struct segment **ret_segment)
 {
+	struct key_id key = {.id = summary->id, .day = summary->day, .kind = KEY_SEGMENT};
+
+	return segment_open_summary_keyed(io, keyring, directory, &key, summary, err, ret_segment);
+}
+
+int segment_open_summary_keyed(struct io *io, struct keyring *keyring, const char *directory, const struct key_id *key,
+			       const struct segment_summary *summary, struct err *err, struct segment **ret_segment)
+{
 	struct segment *segment = segment_alloc();
 	struct io_file *file;
 	int r;
@@ -219,7 +235,7 @@ int segment_open_summary(struct io *io, struct keyring *keyring, const char *dir
 	if (r == 0)
 		r = file_error(segment, segment_direct_file(segment, &file), err);
 	if (r == 0)
-		r = open_key(segment, keyring, err);
+		r = open_key(segment, keyring, key, err);
 	if (r == 0)
 		r = finish_open(segment, file, err);
 	if (r == 0)

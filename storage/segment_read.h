@@ -15,6 +15,7 @@
 #include "storage/segment_format.h"
 
 struct io;
+struct key_id;
 struct keyring;
 struct segment;
 
@@ -27,6 +28,11 @@ int segment_open(struct io *io, struct keyring *keyring, const char *directory, 
 /* Opens by the catalog's row: reads nothing from the file yet but its size. */
 int segment_open_summary(struct io *io, struct keyring *keyring, const char *directory,
 			 const struct segment_summary *summary, struct err *err, struct segment **ret_segment);
+/* Both, of a segment under another key than its day's: a case's copy (storage/cases.h). key->id is the segment's. */
+int segment_open_keyed(struct io *io, struct keyring *keyring, const char *directory, const struct key_id *key,
+		       int32_t day, struct err *err, struct segment **ret_segment);
+int segment_open_summary_keyed(struct io *io, struct keyring *keyring, const char *directory, const struct key_id *key,
+			       const struct segment_summary *summary, struct err *err, struct segment **ret_segment);
 struct segment *segment_free(struct segment *segment); /* closes, wipes; returns NULL */
 
 const struct segment_summary *segment_summary(const struct segment *segment);

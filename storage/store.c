@@ -20,11 +20,14 @@
 #define LOG_MODULE "store"
 #include "appliance/base/clock.h"
 #include "appliance/base/log.h"
+#include "storage/cases.h"
+#include "storage/clock_guard.h"
 #include "storage/journal.h"
 #include "storage/keeper.h"
 #include "storage/marks.h"
 #include "storage/recovery.h"
 #include "storage/register.h"
+#include "storage/retention.h"
 #include "storage/sealer.h"
 #include "storage/store_internal.h"
 #include "storage/tidier.h"
@@ -93,6 +96,8 @@ static int paths_make(struct store *store, struct err *err)
 	if (result == 0)
 		result = path_join(store->purge_directory, store->directory, LAYOUT_PURGE);
 	if (result == 0)
+		result = path_join(store->cases_directory, store->directory, LAYOUT_CASES);
+	if (result == 0)
 		result = path_join(store->audit_directory, store->directory, LAYOUT_AUDIT);
 	return result < 0 ? err_set(err, result, "the data directory's path is too long") : 0;
 }
@@ -117,8 +122,8 @@ static int lock_take(struct store *store, struct err *err)
 
 static int directories_make(struct store *store, struct err *err)
 {
-	static const char *const names[] = {LAYOUT_JOURNAL, LAYOUT_SEGMENTS, LAYOUT_REGISTER,
-					    LAYOUT_LISTS,   LAYOUT_AUDIT,    LAYOUT_PURGE};
+	static const char *const names[] = {LAYOUT_JOURNAL, LAYOUT_SEGMENTS, LAYOUT_REGISTER, LAYOUT_LISTS,
+					    LAYOUT_AUDIT,   LAYOUT_PURGE,    LAYOUT_CASES};
 	const struct io_ops *ops = store->io->ops;
 	char path[LAYOUT_PATH_SIZE];
 	int result = ops->mkdir(store->io, store->directory);
@@ -200,6 +205,7 @@ static int keys_open(struct store *store, struct err *err)
 	result = keyring_open(&options, store->io, err, &store->keyring);
 	if (result < 0)
 		return result;
+	store->fresh = options.create;
 	keyring_info(store->keyring, &info);
 	if (info.copy_mended)
 		store_damage(store, "one copy of the keyring was missing, older or damaged and has been rewritten");
@@ -233,7 +239,8 @@ static int memory_ready(struct store *store, struct err *err)
 	struct views_options views = {.io = store->io,
 				      .keyring = store->keyring,
 				      .catalog = store->catalog,
-				      .segments_directory = store->segments_directory};
+				      .segments_directory = store->segments_directory,
+				      .cases_directory = store->cases_directory};
 	int result = memtable_new(&memtable, &store->memtable);
 
 	if (result < 0)
@@ -250,6 +257,25 @@ static int memory_ready(struct store *store, struct err *err)
 	if (result == 0)
 		result = lane_map_new(&store->sealed_lanes);
 	return result < 0 ? err_set(err, result, "store: %s", strerror(-result)) : 0;
+}
+
+static int clock_ready(struct store *store, struct err *err)
+{
+	struct clock_guard_options options = {.io = store->io,
+					      .directory = store->directory,
+					      .clock = &store->clock,
+					      .jump_us = store->options.clock_jump_us,
+					      .always = store->options.clock_always,
+					      .fresh = store->fresh};
+	struct clock_guard_state state;
+	int result = clock_guard_new(&options, &store->guard);
+
+	if (result < 0)
+		return err_set(err, result, "clock guard: %s", strerror(-result));
+	clock_guard_look(store->guard, &state);
+	if (state.trust != CLOCK_TRUSTED)
+		store_alarm(store, "%s", state.why);
+	return 0;
 }
 
 static void register_ready(struct store *store)
@@ -334,6 +360,8 @@ static int store_begin(struct store *store, struct err *err)
 		result = catalog_ready(store, err);
 	if (result == 0)
 		result = memory_ready(store, err);
+	if (result == 0)
+		result = clock_ready(store, err);
 	/* Before recovery, which may have to seal: what is marked must not come into a segment. */
 	if (result == 0)
 		register_ready(store);
@@ -343,6 +371,9 @@ static int store_begin(struct store *store, struct err *err)
 	if (result < 0)
 		return result;
 	store->recovery_ns = clock_mono_ns() - start_ns;
+	result = cases_recover(store, err);
+	if (result < 0)
+		return result;
 	result = journals_ready(store, sequence_min, err);
 	if (result < 0)
 		return result;
@@ -373,12 +404,19 @@ static struct store *store_alloc(const struct store_options *options, const stru
 	memcpy(store->journal_hooks, hooks->journal, options->workers * sizeof(*store->journal_hooks));
 	store->options = *options;
 	store->hooks = *hooks;
+	store->clock = options->clock != NULL ? *options->clock : clock_source_real;
+	store->options.clock = NULL;
+	if (options->retention_days == 0)
+		store->options.retention_days = RETENTION_DAYS_MAX;
+	if (options->clock_jump_us == 0)
+		store->options.clock_jump_us = INT64_C(3600000000);
 	store->io = io;
 	store->lock_fd = -1;
 	pthread_mutex_init(&store->lane_mutex, NULL);
 	pthread_mutex_init(&store->seal_mutex, NULL);
 	pthread_mutex_init(&store->purge_mutex, NULL);
 	pthread_mutex_init(&store->tidy_mutex, NULL);
+	pthread_mutex_init(&store->hold_mutex, NULL);
 	pthread_mutex_init(&store->status_mutex, NULL);
 	pthread_mutex_init(&store->thread_mutex, NULL);
 	pthread_condattr_init(&attributes);
@@ -395,6 +433,7 @@ static void store_free(struct store *store)
 		store->journals[i] = journal_free(store->journals[i]);
 	rewrite_fini(store);
 	sealer_fini(store);
+	store->guard = clock_guard_free(store->guard);
 	store->reg = reg_free(store->reg);
 	store->views = views_free(store->views);
 	store->marks = marks_free(store->marks);
@@ -410,6 +449,7 @@ static void store_free(struct store *store)
 	pthread_mutex_destroy(&store->thread_mutex);
 	pthread_mutex_destroy(&store->status_mutex);
 	pthread_mutex_destroy(&store->tidy_mutex);
+	pthread_mutex_destroy(&store->hold_mutex);
 	pthread_mutex_destroy(&store->purge_mutex);
 	pthread_mutex_destroy(&store->seal_mutex);
 	pthread_mutex_destroy(&store->lane_mutex);
@@ -478,6 +518,16 @@ struct views *store_views(struct store *store)
 struct marks *store_marks(struct store *store)
 {
 	return store->marks;
+}
+
+struct clock_guard *store_clock_guard(struct store *store)
+{
+	return store->guard;
+}
+
+int64_t store_wall_us(struct store *store)
+{
+	return store->clock.wall_us(store->clock.context);
 }
 
 struct reg *store_register(struct store *store, const char **ret_why)

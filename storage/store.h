@@ -9,7 +9,7 @@
  * Threads: store_open/close one control thread; store_day_open and store_credit_open any thread, workers too (one
  * load); everything else any control thread.
  *
- * Lock order: purge mutex, tidy mutex, seal mutex, lane mutex, memtable_lock, LMDB's writer.
+ * Lock order: purge mutex, tidy mutex, hold mutex, seal mutex, lane mutex, memtable_lock, LMDB's writer.
  */
 #ifndef GANTRY_STORAGE_STORE_H
 #define GANTRY_STORAGE_STORE_H
@@ -28,6 +28,8 @@
 #define STORE_DAY_END 65536     /* days 0 … STORE_DAY_END − 1 since 1970 can be stored */
 
 struct catalog;
+struct clock_guard;
+struct clock_source;
 struct io;
 struct journal;
 struct journal_hooks;
@@ -61,11 +63,15 @@ struct store_options {
 	int64_t journal_commit_interval_ns;
 	int64_t journal_roll_age_ns;
 
-	uint32_t lane_size;       /* sequences in a window; power of two ≥ 4096 */
-	int64_t merge_quiet_us;   /* a day into which nothing was sealed for so long is merged */
-	uint64_t reserve_bytes;   /* kept free beyond what sealing and a purge need */
-	size_t catalog_map_size;  /* LMDB's; 0: its default */
-	int64_t erase_rewrite_us; /* age at which what was erased or amended is physically removed */
+	uint32_t lane_size;               /* sequences in a window; power of two ≥ 4096 */
+	int64_t merge_quiet_us;           /* a day into which nothing was sealed for so long is merged */
+	uint64_t reserve_bytes;           /* kept free beyond what sealing and a purge need */
+	size_t catalog_map_size;          /* LMDB's; 0: its default */
+	int64_t erase_rewrite_us;         /* age at which what was erased or amended is physically removed */
+	int32_t retention_days;           /* 0: 365; a day is due when it is more days past */
+	const struct clock_source *clock; /* NULL: this machine's; copied */
+	int64_t clock_jump_us;            /* beyond it a step of the clock is suspicious; 0: an hour */
+	bool clock_always;                /* suspicious only when it jumps: a machine without time source */
 	bool threads_off; /* tests: no threads; whoever calls drives store_keep, and the store polls the journals itself
 			   * while it waits for them */
 };
@@ -101,6 +107,7 @@ struct catalog *store_catalog(struct store *store);
 struct keyring *store_keyring(struct store *store);
 struct views *store_views(struct store *store); /* for searches: storage/view.h */
 struct marks *store_marks(struct store *store); /* storage/marks.h */
+struct clock_guard *store_clock_guard(struct store *store);
 /* NULL when the register is incomplete: journal on, but neither search, match nor purge. *ret_why then says so. */
 struct reg *store_register(struct store *store, const char **ret_why);
 /* "<directory>/audit" and the like: base name from layout.h. Owned by the store. */

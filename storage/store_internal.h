@@ -2,8 +2,8 @@
  * The inside of the store, shared by store.c, recovery*.c, seal*.c, keeper.c, purge*.c, rewrite.c, tidier.c and
  * store_status.c, nobody else.
  *
- * Lock order: purge_mutex, tidy_mutex, seal_mutex, lane_mutex, memtable_lock, LMDB's writer; status_mutex and
- * thread_mutex are leaves. The marks' mutex comes behind the tidy mutex and before those of register and keyring;
+ * Lock order: purge_mutex, tidy_mutex, hold_mutex, seal_mutex, lane_mutex, memtable_lock, LMDB's writer; status_mutex
+ * and thread_mutex are leaves. The marks' mutex comes behind the tidy mutex and before those of register and keyring;
  * what publishes their set is a leaf.
  */
 #ifndef GANTRY_STORAGE_STORE_INTERNAL_H
@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/err.h"
 #include "storage/catalog.h"
 #include "storage/io.h"
@@ -81,9 +82,13 @@ struct store {
 	char journal_directory[LAYOUT_PATH_SIZE];
 	char segments_directory[LAYOUT_PATH_SIZE];
 	char purge_directory[LAYOUT_PATH_SIZE];
+	char cases_directory[LAYOUT_PATH_SIZE];
 	char audit_directory[LAYOUT_PATH_SIZE];
 	int lock_fd;
 
+	struct clock_source clock;
+	struct clock_guard *guard;
+	bool fresh; /* this open found nothing here: a new directory */
 	struct keyring *keyring;
 	struct catalog *catalog;
 	struct reg *reg;
@@ -112,6 +117,7 @@ struct store {
 	size_t recovered_capacity;
 
 	pthread_mutex_t purge_mutex;
+	pthread_mutex_t hold_mutex; /* what is held, against the purge that copies it: storage/hold.h */
 
 	pthread_mutex_t tidy_mutex; /* held by whatever rewrites or purges a day's segments: rewrite_lock */
 	atomic_uint tidy_preempted; /* purges that wait for it */
@@ -164,5 +170,6 @@ void store_bell(struct store *store);
 void rewrite_fini(struct store *store);
 /* tidier.c: between two pages of a rewriting; may sleep while ingest needs the machine. 0 or -ECANCELED. */
 int tidier_pace(struct store *store);
+int64_t store_wall_us(struct store *store);
 
 #endif

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/cases.h"
 #include "storage/keyring.h"
 #include "storage/marks.h"
 #include "storage/segment_read.h"
@@ -37,6 +38,7 @@ struct view_pin {
 struct views {
 	struct views_options options;
 	char *directory;
+	char *cases_directory;
 	pthread_mutex_t mutex; /* guards all below */
 	struct entry *buckets[BUCKETS];
 	struct entry *forgotten;
@@ -59,6 +61,13 @@ int views_new(const struct views_options *options, struct views **ret_views)
 		return -ENOMEM;
 	}
 	views->options.segments_directory = views->directory;
+	views->cases_directory = options->cases_directory != NULL ? strdup(options->cases_directory) : NULL;
+	if (options->cases_directory != NULL && views->cases_directory == NULL) {
+		free(views->directory);
+		free(views);
+		return -ENOMEM;
+	}
+	views->options.cases_directory = views->cases_directory;
 	if (options->cache_segments == 0)
 		views->options.cache_segments = CACHE_DEFAULT;
 	(void)pthread_mutex_init(&views->mutex, NULL);
@@ -87,6 +96,7 @@ struct views *views_free(struct views *views)
 	}
 	(void)pthread_mutex_destroy(&views->mutex);
 	free(views->directory);
+	free(views->cases_directory);
 	free(views);
 	return NULL;
 }
@@ -181,6 +191,17 @@ int view_take(struct views *views, int32_t first_day, int32_t last_day, struct v
 	return r;
 }
 
+int view_take_case(struct views *views, uint32_t number, int32_t first_day, int32_t last_day, struct view *ret_view)
+{
+	struct view view = {.views = views};
+	int r = catalog_case_segments(views->options.catalog, number, first_day, last_day, &view.segments,
+				      &view.segment_count);
+
+	if (r == 0)
+		*ret_view = view;
+	return r;
+}
+
 void view_release(struct view *view)
 {
 	if (view->views->options.memtable != NULL)
@@ -188,7 +209,8 @@ void view_release(struct view *view)
 	free(view->segments);
 	view->segments = NULL;
 	view->segment_count = 0;
-	pin_drop(view->views, view->pin);
+	if (view->pin != NULL) /* a case's copies are not replaced: their view pins nothing */
+		pin_drop(view->views, view->pin);
 	view->pin = NULL;
 }
 
@@ -226,6 +248,23 @@ static int open_replaced(struct views *views, const struct catalog_segment *whic
 			    ret_segment);
 }
 
+/* A copy whose key or file is gone belongs to a case that was released meanwhile, if its row is gone too by then. */
+static int open_case(struct views *views, const struct catalog_segment *which, struct segment_summary *summary,
+		     struct err *err, struct segment **ret_segment)
+{
+	struct key_id key = case_key(which->case_number, which->id);
+	char directory[CASE_DIRECTORY_SIZE];
+	int r = catalog_case_segment(views->options.catalog, which->case_number, which->day, which->id, summary);
+
+	if (r == -ENOENT)
+		return VIEW_PURGED;
+	if (r < 0)
+		return err_set(err, r, "a held copy's row in the catalog: %s", strerror(-r));
+	return segment_open_summary_keyed(views->options.io, views->options.keyring,
+					  case_directory(views->options.cases_directory, which->case_number, directory),
+					  &key, summary, err, ret_segment);
+}
+
 static int open_segment(struct views *views, const struct catalog_segment *which, struct err *err,
 			struct segment **ret_segment)
 {
@@ -235,6 +274,11 @@ static int open_segment(struct views *views, const struct catalog_segment *which
 
 	if (summary == NULL)
 		return -ENOMEM;
+	if (which->case_number != 0) {
+		r = open_case(views, which, summary, err, ret_segment);
+		free(summary);
+		return r;
+	}
 	r = catalog_segment(views->options.catalog, which->day, which->id, summary);
 	if (r == -ENOENT)
 		r = open_replaced(views, which, err, ret_segment);

@@ -35,6 +35,7 @@ struct views_options {
 	struct memtable *memtable;      /* NULL: segments only */
 	struct marks *marks;            /* NULL: none */
 	const char *segments_directory; /* copied */
+	const char *cases_directory;    /* copied; NULL: no case is asked for */
 	unsigned cache_segments;        /* open at most, beyond those in use; 0 means 512 */
 };
 
@@ -56,6 +57,8 @@ struct view {
 };
 /* Days first_day … last_day inclusive; the memtable whole. Any thread but a worker. */
 int view_take(struct views *views, int32_t first_day, int32_t last_day, struct view *ret_view);
+/* The same of a case's copies of held rows, and of nothing else: no memtable, no ordinary segment. */
+int view_take_case(struct views *views, uint32_t number, int32_t first_day, int32_t last_day, struct view *ret_view);
 void view_release(struct view *view);
 
 /*

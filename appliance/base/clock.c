@@ -16,6 +16,29 @@ void clock_state_get(struct clock_state *ret_state)
 	ret_state->error_max_us = timex.maxerror;
 }
 
+static int64_t real_wall_us(void *context)
+{
+	(void)context;
+	return clock_wall_us();
+}
+
+static int64_t real_mono_ns(void *context)
+{
+	(void)context;
+	return clock_mono_ns();
+}
+
+static bool real_synchronised(void *context)
+{
+	struct clock_state state;
+
+	(void)context;
+	clock_state_get(&state);
+	return state.synchronised;
+}
+
+const struct clock_source clock_source_real = {real_wall_us, real_mono_ns, real_synchronised, NULL};
+
 const char *clock_text_utc(int64_t us, char buffer[CLOCK_TEXT_SIZE])
 {
 	int64_t seconds = us / 1000000;

@@ -32,6 +32,17 @@ struct clock_state {
 
 void clock_state_get(struct clock_state *ret_state);
 
+/* The clocks as somebody sees them who lives by days: tests walk through a year with clocks of their own. */
+struct clock_source {
+	int64_t (*wall_us)(void *context);
+	int64_t (*mono_ns)(void *context);
+	bool (*synchronised)(void *context); /* the kernel's word for the wall clock */
+	void *context;
+};
+
+/* This machine's. */
+extern const struct clock_source clock_source_real;
+
 #define CLOCK_TEXT_SIZE 32
 /* "2026-11-22T05:43:00.123456Z"; returns buffer. */
 const char *clock_text_utc(int64_t us, char buffer[CLOCK_TEXT_SIZE]);

@@ -13,6 +13,7 @@ const char *const killpoint_names[] = {
 	"seal.keyed",           /* keys of the new segments durable, no page yet */
 	"seal.written",         /* segments written and renamed, catalog not yet told */
 	"seal.committed",       /* catalog committed, journal's key still there */
+	"seal.lanes-copied",    /* the first copy of the lanes written, then both; keys not yet destroyed */
 	"seal.key-destroyed",   /* journal's key destroyed, its file still there */
 	"seal.unlinked",        /* journal's file gone */
 	"merge.keyed",          /* key of the child durable, no page yet */
@@ -27,10 +28,14 @@ const char *const killpoint_names[] = {
 	"mark.noted",           /* records say so, the keys of their sealed parts still there */
 	"purge.intended",       /* durable intent */
 	"purge.closed",         /* day closed to ingest, its journals sealed */
+	"purge.held",           /* held rows committed to their cases' segments */
 	"purge.audited",        /* audit entry written */
 	"purge.keys-destroyed", /* keyring without the day's keys */
 	"purge.unlinked",       /* files gone */
 	"purge.forgotten",      /* catalog rows gone, certificate not yet written */
+	"rotate.made",          /* a new master key file beside the old one, nothing wrapped under it */
+	"rotate.wrapped",       /* both copies of the keyring wrapped under the new master key */
+	"rotate.renamed",       /* the new master key has its place, the old one not yet overwritten */
 	NULL,
 };
 

@@ -128,7 +128,8 @@ const struct command commands[] = {
 		     "gantryctl search --polygon '51.50,-0.14 51.52,-0.14 51.52,-0.10' --from '2026-11-08 14:00' --to"
 		     " '2026-11-08 14:10' " GROUNDS "\n"
 		     "gantryctl search 'ab12 CDE' --strict " GROUNDS "\n"
-		     "gantryctl search --not-read --camera 1001 " GROUNDS "\n"},
+		     "gantryctl search --not-read --camera 1001 " GROUNDS "\n"
+		     "gantryctl search --hold C-2026-17 --from 2025-03-01 " GROUNDS "\n"},
 	{.words = "consecutive",
 	 .method = "reads.consecutive",
 	 .positional = "camera",
@@ -148,12 +149,79 @@ const struct command commands[] = {
 	 .examples = "gantryctl segments show --day 2026-11-08\n"
 		     "gantryctl segments show --from 2026-11-01 --to 2026-11-08 --by-day\n"},
 
-	{.words = "purge plan", .method = "purge.plan", .examples = "gantryctl purge plan\n"},
+	{.words = "reads erase",
+	 .method = "reads.erase",
+	 .positional = "id",
+	 .examples = "gantryctl reads erase 6f1c…e2 --camera 1001 --captured 2026-11-20T08:15:02.123456Z"
+		     " --purpose subject-access --case SAR-7 --reason 'erasure ordered, letter of 12 November'\n"},
+	{.words = "reads restrict",
+	 .method = "reads.restrict",
+	 .positional = "id",
+	 .examples = "gantryctl reads restrict 6f1c…e2 --camera 1001 --captured 2026-11-20T08:15:02.123456Z"
+		     " --purpose subject-access --case SAR-7 --reason 'accuracy is contested'\n"},
+	{.words = "reads unrestrict",
+	 .method = "reads.unrestrict",
+	 .positional = "id",
+	 .examples = "gantryctl reads unrestrict 6f1c…e2 --camera 1001 --captured 2026-11-20T08:15:02.123456Z"
+		     " --purpose subject-access --case SAR-7 --reason 'the read was right'\n"},
+	{.words = "reads amend",
+	 .method = "reads.amend",
+	 .positional = "id",
+	 .examples = "gantryctl reads amend 6f1c…e2 --camera 1001 --captured 2026-11-20T08:15:02.123456Z --vrm 'AB12 "
+		     "CDE' --purpose code-of-ethics --case QA-3 --reason 'image shows a B, read as 8'\n"},
+
+	{.words = "purge plan",
+	 .method = "purge.plan",
+	 .examples = "gantryctl purge plan\ngantryctl purge plan --day 2025-11-21\n"},
 	{.words = "purge run",
 	 .method = "purge.run",
 	 .positional = "day",
-	 .examples = "gantryctl purge run 2025-11-21 --authority 'retention rule, day 366' --purpose code-of-ethics"
-		     " --case RET-1 --reason 'day 366 after capture'\n"},
+	 .examples = "gantryctl purge run 2025-11-21 --purpose code-of-ethics --case RET-1 --reason 'day 366, room is "
+		     "needed now'\n"},
+	{.words = "purge propose",
+	 .method = "purge.propose",
+	 .positional = "day",
+	 .examples = "gantryctl purge propose 2026-11-20 --authority 'Data Controller, letter 4711' --purpose "
+		     "code-of-ethics --case P-12 --reason 'reads of a day recorded unlawfully'\n"},
+	{.words = "purge approve",
+	 .method = "purge.approve",
+	 .positional = "number",
+	 .examples = "gantryctl purge approve 57 --purpose code-of-ethics --case P-12 --reason 'checked with the "
+		     "controller'\n"},
+	{.words = "purge withdraw",
+	 .method = "purge.withdraw",
+	 .positional = "number",
+	 .examples = "gantryctl purge withdraw 57 --purpose code-of-ethics --case P-12 --reason 'wrong day'\n"},
+	{.words = "purge show", .method = "purge.show", .examples = "gantryctl purge show\n"},
+
+	{.words = "holds add",
+	 .method = "holds.add",
+	 .examples = "gantryctl holds add --class cpia --review 2027-06-01 --vrm 'AB1?CDE' --from 2026-03-01 --to "
+		     "2026-04-01 " GROUNDS "\n"
+		     "gantryctl holds add --class mopi --review 2027-06-01 --read "
+		     "0123456789abcdef0123456789abcdef,1001,2026-03-05T07:12:33.250000Z " GROUNDS "\n"},
+	{.words = "holds show",
+	 .method = "holds.show",
+	 .positional = "hold",
+	 .examples = "gantryctl holds show " GROUNDS "\n"},
+	{.words = "holds review", .method = "holds.review", .examples = "gantryctl holds review\n"},
+	{.words = "holds renew",
+	 .method = "holds.renew",
+	 .positional = "review",
+	 .examples = "gantryctl holds renew 2028-06-01 " GROUNDS "\n"},
+	{.words = "holds release", .method = "holds.release", .examples = "gantryctl holds release " GROUNDS "\n"},
+
+	{.words = "keys show", .method = "keys.show", .examples = "gantryctl keys show\n"},
+	{.words = "keys rotate-master",
+	 .method = "keys.rotate",
+	 .positional = "reason",
+	 .examples = "gantryctl keys rotate-master 'yearly, K-7'\n"},
+	{.words = "keys escrow",
+	 .method = "keys.escrow",
+	 .takes = TAKES_OFFICERS | TAKES_OUT,
+	 .run = run_escrow,
+	 .examples =
+		 "gantryctl keys escrow --officer first.pem --officer second.pem --out escrow.pem --reason 'K-8'\n"},
 
 	{.words = "audit show",
 	 .method = "audit.show",

@@ -32,6 +32,8 @@ struct options {
 	const char *file;   /* FILE of the command, or --file */
 	const char *key;
 	const char *out;
+	const char *officers[2]; /* certificates' files */
+	unsigned officer_count;
 	bool markdown;
 	bool count_only;
 	bool csv;
@@ -48,6 +50,7 @@ enum command_takes {
 	TAKES_OUT = 1 << 4,      /* --out F */
 	TAKES_MARKDOWN = 1 << 5, /* --markdown */
 	TAKES_CSV = 1 << 6,      /* --csv */
+	TAKES_OFFICERS = 1 << 7, /* --officer F, twice */
 };
 
 struct command {
@@ -103,7 +106,7 @@ void show_row_now(FILE *to, const json_t *row, const struct column *columns, boo
 void csv_head(FILE *to, const char *const *fields);
 void csv_row(FILE *to, const char *const *fields, const json_t *row);
 
-/* run.c, audit.c: each returns an exit code */
+/* run.c, audit.c, escrow.c: each returns an exit code */
 int run_method(const struct command *command, struct options *options);
 int run_search(const struct command *command, struct options *options);
 int run_segments(const struct command *command, struct options *options);
@@ -111,6 +114,7 @@ int run_follow(const struct command *command, struct options *options);
 int run_audit_verify(const struct command *command, struct options *options);
 int run_audit_export(const struct command *command, struct options *options);
 int run_audit_key(const struct command *command, struct options *options);
+int run_escrow(const struct command *command, struct options *options);
 int run_api(const struct command *command, struct options *options);
 
 /* request.c: one request from first byte to exit code */

@@ -12,7 +12,7 @@
 #include "mgmt/api.h"
 
 /* Arrays are given item by item. */
-static const char *const singular[][2] = {{"cameras", "camera"}, {"lists", "list"}};
+static const char *const singular[][2] = {{"cameras", "camera"}, {"lists", "list"}, {"reads", "read"}};
 
 const char *option_name(const char *param, char *buffer, size_t size)
 {
@@ -28,7 +28,7 @@ const char *option_name(const char *param, char *buffer, size_t size)
 
 bool option_hidden(const struct api_param *param)
 {
-	return param->type == API_UPLOAD || strcmp(param->name, "window") == 0;
+	return param->type == API_UPLOAD || param->type == API_TEXT || strcmp(param->name, "window") == 0;
 }
 
 static const struct api_param *find_param(const struct api_method *method, const char *option, size_t size)
@@ -148,6 +148,22 @@ static int take_flag(struct parser *parser, const char *name)
 	return 0;
 }
 
+/* 1: it is not an officer. */
+static int take_officer(struct parser *parser, const char *name, size_t size, const char *value)
+{
+	struct options *options = parser->options;
+
+	if ((parser->command->takes & TAKES_OFFICERS) == 0 || size != strlen("--officer") ||
+	    memcmp(name, "--officer", size) != 0)
+		return 1;
+	if (value == NULL)
+		return err_set(parser->err, -EINVAL, "--officer needs a value");
+	if (options->officer_count == 2)
+		return err_set(parser->err, -EINVAL, "two officers, no more");
+	options->officers[options->officer_count++] = value;
+	return 0;
+}
+
 static int take_extra(struct parser *parser, const char *name, size_t size, const char *value)
 {
 	struct options *options = parser->options;
@@ -214,6 +230,8 @@ static int take_option(struct parser *parser)
 		return r;
 	r = take_extra(parser, arg, size, value);
 	if (r > 0)
+		r = take_officer(parser, arg, size, value);
+	if (r > 0)
 		r = take_param(parser, arg, size, value, &used);
 	if (r == 0 && equals != NULL && !used)
 		return err_set(parser->err, -EINVAL, "%.*s takes no value", (int)size, arg);
@@ -250,6 +268,8 @@ static int check_params(const struct parser *parser)
 
 	if ((parser->command->takes & TAKES_FILE) != 0)
 		(void)json_object_set_new(params, "upload", json_integer(0));
+	if ((parser->command->takes & TAKES_OFFICERS) != 0)
+		(void)json_object_update_new(params, json_pack("{s:s, s:s}", "officer_1", "-", "officer_2", "-"));
 	r = api_check(parser->method, params, &checked, parser->err);
 	json_decref(params);
 	json_decref(checked);

@@ -382,7 +382,7 @@ def a_full_disk(directory, random):
         process.wait(30)
         days = appliance.ctl("purge", "plan")[-1]["days"]
         check(days, "no past day to purge")
-        appliance.ctl("purge", "run", "--day", days[0]["day"], "--authority", "room", *GROUNDS)
+        appliance.purge(days[0]["day"], "room")
         deadline = time.monotonic() + 20
         while appliance.ctl("status")[-1]["workers"][0]["credit"] == 0:
             check(time.monotonic() < deadline, f"service did not resume: {appliance.ctl('status')[-1]['storage']}")

@@ -58,7 +58,7 @@ static void values_become_what_handlers_see(void)
 	CHECK_STR("AB1?CDE", json_string_value(json_object_get(params, "vrm")));
 	CHECK_INT(2, json_array_size(json_object_get(params, "cameras")));
 	json_decref(params);
-	CHECK_INT(0, check("purge.run", "{\"day\":\"1970-01-02\",\"authority\":\"the rule\"}", &params));
+	CHECK_INT(0, check("purge.propose", "{\"day\":\"1970-01-02\",\"authority\":\"the rule\"}", &params));
 	CHECK_INT(1, json_integer_value(json_object_get(params, "day")));
 	json_decref(params);
 	CHECK_INT(0, api_check(api_find("status"), NULL, &params, NULL));

@@ -140,6 +140,7 @@ void rig_init(struct rig *rig, struct io *io, const char *directory, const char 
 					      .lane_size = 4096,
 					      .reserve_bytes = 64 << 10,
 					      .catalog_map_size = 64 << 20,
+					      .clock_always = true,
 					      .threads_off = true};
 	for (unsigned i = 0; i < RIG_FEEDS; i++)
 		for (unsigned lane = 0; lane < FEED_LANE_COUNT; lane++)
@@ -335,7 +336,13 @@ static bool segment_rows(struct rig *rig, struct segment *segment)
 	bool well = rows != NULL;
 
 	for (uint32_t page = 0; well && page < pages; page++) {
-		if (segment_read_rows(segment, &scratch, page, &rig->err, rows) < 0)
+		int result = segment_read_rows(segment, &scratch, page, &rig->err, rows);
+
+		if (result < 0 && rig->tolerant) {
+			rig->unreadable++;
+			continue;
+		}
+		if (result < 0)
 			well = problem(rig, "a segment cannot be read: %.150s", rig->err.text);
 		for (uint32_t i = 0; well && i < rows->count; i++)
 			well = row_found(rig, &rows->rows[i]);
@@ -373,6 +380,10 @@ static bool rows_collect(struct rig *rig)
 
 		if (result == VIEW_PURGED)
 			continue;
+		if (result < 0 && rig->tolerant) {
+			rig->unreadable++;
+			continue;
+		}
 		if (result < 0) {
 			well = problem(rig, "a segment cannot be opened: %.150s", rig->err.text);
 			continue;
@@ -382,6 +393,12 @@ static bool rows_collect(struct rig *rig)
 	}
 	view_release(&view);
 	return well;
+}
+
+bool rig_rows(struct rig *rig)
+{
+	rig->unreadable = 0;
+	return rows_collect(rig);
 }
 
 static bool identity_verify(struct rig *rig, uint32_t feed, unsigned lane, uint64_t sequence,

@@ -37,6 +37,8 @@ struct rig {
 	uint64_t acked;    /* reads */
 	int ledger_fd;     /* ≥ 0: each acknowledged run is written there, before anything else happens */
 	char problem[256]; /* what rig_verify found wrong */
+	bool tolerant;     /* a page or segment that cannot be read is no problem, only counted */
+	unsigned unreadable;
 };
 
 /* `directory` is the io's; `db_directory` is real. Sizes small, threads off. */
@@ -62,6 +64,9 @@ int rig_purge(struct rig *rig, unsigned day);
  * once, none of a purged day; and each lane's window says of every sequence what was found. False: see problem.
  */
 bool rig_verify(struct rig *rig);
+
+/* Gathers what there is into `found`: no row that was never sent, none twice, none changed. */
+bool rig_rows(struct rig *rig);
 
 /* The same of the rows alone. */
 bool rig_verify_rows(struct rig *rig);

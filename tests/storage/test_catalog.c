@@ -174,22 +174,6 @@ static void a_full_map_changes_nothing(void)
 	free(summary);
 }
 
-struct giver {
-	struct segment_summary *summaries[3];
-	unsigned given;
-	int end; /* what comes behind the last */
-};
-
-static int give_next(void *context, struct segment_summary *ret_segment)
-{
-	struct giver *giver = context;
-
-	if (giver->given == 3)
-		return giver->end;
-	*ret_segment = *giver->summaries[giver->given++];
-	return 1;
-}
-
 /* Parents out, child in; books that add up; and whatever is refused changes nothing. */
 static void replacing_keeps_the_books(void)
 {
@@ -257,30 +241,37 @@ static void replacing_keeps_the_books(void)
 		free(summaries[i]);
 }
 
-/* All of it or nothing. */
+/* All of it or nothing; and only while the catalog is new. */
 static void a_rebuild_is_one_change(void)
 {
 	struct catalog *catalog = open_in(check_directory(), 1 << 20);
-	struct giver giver = {.end = -EIO};
+	struct segment_summary *summaries[3];
+	const struct segment_summary *given[] = {NULL, NULL, NULL};
+	struct catalog_restore restore = {.segments = given, .segment_count = 3};
 	struct catalog_info info;
 	struct catalog_totals totals;
+	bool sealed;
 
 	for (unsigned i = 0; i < 3; i++)
-		giver.summaries[i] = make_summary(5 + (int32_t)i, i + 1, 10);
-	CHECK_INT(-EIO, catalog_adopt_all(catalog, give_next, &giver));
+		given[i] = summaries[i] = make_summary(5 + (int32_t)i, i + 1, 10);
+	given[2] = summaries[0];
+	CHECK(catalog_is_new(catalog));
+	CHECK_INT(-EEXIST, catalog_restore(catalog, &restore)); /* the first one twice */
 	CHECK_INT(0, catalog_info(catalog, &info));
 	CHECK_INT(0, info.segments);
-	CHECK_INT(0, catalog_adopt(catalog, giver.summaries[1]));
-	giver.given = 0;
-	giver.end = 0;
-	CHECK_INT(0, catalog_adopt_all(catalog, give_next, &giver));
+	CHECK(catalog_is_new(catalog));
+	given[2] = summaries[2];
+	CHECK_INT(0, catalog_restore(catalog, &restore));
+	CHECK(!catalog_is_new(catalog));
 	CHECK_INT(0, catalog_info(catalog, &info));
 	CHECK_INT(3, info.segments);
 	CHECK_INT(0, catalog_totals(catalog, &totals));
 	CHECK_INT(30, totals.stored);
+	CHECK_INT(0, catalog_journal_sealed(catalog, summaries[1]->lineage[1], &sealed));
+	CHECK(sealed);
 	catalog_free(catalog);
 	for (unsigned i = 0; i < 3; i++)
-		free(giver.summaries[i]);
+		free(summaries[i]);
 }
 
 static void a_purge_forgets_rows_and_keeps_counts(void)
@@ -292,9 +283,9 @@ static void a_purge_forgets_rows_and_keeps_counts(void)
 
 	for (uint64_t id = 1; id <= 3; id++) {
 		struct segment_summary *summary = make_summary(id == 3 ? 43 : 42, id, 10);
+		struct catalog_seal seal = {.journal_id = id, .segments = summary, .segment_count = 1};
 
-		CHECK_INT(0, catalog_adopt(catalog, summary));
-		CHECK_INT(-EEXIST, catalog_adopt(catalog, summary));
+		CHECK_INT(0, catalog_seal(catalog, &seal));
 		free(summary);
 	}
 	CHECK_INT(-ENOENT, catalog_day(catalog, 44, &day));
@@ -384,11 +375,12 @@ static void damage_is_refused_not_trusted(void)
 	char parent[600], path[700];
 	struct catalog_options options = {parent, 1 << 20};
 	struct err err = {""};
+	struct catalog_seal seal = {.journal_id = 1, .segments = summary, .segment_count = 1};
 	static char rubbish[9000];
 	struct stat status;
 	int fd;
 
-	CHECK_INT(0, catalog_adopt(catalog, summary));
+	CHECK_INT(0, catalog_seal(catalog, &seal));
 	catalog_free(catalog);
 	(void)snprintf(parent, sizeof(parent), "%s/catalog", directory);
 	(void)snprintf(path, sizeof(path), "%s/data.mdb", parent);

@@ -190,6 +190,44 @@ static void test_records(void)
 	}
 }
 
+static void test_marks_records(void)
+{
+	struct prng prng = {check_seed()};
+
+	for (int round = 0; round < 300; round++) {
+		struct reg_mark mark = {.day = (int32_t)prng_below(&prng, 70000),
+					.number = (uint32_t)prng_next(&prng),
+					.kind = (uint8_t)(1 + prng_below(&prng, MARK_KIND_END - 1)),
+					.pending = prng_chance(&prng, 500),
+					.made_us = (int64_t)prng_next(&prng),
+					.tag = (uint32_t)prng_next(&prng),
+					.key = prng_next(&prng)};
+		uint8_t buffer[REG_RECORD_SIZE_MAX + 1];
+		uint8_t again[REG_RECORD_SIZE_MAX];
+		struct reg_mark back;
+		size_t size;
+
+		memset(mark.hash, round, sizeof(mark.hash));
+		memset(mark.public_id, round + 1, sizeof(mark.public_id));
+		if (mark.pending)
+			mark.sealed_size = (uint16_t)prng_below(&prng, sizeof(mark.sealed) + 1);
+		memset(mark.sealed, round + 2, mark.sealed_size);
+		size = reg_mark_encode(&mark, buffer);
+		CHECK(size <= REG_RECORD_SIZE_MAX);
+		CHECK_INT(0, reg_mark_decode(buffer, size, &back));
+		CHECK_INT(size, reg_mark_encode(&back, again));
+		CHECK_MEM(buffer, again, size);
+		for (size_t cut = 0; cut < size; cut += 7)
+			CHECK_INT(-EBADMSG, reg_mark_decode(buffer, cut, &back));
+		buffer[size] = 0;
+		CHECK_INT(-EBADMSG, reg_mark_decode(buffer, size + 1, &back));
+		for (unsigned i = 0; i < 3; i++)
+			buffer[prng_below(&prng, size)] = (uint8_t)prng_next(&prng);
+		if (reg_mark_decode(buffer, size, &back) == 0)
+			CHECK_INT(size, reg_mark_encode(&back, buffer));
+	}
+}
+
 /* Mutated records are refused or decode to something that encodes again: never a crash. */
 static void test_records_mutated(void)
 {
@@ -673,6 +711,7 @@ static void test_killed_between(void)
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {{"records keep every field", test_records},
+						  {"records of marks", test_marks_records},
 						  {"mutated records do no harm", test_records_mutated},
 						  {"changes survive a restart", test_changes_survive},
 						  {"what does not agree is refused", test_refusals},

@@ -387,6 +387,7 @@ static void a_commit_that_fails_is_tried_again(void)
 	size_t size = 0;
 	uint8_t *big = calloc(1, 4 << 20);
 	struct catalog_lane lane = {.feed = 900, .epoch = 1, .bytes = big};
+	struct catalog_seal seal = {.journal_id = 1, .lanes = &lane, .lane_count = 1};
 	uint64_t before;
 	int result = 0;
 
@@ -396,11 +397,14 @@ static void a_commit_that_fails_is_tried_again(void)
 	before = segments_of(rig);
 	/* As full as it gets. */
 	for (size_t step = 256 << 10; step >= 1024; step /= 2)
-		while (lane.size = size + step, lane.feed++,
-		       result = catalog_put_lanes(store_catalog(rig->store), &lane, 1), result == 0)
+		while (lane.size = size + step, lane.feed++, seal.journal_id++,
+		       result = catalog_seal(store_catalog(rig->store), &seal), result == 0)
 			if (lane.feed > 2000)
 				break;
 	CHECK_INT(-ENOSPC, result);
+	for (int32_t day = 40000; result != 0 && day < 50000; day++)
+		if (catalog_purge_intend(store_catalog(rig->store), day, 1, big, CATALOG_NOTE_SIZE) == -ENOSPC)
+			break;
 	CHECK_INT(-ENOSPC, merge_all(rig));
 	CHECK(rig->store->pending_rewrite != NULL);
 	CHECK_INT(before, segments_of(rig));

@@ -22,6 +22,7 @@
 #include "appliance/base/log.h"
 #include "storage/io.h"
 #include "storage/journal.h"
+#include "storage/keyring.h"
 #include "storage/lane.h"
 #include "storage/purge.h"
 #include "storage/tidier.h"
@@ -54,7 +55,7 @@ static void *child_worker(void *argument)
 	return NULL;
 }
 
-/* The worker's thread owns child->rig; this one only purges, seals and merges. */
+/* The worker's thread owns child->rig; this one only purges, seals, merges and rotates the master key. */
 static int child_day(struct child *child, bool purge)
 {
 	struct purge_hooks hooks = {.context = child};
@@ -67,6 +68,8 @@ static int child_day(struct child *child, bool purge)
 		if (round == 0 && purge)
 			(void)purge_run(child->rig.store, child->rig.first_day, "retention rule", 0, &hooks, &err,
 					&certificate);
+		if (round == 0)
+			(void)keyring_rotate_master(store_keyring(child->rig.store), &err);
 		while (tidier_round(child->rig.store) == TIDIER_MORE)
 			;
 	}

@@ -1,0 +1,354 @@
+#include "storage/cases.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/bytes.h"
+#include "appliance/base/digest.h"
+#include "storage/hold_match.h"
+#include "storage/marks.h"
+#include "storage/rewrite.h"
+#include "storage/row.h"
+#include "storage/segment_build.h"
+#include "storage/segment_discard.h"
+#include "storage/segment_format.h"
+#include "storage/store_internal.h"
+#include "storage/view.h"
+
+const char *case_directory(const char *cases_directory, uint32_t number, char path[CASE_DIRECTORY_SIZE])
+{
+	(void)snprintf(path, CASE_DIRECTORY_SIZE, "%s/%08x", cases_directory, number);
+	return path;
+}
+
+/* What must go of a case: files of one day or of all, but for one; their keys, and those that no file is sealed under.
+ */
+struct leaving {
+	int32_t day;
+	uint64_t id;
+	bool stays;
+};
+
+struct leavings {
+	uint32_t number;
+	int32_t day; /* INT32_MIN: all */
+	uint64_t but;
+	bool unfinished; /* .tmp files */
+	struct key_change *keys;
+	size_t key_count;
+	struct leaving *files; /* all there are */
+	size_t file_count;
+};
+
+static int file_see(void *context, const char *name)
+{
+	struct leavings *leavings = context;
+	struct leaving file = {.stays = false};
+	void *grown;
+
+	if (segment_name_parse(name, ".seg", &file.day, &file.id) != 0) {
+		leavings->unfinished |= segment_name_parse(name, ".tmp", &file.day, &file.id) == 0;
+		return 0;
+	}
+	file.stays = (leavings->day != INT32_MIN && file.day != leavings->day) || file.id == leavings->but;
+	grown = realloc(leavings->files, (leavings->file_count + 1) * sizeof(file));
+	if (grown == NULL)
+		return -ENOMEM;
+	leavings->files = grown;
+	leavings->files[leavings->file_count++] = file;
+	return 0;
+}
+
+static int key_see(void *context, struct key_id key)
+{
+	struct leavings *leavings = context;
+	void *grown;
+
+	if ((uint32_t)key.day != leavings->number)
+		return 0;
+	for (size_t i = 0; i < leavings->file_count; i++)
+		if (leavings->files[i].stays && key.id == leavings->files[i].id)
+			return 0;
+	grown = realloc(leavings->keys, (leavings->key_count + 1) * sizeof(*leavings->keys));
+	if (grown == NULL)
+		return -ENOMEM;
+	leavings->keys = grown;
+	leavings->keys[leavings->key_count++] = (struct key_change){.id = key, .destroy = true};
+	return 0;
+}
+
+static int unfinished_remove(void *context, const char *name)
+{
+	struct store *store = ((void **)context)[0];
+	const char *directory = ((void **)context)[1];
+	char path[CASE_DIRECTORY_SIZE + SEGMENT_NAME_SIZE];
+	int32_t day;
+	uint64_t id;
+
+	if (segment_name_parse(name, ".tmp", &day, &id) != 0)
+		return 0;
+	(void)snprintf(path, sizeof(path), "%s/%s", directory, name);
+	return store->io->ops->unlink(store->io, path);
+}
+
+/* Keys first, all in one change; then the files. */
+static int leavings_remove(struct store *store, struct leavings *leavings)
+{
+	const struct io_ops *ops = store->io->ops;
+	char directory[CASE_DIRECTORY_SIZE];
+	void *tmp_context[2] = {store, directory};
+	int result;
+
+	(void)case_directory(store->cases_directory, leavings->number, directory);
+	result = ops->list(store->io, directory, file_see, leavings);
+	if (result == -ENOENT) /* nothing was ever copied; a key may stand all the same */
+		result = 0;
+	if (result == 0)
+		result = keyring_each(store->keyring, KEY_CASE, key_see, leavings);
+	if (result == 0 && leavings->key_count > 0)
+		result = keyring_change(store->keyring, leavings->keys, leavings->key_count);
+	for (size_t i = 0; result == 0 && i < leavings->file_count; i++) {
+		if (leavings->files[i].stays)
+			continue;
+		views_forget_segment(store->views, leavings->files[i].day, leavings->files[i].id);
+		result = segment_discard(store->io, directory, leavings->files[i].day, leavings->files[i].id);
+	}
+	if (result == 0 && leavings->unfinished)
+		result = ops->list(store->io, directory, unfinished_remove, tmp_context);
+	if (result == 0 && (leavings->file_count > 0 || leavings->unfinished))
+		result = ops->dir_sync(store->io, directory);
+	free(leavings->files);
+	free(leavings->keys);
+	return result;
+}
+
+static int directory_make(struct store *store, const char *directory)
+{
+	const struct io_ops *ops = store->io->ops;
+	int result = ops->mkdir(store->io, directory);
+
+	return result < 0 ? result : ops->dir_sync(store->io, store->cases_directory);
+}
+
+/* What is copied: what the case holds of the reads that there are, corrected ones included. */
+struct copying {
+	struct store *store;
+	struct mark_set *marks;
+	const struct mark_day *day_marks;
+	struct hold_match *match;
+	struct read *corrected; /* that lie in no segment yet, or may just have come into one */
+	size_t corrected_count;
+	struct hit *hits;
+	size_t hit_count;
+};
+
+static int row_judge(void *context, const struct read *row)
+{
+	const struct copying *copying = context;
+
+	if (mark_drops(mark_find(copying->day_marks, row)))
+		return 1;
+	for (size_t i = 0; i < copying->corrected_count; i++)
+		if (row_compare(&copying->corrected[i], row) == 0)
+			return 1; /* it comes in beside the rows */
+	return hold_matches(copying->match, row) ? 0 : 1;
+}
+
+static int corrected_add(struct copying *copying, const struct mark_todo *todo)
+{
+	struct read *reads = realloc(copying->corrected, (copying->corrected_count + 1) * sizeof(*reads));
+	struct hit *hits;
+
+	if (reads == NULL)
+		return -ENOMEM;
+	copying->corrected = reads;
+	hits = realloc(copying->hits, (copying->hit_count + todo->hit_count + 1) * sizeof(*hits));
+	if (hits == NULL)
+		return -ENOMEM;
+	copying->hits = hits;
+	for (unsigned i = 0; i < todo->hit_count; i++) {
+		hits[copying->hit_count] = todo->hits[i];
+		hits[copying->hit_count++].row = (uint32_t)copying->corrected_count;
+	}
+	reads[copying->corrected_count++] = todo->corrected;
+	return 0;
+}
+
+static int corrected_take(struct copying *copying, int32_t day)
+{
+	struct mark_todo *todos = NULL;
+	size_t count = 0;
+	int result = marks_pending(copying->store->marks, day, &todos, &count);
+
+	if (result < 0)
+		return result;
+	for (size_t i = 0; result == 0 && i < count; i++)
+		if (todos[i].readable && todos[i].kind == MARK_AMENDED &&
+		    !mark_drops(mark_find(copying->day_marks, &todos[i].corrected)) &&
+		    hold_matches_corrected(copying->match, &todos[i].corrected))
+			result = corrected_add(copying, &todos[i]);
+	if (count > 0)
+		bytes_wipe(todos, count * sizeof(*todos));
+	free(todos);
+	return result;
+}
+
+/* -ENOENT: no selector of the case touches the day. */
+static int copying_init(struct copying *copying, struct store *store, uint32_t number, int32_t day)
+{
+	int result;
+
+	*copying = (struct copying){.store = store, .marks = marks_hold(store->marks)};
+	copying->day_marks = mark_set_day(copying->marks, day);
+	result = hold_match_new(store, number, day, copying->day_marks, &copying->match);
+	return result < 0 ? result : corrected_take(copying, day);
+}
+
+static void copying_fini(struct copying *copying)
+{
+	hold_match_free(copying->match);
+	if (copying->corrected != NULL)
+		bytes_wipe(copying->corrected, copying->corrected_count * sizeof(*copying->corrected));
+	free(copying->corrected);
+	free(copying->hits);
+	mark_set_release(copying->marks);
+}
+
+static int corrected_build(const struct copying *copying, struct segment_build *build)
+{
+	const struct read **rows = calloc(copying->corrected_count, sizeof(*rows));
+	int result = rows != NULL ? 0 : -ENOMEM;
+
+	for (size_t i = 0; result == 0 && i < copying->corrected_count; i++)
+		rows[i] = &copying->corrected[i];
+	if (result == 0)
+		result = row_sort(rows, copying->corrected_count);
+	for (size_t i = 0; result == 0 && i < copying->corrected_count; i++) {
+		uint64_t number;
+
+		result = segment_build_row(build, rows[i], &number);
+		for (size_t h = 0; result == 0 && h < copying->hit_count; h++) {
+			struct hit hit = copying->hits[h];
+
+			if (&copying->corrected[hit.row] != rows[i])
+				continue;
+			hit.row = (uint32_t)number;
+			result = segment_build_hit(build, &hit);
+		}
+	}
+	free(rows);
+	return result;
+}
+
+/* A day of which only corrected reads are left, in no segment: the copy is made of them alone. */
+static int corrected_write(struct copying *copying, int32_t day, const struct rewrite_target *target, struct err *err,
+			   struct segment_summary *ret_summary)
+{
+	static const uint64_t none[1];
+	struct segment_origin origin = {.id = target->segment_id,
+					.day = day,
+					.key_version = copying->store->options.key_version,
+					.lineage_kind = SEGMENT_FROM_SEGMENTS,
+					.lineage = none,
+					.lineage_count = 1};
+	struct segment_build *build = NULL;
+	uint8_t key[KEY_SIZE];
+	int result = keyring_get(copying->store->keyring, target->key, key);
+
+	if (result == 0)
+		result = segment_build_new(copying->store->io, target->directory, key, &origin, err, &build);
+	bytes_wipe(key, sizeof(key));
+	if (result == 0)
+		result = corrected_build(copying, build);
+	if (result == 0)
+		result = segment_build_finish(build, err, ret_summary);
+	segment_build_free(build);
+	return result;
+}
+
+/* The copy's file, under a new key. REWRITE_NOTHING: neither is there. */
+static int copy_write(struct store *store, uint32_t number, int32_t day, struct copying *copying, struct err *err,
+		      struct segment_summary *ret_summary)
+{
+	char directory[CASE_DIRECTORY_SIZE];
+	struct rewrite_rule rule = {.row = row_judge,
+				    .extra = copying->corrected,
+				    .extra_count = copying->corrected_count,
+				    .extra_hits = copying->hits,
+				    .extra_hit_count = copying->hit_count,
+				    .context = copying};
+	struct rewrite_target target = {.directory = case_directory(store->cases_directory, number, directory)};
+	struct key_change change = {.destroy = false};
+	int result;
+
+	random_bytes(&target.segment_id, sizeof(target.segment_id));
+	target.key = case_key(number, target.segment_id);
+	change.id = target.key;
+	result = directory_make(store, directory);
+	if (result == 0)
+		result = keyring_change(store->keyring, &change, 1);
+	if (result < 0)
+		return err_set(err, result, "%s: %s", directory, strerror(-result));
+	result = rewrite_copy(store, day, &rule, &target, err, ret_summary);
+	if (result == REWRITE_NOTHING && copying->corrected_count > 0)
+		result = corrected_write(copying, day, &target, err, ret_summary);
+	if (result != 0) {
+		change.destroy = true;
+		if (keyring_change(store->keyring, &change, 1) < 0 && result > 0)
+			return err_set(err, -EIO, "a key that nothing is sealed under could not be destroyed");
+	}
+	return result;
+}
+
+int case_copy(struct store *store, uint32_t number, int32_t day, struct err *err, uint64_t *ret_rows)
+{
+	struct segment_summary *summary = calloc(1, sizeof(*summary));
+	struct leavings leavings = {.number = number, .day = day};
+	struct copying copying = {.store = store};
+	bool copied = false;
+	int result = summary != NULL ? copying_init(&copying, store, number, day) : -ENOMEM;
+
+	if (result == 0) {
+		result = copy_write(store, number, day, &copying, err, summary);
+		copied = result == 0;
+	} else if (result != -ENOENT) {
+		(void)err_set(err, result, "selectors of case %u: %s", number, strerror(-result));
+	}
+	copying_fini(&copying);
+	if (result == -ENOENT || result == REWRITE_NOTHING)
+		result = 0;
+	if (result == 0) {
+		leavings.but = copied ? summary->id : 0;
+		result = catalog_case_put(store->catalog, number, day, copied ? summary : NULL);
+		if (result == 0)
+			result = leavings_remove(store, &leavings);
+		if (result < 0)
+			(void)err_set(err, result, "copy of case %u: %s", number, strerror(-result));
+	}
+	if (result == 0)
+		*ret_rows = copied ? summary->row_count : 0;
+	free(summary);
+	return result;
+}
+
+int case_destroy(struct store *store, uint32_t number, struct err *err, struct case_gone *ret_gone)
+{
+	struct leavings leavings = {.number = number, .day = INT32_MIN};
+	struct catalog_segment *segments = NULL;
+	struct case_gone gone = {0};
+	size_t count = 0;
+	int result = catalog_case_segments(store->catalog, number, INT32_MIN, INT32_MAX, &segments, &count);
+
+	for (size_t i = 0; i < count; i++)
+		gone.rows += segments[i].row_count;
+	gone.segments = (uint32_t)count;
+	free(segments);
+	if (result == 0)
+		result = leavings_remove(store, &leavings);
+	if (result < 0)
+		return err_set(err, result, "copies of case %u: %s", number, strerror(-result));
+	*ret_gone = gone;
+	return 0;
+}

@@ -1,0 +1,162 @@
+/* The database of held copies: (case, day, segment id) → summary, as the segments' own. */
+#include "storage/catalog.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "storage/catalog_db.h"
+#include "storage/catalog_value.h"
+
+#define KEY_CASE_SIZE (4 + CATALOG_SEGMENT_KEY_SIZE)
+#define STOP 1
+
+static void case_key_make(uint32_t number, int32_t day, uint64_t id, uint8_t key[KEY_CASE_SIZE])
+{
+	be32_put(key, number);
+	catalog_segment_key(day, id, key + 4);
+}
+
+struct gather {
+	struct catalog_segment *list;
+	size_t count;
+	size_t room;
+	uint32_t number;
+	int32_t last_day;
+	struct segment_summary summary;
+};
+
+static int gather_one(void *context, const MDB_val *key, const MDB_val *value)
+{
+	struct gather *gather = context;
+	const struct segment_summary *summary = &gather->summary;
+	const uint8_t *bytes = key->mv_data;
+	int r;
+
+	if (key->mv_size != KEY_CASE_SIZE)
+		return -EBADMSG;
+	if (be32_get(bytes) != gather->number || catalog_day_of(bytes + 4) > gather->last_day)
+		return STOP;
+	r = segment_summary_decode(value->mv_data, value->mv_size, NULL, &gather->summary);
+	if (r < 0)
+		return r;
+	if (gather->count == gather->room) {
+		size_t room = 2 * gather->room + 64;
+		struct catalog_segment *list = realloc(gather->list, room * sizeof(*list));
+
+		if (list == NULL)
+			return -ENOMEM;
+		gather->list = list;
+		gather->room = room;
+	}
+	gather->list[gather->count++] = (struct catalog_segment){.id = summary->id,
+								 .case_number = gather->number,
+								 .row_count = summary->row_count,
+								 .file_size = summary->file_size,
+								 .capture_first_us = summary->capture_first_us,
+								 .capture_last_us = summary->capture_last_us,
+								 .day = summary->day};
+	return 0;
+}
+
+static int gather_in(struct catalog *catalog, MDB_txn *txn, uint32_t number, int32_t first_day, int32_t last_day,
+		     struct catalog_segment **ret_segments, size_t *ret_count)
+{
+	struct gather *gather = calloc(1, sizeof(*gather));
+	uint8_t key[KEY_CASE_SIZE];
+	MDB_val first = catalog_bytes(key, sizeof(key));
+	int r;
+
+	if (gather == NULL)
+		return -ENOMEM;
+	gather->number = number;
+	gather->last_day = last_day;
+	case_key_make(number, first_day, 0, key);
+	r = catalog_each_pair_in(catalog, txn, DB_CASES, &first, gather_one, gather);
+	if (r < 0) {
+		free(gather->list);
+	} else {
+		*ret_segments = gather->list;
+		*ret_count = gather->count;
+		r = 0;
+	}
+	free(gather);
+	return r;
+}
+
+int catalog_case_segments(struct catalog *catalog, uint32_t number, int32_t first_day, int32_t last_day,
+			  struct catalog_segment **ret_segments, size_t *ret_count)
+{
+	MDB_txn *txn;
+	int r = catalog_read_begin(catalog, &txn);
+
+	if (r < 0)
+		return r;
+	r = gather_in(catalog, txn, number, first_day, last_day, ret_segments, ret_count);
+	mdb_txn_abort(txn);
+	return r;
+}
+
+int catalog_case_segment(struct catalog *catalog, uint32_t number, int32_t day, uint64_t id,
+			 struct segment_summary *ret_summary)
+{
+	uint8_t key[KEY_CASE_SIZE];
+	MDB_val value;
+	MDB_txn *txn;
+	int r = catalog_read_begin(catalog, &txn);
+
+	if (r < 0)
+		return r;
+	case_key_make(number, day, id, key);
+	r = catalog_txn_get(txn, catalog->dbs[DB_CASES], key, sizeof(key), &value);
+	if (r == 0)
+		r = segment_summary_decode(value.mv_data, value.mv_size, NULL, ret_summary);
+	mdb_txn_abort(txn);
+	if (r == 0 && (ret_summary->day != day || ret_summary->id != id))
+		return -EBADMSG;
+	return r;
+}
+
+/* Drops the case's rows of these days; keys are gathered first, for nothing is deleted through a moving cursor. */
+static int drop(struct catalog_change *change, uint32_t number, int32_t first_day, int32_t last_day)
+{
+	struct catalog_segment *segments = NULL;
+	uint8_t bytes[KEY_CASE_SIZE];
+	size_t count = 0;
+	int r = gather_in(change->catalog, change->txn, number, first_day, last_day, &segments, &count);
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		MDB_val key = catalog_bytes(bytes, sizeof(bytes));
+
+		case_key_make(number, segments[i].day, segments[i].id, bytes);
+		r = catalog_from_mdb(mdb_del(change->txn, change->catalog->dbs[DB_CASES], &key, NULL));
+	}
+	free(segments);
+	return r;
+}
+
+int catalog_case_put(struct catalog *catalog, uint32_t number, int32_t day, const struct segment_summary *segment)
+{
+	uint8_t bytes[SEGMENT_SUMMARY_SIZE_MAX];
+	uint8_t key[KEY_CASE_SIZE];
+	struct catalog_change change;
+	int r = catalog_change_begin(catalog, &change);
+
+	if (r < 0)
+		return r;
+	r = drop(&change, number, day, day);
+	if (r == 0 && segment != NULL) {
+		case_key_make(number, day, segment->id, key);
+		catalog_change_put(&change, DB_CASES, key, sizeof(key), bytes, segment_summary_encode(segment, bytes),
+				   0);
+	}
+	return catalog_change_end(&change, r);
+}
+
+int catalog_case_forget(struct catalog *catalog, uint32_t number)
+{
+	struct catalog_change change;
+	int r = catalog_change_begin(catalog, &change);
+
+	return r < 0 ? r : catalog_change_end(&change, drop(&change, number, INT32_MIN, INT32_MAX));
+}

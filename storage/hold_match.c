@@ -1,0 +1,264 @@
+#include "storage/hold_match.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/bytes.h"
+#include "appliance/base/glob.h"
+#include "storage/keyring.h"
+#include "storage/marks.h"
+#include "storage/register.h"
+#include "storage/register_hold.h"
+#include "storage/row.h"
+#include "storage/search.h"
+#include "storage/store_internal.h"
+
+struct criteria {
+	struct glob glob;
+	bool globbed;
+	int64_t from_us;
+	int64_t to_us;
+	uint32_t *cameras; /* sorted; NULL any */
+	size_t camera_count;
+};
+
+struct hold_match {
+	struct criteria *criteria;
+	size_t criteria_count;
+	struct reg_hold_read *reads; /* by (camera, capture) */
+	bool *amended;               /* by read: it is no more, a corrected one stands in its place */
+	const struct mark_day *marks;
+	size_t read_count;
+	uint8_t identity_key[KEY_SIZE];
+	int64_t day_first_us;
+	/* As search numbers the reads that share a public id's fields. */
+	struct read head;
+	struct read last;
+	uint32_t ordinal;
+	bool head_set;
+	bool last_set;
+};
+
+static int read_order(const void *a, const void *b)
+{
+	const struct reg_hold_read *left = a;
+	const struct reg_hold_read *right = b;
+
+	if (left->camera != right->camera)
+		return left->camera < right->camera ? -1 : 1;
+	return left->capture_us < right->capture_us ? -1 : left->capture_us > right->capture_us;
+}
+
+static int camera_order(const void *a, const void *b)
+{
+	uint32_t left = *(const uint32_t *)a;
+	uint32_t right = *(const uint32_t *)b;
+
+	return left < right ? -1 : left > right;
+}
+
+static int take_reads(struct hold_match *match, const struct reg_hold_selector *selector)
+{
+	struct reg_hold_read *grown =
+		realloc(match->reads, (match->read_count + selector->read_count) * sizeof(*grown));
+
+	if (grown == NULL)
+		return -ENOMEM;
+	match->reads = grown;
+	for (unsigned i = 0; i < selector->read_count; i++) {
+		int64_t since_us = selector->reads[i].capture_us - match->day_first_us;
+
+		if (since_us >= 0 && since_us < DAY_US)
+			grown[match->read_count++] = selector->reads[i];
+	}
+	return 0;
+}
+
+static int take_criteria(struct hold_match *match, const struct reg_hold_selector *selector)
+{
+	struct criteria *grown;
+	struct criteria *criteria;
+
+	if (selector->from_us >= match->day_first_us + DAY_US || selector->to_us <= match->day_first_us)
+		return 0;
+	grown = realloc(match->criteria, (match->criteria_count + 1) * sizeof(*grown));
+	if (grown == NULL)
+		return -ENOMEM;
+	match->criteria = grown;
+	criteria = &grown[match->criteria_count];
+	*criteria = (struct criteria){.from_us = selector->from_us,
+				      .to_us = selector->to_us,
+				      .globbed = selector->pattern[0] != '\0',
+				      .camera_count = selector->camera_count};
+	if (criteria->globbed && glob_compile(selector->pattern, strlen(selector->pattern), &criteria->glob) < 0)
+		return -EBADMSG;
+	if (selector->camera_count > 0) {
+		criteria->cameras = malloc(selector->camera_count * sizeof(uint32_t));
+		if (criteria->cameras == NULL)
+			return -ENOMEM;
+		memcpy(criteria->cameras, selector->cameras, selector->camera_count * sizeof(uint32_t));
+		qsort(criteria->cameras, selector->camera_count, sizeof(uint32_t), camera_order);
+	}
+	match->criteria_count++;
+	return 0;
+}
+
+static int take_selector(void *context, const struct reg_record *record)
+{
+	struct hold_match *match = context;
+	struct reg_hold_selector selector;
+	int result = reg_hold_selector_decode(record->value, record->value_size, &selector);
+
+	if (result == 0)
+		result = selector.read_count > 0 ? take_reads(match, &selector) : take_criteria(match, &selector);
+	bytes_wipe(&selector, sizeof(selector));
+	return result;
+}
+
+static int reads_ready(struct hold_match *match, struct store *store, int32_t day)
+{
+	struct key_id identity = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY};
+	int result;
+
+	if (match->read_count == 0)
+		return 0;
+	qsort(match->reads, match->read_count, sizeof(*match->reads), read_order);
+	match->amended = calloc(match->read_count, sizeof(*match->amended));
+	if (match->amended == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < match->read_count; i++)
+		match->amended[i] = marks_made(store->marks, day, match->reads[i].public_id, MARK_AMENDED);
+	result = keyring_get(store->keyring, identity, match->identity_key);
+	return result == -ENOENT ? -ENOKEY : result; /* no public id was ever given, yet one is held */
+}
+
+int hold_match_new(struct store *store, uint32_t number, int32_t day, const struct mark_day *marks,
+		   struct hold_match **ret_match)
+{
+	struct hold_match *match = calloc(1, sizeof(*match));
+	int result;
+
+	if (match == NULL)
+		return -ENOMEM;
+	match->day_first_us = (int64_t)day * DAY_US;
+	match->marks = marks;
+	result = reg_each(store->reg, REG_HOLD_SELECTOR, number, number, take_selector, match);
+	if (result == 0 && match->criteria_count + match->read_count == 0)
+		result = -ENOENT;
+	if (result == 0)
+		result = reads_ready(match, store, day);
+	if (result < 0) {
+		hold_match_free(match);
+		return result;
+	}
+	*ret_match = match;
+	return 0;
+}
+
+struct hold_match *hold_match_free(struct hold_match *match)
+{
+	if (match == NULL)
+		return NULL;
+	for (size_t i = 0; i < match->criteria_count; i++)
+		free(match->criteria[i].cameras);
+	if (match->criteria != NULL)
+		bytes_wipe(match->criteria, match->criteria_count * sizeof(*match->criteria));
+	free(match->criteria);
+	free(match->reads);
+	free(match->amended);
+	bytes_wipe(match, sizeof(*match));
+	free(match);
+	return NULL;
+}
+
+static bool criteria_match(const struct criteria *criteria, const struct read *row)
+{
+	if (row->capture_us < criteria->from_us || row->capture_us >= criteria->to_us)
+		return false;
+	if (criteria->globbed && (row->kind != READ_KIND_VRM || !glob_match(&criteria->glob, row->key)))
+		return false;
+	return criteria->cameras == NULL ||
+	       bsearch(&row->camera, criteria->cameras, criteria->camera_count, sizeof(uint32_t), camera_order) != NULL;
+}
+
+/* The first of the held reads with this row's camera and time; read_count when there is none. */
+static size_t reads_find(const struct hold_match *match, const struct read *row)
+{
+	struct reg_hold_read wanted = {.camera = row->camera, .capture_us = row->capture_us};
+	size_t low = 0;
+	size_t high = match->read_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (read_order(&match->reads[middle], &wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool reads_match(const struct hold_match *match, const struct read *row)
+{
+	char text[SEARCH_PUBLIC_ID_SIZE] = "";
+	uint8_t public_id[REG_PUBLIC_ID_SIZE];
+
+	for (size_t i = reads_find(match, row); i < match->read_count && match->reads[i].camera == row->camera &&
+						match->reads[i].capture_us == row->capture_us;
+	     i++) {
+		if (match->amended[i] && (row->flags & READ_FLAG_AMENDED) != 0)
+			return true;
+		if (text[0] == '\0') {
+			search_public_id(match->identity_key, row, match->ordinal, text);
+			(void)hex_decode(text, public_id, sizeof(public_id));
+		}
+		if (memcmp(public_id, match->reads[i].public_id, sizeof(public_id)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool matches(const struct hold_match *match, const struct read *row)
+{
+	for (size_t i = 0; i < match->criteria_count; i++)
+		if (criteria_match(&match->criteria[i], row))
+			return true;
+	return match->read_count > 0 && reads_match(match, row);
+}
+
+/* A copy that search collapses has the number of the read it copies. */
+static void count_on(struct hold_match *match, const struct read *row)
+{
+	bool equal = match->head_set && row_equal(&match->head, row);
+
+	if (equal && !row_same_source(&match->head, row))
+		return;
+	if (!equal) {
+		match->head = *row;
+		match->head_set = true;
+	}
+	match->ordinal = match->last_set && search_shares_public_id(&match->last, row) ? match->ordinal + 1 : 0;
+	while (mark_id_taken(match->marks, row, match->ordinal))
+		match->ordinal++;
+	match->last = *row;
+	match->last_set = true;
+}
+
+bool hold_matches(struct hold_match *match, const struct read *row)
+{
+	if (match->read_count > 0)
+		count_on(match, row);
+	return matches(match, row);
+}
+
+bool hold_matches_corrected(const struct hold_match *match, const struct read *row)
+{
+	struct hold_match alone = *match;
+
+	alone.ordinal = 0;
+	while (mark_id_taken(alone.marks, row, alone.ordinal))
+		alone.ordinal++;
+	return matches(&alone, row);
+}

@@ -1,0 +1,30 @@
+/*
+ * Which rows of a day a case holds: its selectors of that day, compiled. One thread; rows come in store order.
+ */
+#ifndef GANTRY_STORAGE_HOLD_MATCH_H
+#define GANTRY_STORAGE_HOLD_MATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "appliance/base/read.h"
+
+struct hold_match;
+struct mark_day;
+struct store;
+
+/* `marks`: the day's, borrowed; NULL none. 0; -ENOENT no selector of the case touches the day; the register's error;
+ * -ENOMEM; -EBADMSG a pattern that is none. */
+int hold_match_new(struct store *store, uint32_t number, int32_t day, const struct mark_day *marks,
+		   struct hold_match **ret_match);
+struct hold_match *hold_match_free(struct hold_match *match); /* wipes */
+
+/*
+ * Rows in store order, copies of equal reads too, but none that the marks drop: a public id counts those before it, as
+ * search does (search.c, take_row). A read that was held by its id and amended since is held as amended.
+ */
+bool hold_matches(struct hold_match *match, const struct read *row);
+/* The same of a corrected read that lies in no segment: out of order. */
+bool hold_matches_corrected(const struct hold_match *match, const struct read *row);
+
+#endif

@@ -1,0 +1,290 @@
+/*
+ * Every step is idempotent and is done again by a resumed purge, up to the one that cannot be: the keys are gone. The
+ * intent file remembers the counts (taken when nothing more can be added to the day) and the last step done, so that a
+ * certificate can be given even when the catalog is lost in between.
+ */
+#include "storage/purge_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/killpoint.h"
+#include "storage/cases.h"
+#include "storage/hold.h"
+#include "storage/keeper.h"
+#include "storage/marks.h"
+#include "storage/segment_discard.h"
+#include "storage/store_internal.h"
+#include "storage/view.h"
+
+#define WORKERS_WAIT_NS INT64_C(10000000000)
+
+static int failed(struct purge *purge, int result, const char *step)
+{
+	return err_set(purge->err, result, "purge of day %d, %s: %s; the intent stands, run it again",
+		       purge->record.certificate.day, step, strerror(-result));
+}
+
+static void progress(const struct purge *purge, enum purge_step step)
+{
+	if (purge->hooks->progress != NULL)
+		purge->hooks->progress(purge->hooks->context, purge->record.certificate.day, step);
+}
+
+static int record_save(struct purge *purge, enum purge_step step)
+{
+	if (purge->record.step < step)
+		purge->record.step = step;
+	return purge_file_write(purge->store->io, purge->store->purge_directory, PURGE_FILE_INTENT, &purge->record);
+}
+
+static int step_intend(struct purge *purge)
+{
+	const struct purge_certificate *certificate = &purge->record.certificate;
+	int result = record_save(purge, PURGE_INTENDED);
+
+	if (result == 0)
+		result = catalog_purge_intend(purge->store->catalog, certificate->day, certificate->intended_us,
+					      certificate->authority, strlen(certificate->authority));
+	if (result < 0 && result != -EALREADY)
+		return failed(purge, result, "writing the intent");
+	killpoint("purge.intended");
+	progress(purge, PURGE_INTENDED);
+	return 0;
+}
+
+/* After this no read of the day can come any more, and all there are lie in its segments: they can be counted. */
+static int step_close(struct purge *purge)
+{
+	struct purge_certificate *certificate = &purge->record.certificate;
+	struct catalog_day day = {0};
+	int result;
+
+	store_day_close(purge->store, certificate->day);
+	result = store_seal_all(purge->store, WORKERS_WAIT_NS);
+	if (result == STORE_BUSY)
+		return PURGE_BUSY;
+	if (result < 0)
+		return failed(purge, result, "sealing its journals");
+	result = catalog_day(purge->store->catalog, certificate->day, &day);
+	if (result < 0 && result != -ENOENT)
+		return failed(purge, result, "counting its reads");
+	/* Less than was counted before: the catalog was lost in between. */
+	if (result == 0 && day.rows >= certificate->reads) {
+		certificate->reads = day.rows;
+		certificate->segments = day.segments;
+		certificate->bytes = day.bytes;
+	}
+	result = record_save(purge, PURGE_CLOSED);
+	if (result < 0)
+		return failed(purge, result, "writing the intent");
+	killpoint("purge.closed");
+	progress(purge, PURGE_CLOSED);
+	return 0;
+}
+
+struct case_numbers {
+	uint32_t *numbers;
+	size_t count;
+};
+
+static int case_collect(void *context, const struct reg_hold *hold)
+{
+	struct case_numbers *cases = context;
+	void *grown;
+
+	if (hold->released)
+		return 0;
+	grown = realloc(cases->numbers, (cases->count + 1) * sizeof(hold->number));
+	if (grown == NULL)
+		return -ENOMEM;
+	cases->numbers = grown;
+	cases->numbers[cases->count++] = hold->number;
+	return 0;
+}
+
+static int cases_copy(struct purge *purge, const struct case_numbers *cases)
+{
+	struct purge_certificate *certificate = &purge->record.certificate;
+
+	certificate->held_cases = 0;
+	certificate->held_reads = 0;
+	for (size_t i = 0; i < cases->count; i++) {
+		uint64_t rows = 0;
+		int result = case_copy(purge->store, cases->numbers[i], certificate->day, purge->err, &rows);
+
+		if (result < 0)
+			return err_prefix(purge->err, result, "purge of day %d, copying held rows", certificate->day);
+		certificate->held_cases += rows > 0;
+		certificate->held_reads += rows;
+	}
+	return 0;
+}
+
+/*
+ * Copies made by an attempt that did not reach the end of this step are provisional: holds may have been added since,
+ * so all are made anew. From the durable step on, under the same mutex, no hold is taken for this day any more.
+ */
+static int step_hold(struct purge *purge)
+{
+	struct store *store = purge->store;
+	struct case_numbers cases = {0};
+	int result;
+
+	if (purge->record.step >= PURGE_HELD)
+		return 0;
+	pthread_mutex_lock(&store->hold_mutex);
+	result = hold_each(store, case_collect, &cases);
+	if (result < 0)
+		(void)failed(purge, result, "reading the holds");
+	else
+		result = cases_copy(purge, &cases);
+	if (result == 0) {
+		result = record_save(purge, PURGE_HELD);
+		if (result < 0)
+			(void)failed(purge, result, "writing the intent");
+	}
+	pthread_mutex_unlock(&store->hold_mutex);
+	free(cases.numbers);
+	if (result < 0)
+		return result;
+	killpoint("purge.held");
+	progress(purge, PURGE_HELD);
+	return 0;
+}
+
+static int step_audit(struct purge *purge)
+{
+	int result = 0;
+
+	if (purge->record.step >= PURGE_AUDITED)
+		return 0;
+	if (purge->hooks->audit_intent != NULL)
+		result = purge->hooks->audit_intent(purge->hooks->context, &purge->record.certificate);
+	if (result == 0)
+		result = record_save(purge, PURGE_AUDITED);
+	if (result < 0)
+		return failed(purge, result, "writing the audit entry");
+	killpoint("purge.audited");
+	progress(purge, PURGE_AUDITED);
+	return 0;
+}
+
+static int step_destroy(struct purge *purge)
+{
+	struct purge_certificate *certificate = &purge->record.certificate;
+	int result = keyring_destroy_day(purge->store->keyring, certificate->day);
+
+	if (result == 0) {
+		/* At once: whatever fails after this, what is open of the day is not read any more. */
+		views_forget_day(purge->store->views, certificate->day);
+		certificate->destroyed_us = store_wall_us(purge->store);
+		result = record_save(purge, PURGE_KEYS_DESTROYED);
+	}
+	if (result < 0)
+		return failed(purge, result, "destroying its keys");
+	killpoint("purge.keys-destroyed");
+	progress(purge, PURGE_KEYS_DESTROYED);
+	return 0;
+}
+
+struct day_files {
+	int32_t day;
+	uint64_t *ids;
+	size_t count;
+	size_t capacity;
+};
+
+static int day_file_collect(void *context, const char *name)
+{
+	struct day_files *files = context;
+	int32_t day;
+	uint64_t id;
+
+	if (segment_name_parse(name, ".seg", &day, &id) != 0 || day != files->day)
+		return 0;
+	if (files->count == files->capacity) {
+		size_t capacity = files->capacity * 2 + 64;
+		void *grown = realloc(files->ids, capacity * sizeof(*files->ids));
+
+		if (grown == NULL)
+			return -ENOMEM;
+		files->ids = grown;
+		files->capacity = capacity;
+	}
+	files->ids[files->count++] = id;
+	return 0;
+}
+
+static int step_unlink(struct purge *purge)
+{
+	struct store *store = purge->store;
+	struct day_files files = {.day = purge->record.certificate.day};
+	int result = store->io->ops->list(store->io, store->segments_directory, day_file_collect, &files);
+
+	views_forget_day(store->views, files.day); /* again, for a resumed purge: an open file would keep its blocks */
+	for (size_t i = 0; result == 0 && i < files.count; i++)
+		result = segment_discard(store->io, store->segments_directory, files.day, files.ids[i]);
+	if (result == 0 && files.count > 0)
+		result = store->io->ops->dir_sync(store->io, store->segments_directory);
+	free(files.ids);
+	if (result < 0)
+		return failed(purge, result, "removing its files");
+	keeper_disk(store);
+	killpoint("purge.unlinked");
+	progress(purge, PURGE_UNLINKED);
+	return 0;
+}
+
+static int step_forget(struct purge *purge)
+{
+	int32_t day = purge->record.certificate.day;
+	int result = catalog_purge_forget(purge->store->catalog, day, store_wall_us(purge->store));
+
+	if (result == 0)
+		result = marks_forget_day(purge->store->marks, day, NULL);
+	if (result < 0)
+		return failed(purge, result, "removing it from the catalog");
+	killpoint("purge.forgotten");
+	progress(purge, PURGE_FORGOTTEN);
+	return 0;
+}
+
+static int step_certify(struct purge *purge)
+{
+	struct store *store = purge->store;
+	struct purge_certificate *certificate = &purge->record.certificate;
+	int result = 0;
+
+	certificate->finished_us = store_wall_us(purge->store);
+	purge->record.step = PURGE_CERTIFIED;
+	if (purge->hooks->audit_certificate != NULL)
+		result = purge->hooks->audit_certificate(purge->hooks->context, certificate);
+	if (result == 0)
+		result = purge_file_write(store->io, store->purge_directory, PURGE_FILE_CERTIFICATE, &purge->record);
+	if (result == 0)
+		result = purge_file_remove(store->io, store->purge_directory, PURGE_FILE_INTENT, certificate->day,
+					   certificate->number);
+	if (result == 0 && purge->damaged_number != 0)
+		result = purge_file_remove(store->io, store->purge_directory, PURGE_FILE_INTENT, certificate->day,
+					   purge->damaged_number);
+	if (result < 0)
+		return failed(purge, result, "writing the certificate");
+	progress(purge, PURGE_CERTIFIED);
+	return 0;
+}
+
+/* With the keys gone a resumed purge has nothing left to seal, count or announce. */
+int purge_steps(struct purge *purge)
+{
+	static int (*const steps[])(struct purge *) = {step_intend,  step_close,  step_hold,   step_audit,
+						       step_destroy, step_unlink, step_forget, step_certify};
+	bool destroyed = purge->record.step >= PURGE_KEYS_DESTROYED;
+	int result = 0;
+
+	store_day_close(purge->store, purge->record.certificate.day);
+	for (size_t i = destroyed ? PURGE_UNLINKED : PURGE_INTENDED; result == 0 && i <= PURGE_CERTIFIED; i++)
+		result = steps[i](purge);
+	return result;
+}

@@ -1,0 +1,147 @@
+#include "storage/register_hold.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include "storage/cursor.h"
+
+#define RECORD_VERSION 1
+
+static struct cursor record_begin(uint8_t buffer[REG_RECORD_SIZE_MAX], uint32_t number)
+{
+	struct cursor cursor = cursor_over(buffer, REG_RECORD_SIZE_MAX);
+
+	cursor_put_u8(&cursor, RECORD_VERSION);
+	cursor_put_u32(&cursor, number);
+	return cursor;
+}
+
+static size_t record_end(const struct cursor *cursor, const uint8_t *buffer)
+{
+	assert(!cursor->bad);
+	return (size_t)(cursor->at - buffer);
+}
+
+static struct cursor record_read(const void *bytes, size_t size, uint32_t *ret_number)
+{
+	struct cursor cursor = cursor_over(bytes, size);
+
+	if (cursor_get_u8(&cursor) != RECORD_VERSION)
+		cursor.bad = true;
+	*ret_number = cursor_get_u32(&cursor);
+	return cursor;
+}
+
+size_t reg_hold_encode(const struct reg_hold *hold, uint8_t buffer[REG_RECORD_SIZE_MAX])
+{
+	struct cursor cursor = record_begin(buffer, hold->number);
+
+	assert(hold->hold_class == REG_HOLD_CPIA || hold->hold_class == REG_HOLD_MOPI);
+	cursor_put_u8(&cursor, hold->hold_class);
+	cursor_put_u8(&cursor, hold->released);
+	cursor_put_u32(&cursor, (uint32_t)hold->review_day);
+	cursor_put_u64(&cursor, (uint64_t)hold->created_us);
+	cursor_put_u32(&cursor, hold->who_uid);
+	cursor_put_text(&cursor, hold->reference);
+	cursor_put_text(&cursor, hold->reason);
+	return record_end(&cursor, buffer);
+}
+
+int reg_hold_decode(const void *bytes, size_t size, struct reg_hold *ret_hold)
+{
+	struct reg_hold hold = {0};
+	struct cursor cursor = record_read(bytes, size, &hold.number);
+	uint8_t released;
+
+	hold.hold_class = cursor_get_u8(&cursor);
+	released = cursor_get_u8(&cursor);
+	hold.released = released == 1;
+	hold.review_day = (int32_t)cursor_get_u32(&cursor);
+	hold.created_us = (int64_t)cursor_get_u64(&cursor);
+	hold.who_uid = cursor_get_u32(&cursor);
+	cursor_get_text(&cursor, hold.reference, sizeof(hold.reference));
+	cursor_get_text(&cursor, hold.reason, sizeof(hold.reason));
+	if (!cursor_done(&cursor) || released > 1 ||
+	    (hold.hold_class != REG_HOLD_CPIA && hold.hold_class != REG_HOLD_MOPI))
+		return -EBADMSG;
+	*ret_hold = hold;
+	return 0;
+}
+
+size_t reg_hold_selector_encode(const struct reg_hold_selector *selector, uint8_t buffer[REG_RECORD_SIZE_MAX])
+{
+	struct cursor cursor = record_begin(buffer, selector->number);
+
+	assert(selector->camera_count <= REG_HOLD_CAMERAS);
+	assert(selector->read_count <= REG_HOLD_READS);
+	cursor_put_u32(&cursor, selector->index);
+	cursor_put_text(&cursor, selector->pattern);
+	cursor_put_u64(&cursor, (uint64_t)selector->from_us);
+	cursor_put_u64(&cursor, (uint64_t)selector->to_us);
+	cursor_put_u16(&cursor, selector->camera_count);
+	for (unsigned i = 0; i < selector->camera_count; i++)
+		cursor_put_u32(&cursor, selector->cameras[i]);
+	cursor_put_u16(&cursor, selector->read_count);
+	for (unsigned i = 0; i < selector->read_count; i++) {
+		cursor_put_bytes(&cursor, selector->reads[i].public_id, REG_PUBLIC_ID_SIZE);
+		cursor_put_u32(&cursor, selector->reads[i].camera);
+		cursor_put_u64(&cursor, (uint64_t)selector->reads[i].capture_us);
+	}
+	return record_end(&cursor, buffer);
+}
+
+int reg_hold_selector_decode(const void *bytes, size_t size, struct reg_hold_selector *ret_selector)
+{
+	struct reg_hold_selector selector = {0};
+	struct cursor cursor = record_read(bytes, size, &selector.number);
+
+	selector.index = cursor_get_u32(&cursor);
+	cursor_get_text(&cursor, selector.pattern, sizeof(selector.pattern));
+	selector.from_us = (int64_t)cursor_get_u64(&cursor);
+	selector.to_us = (int64_t)cursor_get_u64(&cursor);
+	selector.camera_count = cursor_get_u16(&cursor);
+	if (selector.camera_count > REG_HOLD_CAMERAS)
+		return -EBADMSG;
+	for (unsigned i = 0; i < selector.camera_count; i++)
+		selector.cameras[i] = cursor_get_u32(&cursor);
+	selector.read_count = cursor_get_u16(&cursor);
+	if (selector.read_count > REG_HOLD_READS)
+		return -EBADMSG;
+	for (unsigned i = 0; i < selector.read_count; i++) {
+		cursor_get_bytes(&cursor, selector.reads[i].public_id, REG_PUBLIC_ID_SIZE);
+		selector.reads[i].camera = cursor_get_u32(&cursor);
+		selector.reads[i].capture_us = (int64_t)cursor_get_u64(&cursor);
+	}
+	if (!cursor_done(&cursor))
+		return -EBADMSG;
+	*ret_selector = selector;
+	return 0;
+}
+
+size_t reg_proposal_encode(const struct reg_proposal *proposal, uint8_t buffer[REG_RECORD_SIZE_MAX])
+{
+	struct cursor cursor = record_begin(buffer, proposal->number);
+
+	cursor_put_u32(&cursor, (uint32_t)proposal->day);
+	cursor_put_u32(&cursor, proposal->who_uid);
+	cursor_put_u64(&cursor, (uint64_t)proposal->proposed_us);
+	cursor_put_text(&cursor, proposal->authority);
+	cursor_put_text(&cursor, proposal->reason);
+	return record_end(&cursor, buffer);
+}
+
+int reg_proposal_decode(const void *bytes, size_t size, struct reg_proposal *ret_proposal)
+{
+	struct reg_proposal proposal = {0};
+	struct cursor cursor = record_read(bytes, size, &proposal.number);
+
+	proposal.day = (int32_t)cursor_get_u32(&cursor);
+	proposal.who_uid = cursor_get_u32(&cursor);
+	proposal.proposed_us = (int64_t)cursor_get_u64(&cursor);
+	cursor_get_text(&cursor, proposal.authority, sizeof(proposal.authority));
+	cursor_get_text(&cursor, proposal.reason, sizeof(proposal.reason));
+	if (!cursor_done(&cursor))
+		return -EBADMSG;
+	*ret_proposal = proposal;
+	return 0;
+}

@@ -1,0 +1,191 @@
+"""Retention as operators meet it: the rule purges by itself, two persons purge the rest, cases keep what they hold, and a
+clock that cannot be believed destroys nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+from rig import GANTRYCTL, GROUNDS, SECOND_UID, Appliance, check, fleet, fleet_result, main, run
+
+AGO = 5  # days
+
+
+def date(days_ago):
+    return time.strftime("%Y-%m-%d", time.gmtime(time.time() - days_ago * 86400))
+
+
+def grounds(case):
+    return ["--purpose", "serious", "--case", case, "--reason", "testing what a case holds"]
+
+
+def send_day(appliance, days_ago, reads=1500):
+    process = fleet(appliance, name=f"day{days_ago}", rate="20000",
+                    more=["--reads", str(reads), "--day", date(days_ago), "--drain", "30"])
+    process.wait(90)
+    check(process.returncode == 0, f"gantry-load: {fleet_result(appliance, f'day{days_ago}')}")
+
+
+def search(appliance, *arguments, case="TEST-1"):
+    answer = appliance.ctl("search", *arguments, "--limit", "10000", *grounds(case))
+    check(answer[-1]["complete"], f"{answer[-1]}")
+    return answer[:-1]
+
+
+def ids(rows):
+    return sorted(row["id"] for row in rows)
+
+
+def wait_for(condition, text, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        check(time.monotonic() < deadline, text())
+        time.sleep(0.1)
+
+
+def audit(appliance, verb):
+    lines = run([GANTRYCTL, "--socket", appliance.socket, "audit", "show", "--count", "1000", "--json", *GROUNDS])
+    return [entry for entry in map(json.loads, lines.splitlines()) if entry.get("verb") == verb]
+
+
+def held_reads_outlive_their_day(directory, random):
+    appliance = Appliance(directory, **{"reads.retention": "30"})
+    appliance.start()
+    appliance.register()
+    send_day(appliance, AGO)
+    send_day(appliance, 1)
+    window = ["--from", date(AGO), "--to", date(AGO - 1)]
+    rows = search(appliance, "*", *window)
+    check(len(rows) > 1000, f"only {len(rows)} reads")
+    vrm = next(row["vrm"] for row in rows if row["vrm"] and row["vrm"].isascii())[:3] + "*"
+    expected = search(appliance, vrm, *window)
+    tomorrow = date(-1)
+    added = appliance.ctl("holds", "add", "--class", "cpia", "--review", tomorrow, "--vrm", vrm, *grounds("C-1"))[-1]
+    check(added["days_gone"] == [], f"{added}")
+    chosen = rows[:5]
+    single = [f"--read={row['id']},{row['camera']},{row['capture']}" for row in chosen]
+    appliance.ctl("holds", "add", "--class", "mopi", "--review", tomorrow, *single, *grounds("C-2"))
+    appliance.refused("holds", "add", "--class", "mopi", "--review", tomorrow, *grounds("C-3"))  # everything
+    appliance.refused("holds", "add", "--class", "mopi", "--review", date(0), "--vrm", vrm, *grounds("C-3"))
+    plan = appliance.ctl("purge", "plan", "--day", date(AGO))[-1]["days"][0]
+    check(not plan["due"] and plan["held_reads"] == len(expected) + 5, f"{plan}")
+    check(plan["goes"] == date(AGO - 31), f"{plan}")
+    check(plan["holds"] == [f"C-1: {len(expected)}", "C-2: 5"], f"{plan}")
+    check(search(appliance, "*", "--hold", "C-1") == [], "a copy of a day that lives")
+    appliance.refused("search", "*", "--hold", "C-9", *GROUNDS)
+    appliance.refused("purge", "run", date(AGO), *GROUNDS)  # not due
+
+    # With a shorter retention the day is due: it goes without anybody asking.
+    appliance.stop()
+    appliance.settings["reads.retention"] = "3"
+    appliance.start()
+    wait_for(lambda: appliance.ctl("status")[-1]["retention"].get("purged_total") == 1,
+             lambda: f"not purged: {appliance.ctl('status')[-1]['retention']}")
+    certificate = appliance.ctl("purge", "show")[-1]["certificates"][0]
+    check(certificate["day"] == date(AGO) and "retention rule" in certificate["authority"], f"{certificate}")
+    check(certificate["held_reads"] == len(expected) + 5 and certificate["held_cases"] == 2, f"{certificate}")
+    check(len(audit(appliance, "purge.certificate")) == 1, "no certificate in the audit log")
+    check("accessible for 3 days" in appliance.refused("search", "*", *window, *GROUNDS), "over age, and searched")
+    for case, reads in (("C-1", expected), ("C-2", chosen)):
+        found = search(appliance, "*", "--hold", case)
+        check(ids(found) == ids(reads), f"{case}: {len(found)} found, {len(reads)} held")
+    check(appliance.ctl("search", "*", "--hold", "C-1", "--count", *GROUNDS)[-1]["count"] == len(expected), "the count")
+    check(len(search(appliance, "*", "--from", date(1))) > 1000, "yesterday went too")
+    late = appliance.ctl("holds", "add", "--class", "cpia", "--review", tomorrow, "--vrm", vrm, "--from", date(AGO), "--to",
+                         date(AGO - 2), *grounds("C-1"))[-1]
+    check(late["days_gone"] == [date(AGO)], f"{late}")
+    holds = appliance.ctl("holds", "show", *GROUNDS)[-1]["holds"]
+    check([hold["copied_reads"] for hold in holds] == [len(expected), 5], f"{holds}")
+    check(vrm[:-1].upper().replace("O", "0").replace("I", "1") in json.dumps(holds[0]), f"{holds[0]}")
+
+    # Reviews, a restart, and the release.
+    check(appliance.ctl("holds", "review")[-1]["holds"] == [], "a review is due already")
+    check(len(appliance.ctl("holds", "review", "--by", tomorrow)[-1]["holds"]) == 2, "no review by tomorrow")
+    appliance.ctl("holds", "renew", date(-100), *grounds("C-2"))
+    check(len(appliance.ctl("holds", "review", "--by", tomorrow)[-1]["holds"]) == 1, "a renewed review is due")
+    appliance.kill()
+    appliance.start()
+    check(ids(search(appliance, "*", "--hold", "C-2")) == ids(chosen), "after a restart")
+    released = appliance.ctl("holds", "release", *grounds("C-1"))[-1]
+    check(released["destroyed_reads"] == len(expected), f"{released}")
+    check(len(audit(appliance, "holds.certificate")) == 1, "no certificate of the release in the audit log")
+    appliance.refused("search", "*", "--hold", "C-1", *GROUNDS)
+    check(ids(search(appliance, "*", "--hold", "C-2")) == ids(chosen), "another case's reads went too")
+    appliance.stop()
+    report = appliance.fsck()
+    check(report["clean"], f"gantry-fsck: {report}")
+
+
+def two_persons_purge_what_is_not_due(directory, random):
+    appliance = Appliance(directory)
+    appliance.start()
+    appliance.register(feeds=1)
+    for ago in (2, 3, 4):
+        send_day(appliance, ago, reads=200)
+    propose = ["purge", "propose", date(2), "--authority", "Data Controller, letter 4711", *GROUNDS]
+    number = str(appliance.ctl(*propose)[-1]["number"])
+    said = appliance.refused("purge", "approve", number, *GROUNDS)
+    check("another account" in said, said)
+    check("proposed already" in appliance.refused(*propose), "proposed twice")
+    # It outlives a kill; the other account withdraws it, proposes itself, and cannot approve that.
+    appliance.kill()
+    appliance.start()
+    shown = appliance.ctl("purge", "show")[-1]["proposals"]
+    check([str(one["number"]) for one in shown] == [number] and shown[0]["reason"], f"{shown}")
+    plan = {day["day"]: day for day in appliance.ctl("purge", "plan")[-1]["days"]}
+    check(plan[date(2)]["why"] == f"proposed: number {number}", f"{plan[date(2)]}")
+    appliance.ctl_as(SECOND_UID, "purge", "withdraw", number, *GROUNDS)
+    appliance.refused("purge", "approve", number, *GROUNDS)
+    number = str(appliance.ctl_as(SECOND_UID, *propose)[-1]["number"])
+    appliance.refused("purge", "approve", number, *GROUNDS, uid=SECOND_UID)
+    certificate = appliance.ctl("purge", "approve", number, *GROUNDS)[-1]
+    check(certificate["proposer_uid"] == SECOND_UID and certificate["who_uid"] == os.getuid(), f"{certificate}")
+    check(certificate["reads"] == 200 and "4711" in certificate["authority"], f"{certificate}")
+    appliance.purge(date(3))
+    held = [day["day"] for day in appliance.ctl("purge", "plan")[-1]["days"]]
+    check(held == [date(4)], f"{held}")
+    outcomes = [entry["outcome"] for entry in audit(appliance, "purge.approve")]
+    check(outcomes.count("failed") == 3 and outcomes.count("done") == 2, f"{outcomes}")
+
+
+def a_clock_under_suspicion_purges_nothing(directory, random):
+    appliance = Appliance(directory, **{"reads.retention": "30", "clock.jump_s": "2"})
+    appliance.start()
+    appliance.register(feeds=1)
+    send_day(appliance, AGO, reads=200)
+    number = str(appliance.ctl("purge", "propose", date(AGO), "--authority", "letter", *GROUNDS)[-1]["number"])
+    appliance.stop()
+    time.sleep(4)  # longer away than allowed here
+    appliance.settings["reads.retention"] = "3"
+    appliance.start()
+    time.sleep(2)
+    status = appliance.ctl("status")[-1]
+    check(status["retention"]["state"] == "suspended" and not status["retention"]["clock_trusted"], f"{status['retention']}")
+    check(any("under suspicion" in alarm for alarm in status["alarms"]), f"{status['alarms']}")
+    check(0 < status["retention"]["clock_trusted_in_s"] < 600, f"{status['retention']}")
+    for command in (["run", date(AGO)], ["approve", number]):
+        said = appliance.refused("purge", *command, *GROUNDS, uid=SECOND_UID if command[0] == "approve" else None)
+        check("under suspicion" in said, said)
+    check(len(appliance.ctl("purge", "plan")[-1]["days"]) == 1, "the day is gone")
+    check(audit(appliance, "clock.trust"), "no entry in the audit log")
+    # Off and on again does not make it right; and a machine without time source is suspicious where that is wanted.
+    appliance.stop()
+    appliance.start()
+    check(appliance.ctl("status")[-1]["retention"]["state"] == "suspended", "a restart made the clock right")
+    appliance.stop()
+    appliance.settings.update({"clock.trust": "synchronised", "clock.jump_s": "3600"})
+    appliance.start()
+    time.sleep(1.5)
+    check(appliance.ctl("status")[-1]["retention"]["state"] == "suspended", "a restart made the clock right")
+    check(len(appliance.ctl("purge", "plan")[-1]["days"]) == 1, "the day is gone")
+    said = subprocess.run(appliance.command("--set", "reads.retention=366", "--check"), capture_output=True, text=True)
+    check(said.returncode != 0 and "365" in said.stderr, f"a retention beyond the law was taken: {said}")
+
+
+if __name__ == "__main__":
+    sys.exit(main("retention", [
+        ("held reads outlive their day", held_reads_outlive_their_day),
+        ("two persons purge what is not due", two_persons_purge_what_is_not_due),
+        ("a clock under suspicion purges nothing", a_clock_under_suspicion_purges_nothing),
+    ]))

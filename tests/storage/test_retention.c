@@ -1,0 +1,447 @@
+/* The retention rule over more than a year of days that take milliseconds; proposals by two persons. */
+#include "storage/retention.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOG_MODULE "test"
+#include "appliance/base/log.h"
+#include "appliance/base/prng.h"
+#include "storage/catalog.h"
+#include "storage/clock_guard.h"
+#include "storage/journal.h"
+#include "storage/keyring.h"
+#include "storage/purge_proposal.h"
+#include "storage/store_internal.h"
+#include "tests/check.h"
+#include "tests/storage/sim_io.h"
+#include "tests/storage/store_rig.h"
+
+#define SIM_DIRECTORY "/gantry"
+#define DAYS 400
+#define FIRST_DAY 20000
+
+static struct {
+	int64_t wall_us;
+	int64_t mono_ns;
+	bool synchronised;
+} now;
+
+static int64_t wall(void *context)
+{
+	(void)context;
+	return now.wall_us;
+}
+
+static int64_t mono(void *context)
+{
+	(void)context;
+	return now.mono_ns;
+}
+
+static bool synchronised(void *context)
+{
+	(void)context;
+	return now.synchronised;
+}
+
+static const struct clock_source source = {wall, mono, synchronised, NULL};
+static struct rig *rig;
+static struct io *io;
+static uint64_t sequence;
+static unsigned certified[DAYS + 1000]; /* by day − FIRST_DAY + 500 */
+static struct retention_result round_result;
+
+static void pass_us(int64_t us)
+{
+	now.wall_us += us;
+	now.mono_ns += us * 1000;
+}
+
+static void open_store(void)
+{
+	int opened = rig_open(rig);
+
+	if (opened != 0)
+		check_note("%s", rig->err.text);
+	CHECK_INT(0, opened);
+}
+
+static void world_begin(void)
+{
+	static unsigned number;
+	char path[600];
+
+	io = sim_new(check_seed());
+	rig = malloc(sizeof(*rig));
+	CHECK(rig != NULL);
+	(void)snprintf(path, sizeof(path), "%s/db%u", check_directory(), number++);
+	rig_init(rig, io, SIM_DIRECTORY, path, check_seed());
+	rig->options.clock = &source;
+	rig->options.clock_always = false;
+	now.wall_us = (int64_t)FIRST_DAY * DAY_US + DAY_US / 2;
+	now.mono_ns = INT64_C(7000000000);
+	now.synchronised = true;
+	sequence = 0;
+	memset(certified, 0, sizeof(certified));
+	open_store();
+}
+
+static void world_end(void)
+{
+	(void)rig_close(rig, false);
+	sim_free(io);
+	free(rig);
+}
+
+/* One read captured on that day. */
+static void send(int32_t day)
+{
+	struct read read = {.camera = 9, .feed = 1, .epoch = 1, .kind = READ_KIND_VRM};
+	struct run run = {.first = ++sequence, .feed = 1, .epoch = 1, .count = 1};
+	struct lane_window *window;
+
+	read.capture_us = (int64_t)day * DAY_US + (int64_t)(sequence % 1000) * 1000000;
+	read.receipt_us = now.wall_us;
+	(void)snprintf((char *)read.key, sizeof(read.key), "R%llu", (unsigned long long)sequence);
+	memcpy(read.text, read.key, sizeof(read.text));
+	CHECK_INT(0, store_lane(rig->store, 1, 1, 0, &window));
+	CHECK_INT(0, journal_append(store_journal(rig->store, 1), window, &run, &read, NULL, 0));
+	rig_settle(rig, 1000);
+}
+
+static int certificate_audit(void *context, const struct purge_certificate *certificate)
+{
+	(void)context;
+	certified[certificate->day - FIRST_DAY + 500]++;
+	return 0;
+}
+
+static int run_round(void)
+{
+	struct retention_hooks hooks = {.purge = {.audit_certificate = certificate_audit}};
+	int result = retention_round(rig->store, 77, &hooks, &round_result);
+
+	if (result != 0)
+		check_note("%s", round_result.why.text);
+	return result;
+}
+
+static bool day_lives(int32_t day)
+{
+	struct purge_day *days;
+	size_t count;
+	bool found;
+
+	CHECK_INT(0, purge_plan(rig->store, day + 1, &days, &count));
+	found = count > 0 && days[count - 1].day == day;
+	free(days);
+	return found;
+}
+
+static void a_year_of_days(void)
+{
+	struct prng prng = {check_seed()};
+
+	world_begin();
+	for (int32_t today = FIRST_DAY; today < FIRST_DAY + DAYS; today++) {
+		int32_t oldest = today - 365;
+
+		send(today);
+		if (prng_chance(&prng, 200))
+			CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+		if (prng_chance(&prng, 50)) {
+			CHECK_INT(0, rig_close(rig, prng_chance(&prng, 500)));
+			open_store();
+		}
+		CHECK_INT(0, run_round());
+		CHECK(!round_result.suspended);
+		CHECK_INT(oldest > FIRST_DAY, round_result.purged);
+		if (oldest >= FIRST_DAY)
+			CHECK(day_lives(oldest)); /* its 365th day: not yet */
+		if (oldest > FIRST_DAY) {
+			CHECK(!day_lives(oldest - 1)); /* day 366 */
+			CHECK(keyring_day_destroyed(store_keyring(rig->store), oldest - 1));
+			CHECK_INT(1, certified[oldest - 1 - FIRST_DAY + 500]);
+		}
+		/* Minute by minute is not needed: one look an hour keeps the guard's thread of time. */
+		for (int hour = 0; hour < 24; hour++) {
+			struct clock_guard_state state;
+
+			pass_us(DAY_US / 24);
+			clock_guard_look(store_clock_guard(rig->store), &state);
+		}
+	}
+	CHECK_INT(0, certified[DAYS - 366 + 500]);
+	world_end();
+}
+
+/* An appliance that was off for a month catches up, but not before its clock is believed. */
+static void catches_up_when_trusted(void)
+{
+	struct clock_guard_state state;
+
+	world_begin();
+	for (int32_t day = 0; day < 30; day++)
+		send(FIRST_DAY - 340 + day); /* late reads */
+	CHECK_INT(0, run_round());
+	CHECK_INT(0, round_result.due);
+	CHECK_INT(0, rig_close(rig, true));
+	now.wall_us += 40 * DAY_US;
+	now.mono_ns = 1000;
+	open_store();
+	CHECK_INT(0, run_round());
+	CHECK(round_result.suspended);
+	CHECK_INT(0, round_result.purged);
+	CHECK(round_result.why.text[0] != '\0');
+	CHECK(day_lives(FIRST_DAY - 340));
+	for (int i = 0; i < 601; i++) {
+		pass_us(1000000);
+		clock_guard_look(store_clock_guard(rig->store), &state);
+	}
+	CHECK_INT(CLOCK_TRUSTED, state.trust);
+	CHECK_INT(0, run_round());
+	CHECK_INT(15, round_result.due); /* 340 − 40 + … : those more than 365 days past */
+	CHECK_INT(15, round_result.purged);
+	CHECK(!day_lives(FIRST_DAY - 326));
+	CHECK(day_lives(FIRST_DAY - 325));
+	world_end();
+}
+
+/* A clock that jumps a year ahead destroys nothing, be it asked by the rule or by two persons. */
+static void a_wrong_clock_destroys_nothing(void)
+{
+	struct reg_proposal proposal = {
+		.day = FIRST_DAY - 5, .who_uid = 1, .authority = "letter 4711", .reason = "unlawful"};
+	struct purge_hooks hooks = {.context = NULL};
+	struct purge_certificate certificate;
+
+	world_begin();
+	send(FIRST_DAY - 5);
+	send(FIRST_DAY - 1);
+	CHECK_INT(0, purge_propose(rig->store, &proposal, &rig->err));
+	now.wall_us += 366 * DAY_US;
+	CHECK_INT(0, run_round());
+	CHECK(round_result.suspended);
+	CHECK(day_lives(FIRST_DAY - 5));
+	now.wall_us -= 366 * DAY_US;
+	CHECK_INT(0, run_round());
+	CHECK(round_result.suspended); /* it is right again, but nobody should know that so soon */
+	now.synchronised = false;
+	proposal.day = FIRST_DAY - 1;
+	CHECK_INT(0, purge_propose(rig->store, &proposal, &rig->err));
+	CHECK_INT(PURGE_SUSPENDED, purge_approve(rig->store, proposal.number, 2, &hooks, &rig->err, &certificate));
+	CHECK(rig->err.text[0] != '\0');
+	CHECK_INT(PURGE_SUSPENDED, purge_run(rig->store, FIRST_DAY - 5, "rule", 1, &hooks, &rig->err, &certificate));
+	CHECK(day_lives(FIRST_DAY - 5) && day_lives(FIRST_DAY - 1));
+	world_end();
+}
+
+static void a_shorter_retention(void)
+{
+	world_begin();
+	CHECK_INT(0, rig_close(rig, true));
+	rig->options.retention_days = 30;
+	open_store();
+	send(FIRST_DAY - 31);
+	send(FIRST_DAY - 30);
+	CHECK_INT(0, run_round());
+	CHECK_INT(1, round_result.purged);
+	CHECK(!day_lives(FIRST_DAY - 31));
+	CHECK(day_lives(FIRST_DAY - 30));
+	world_end();
+}
+
+static int fail_audit(void *context, const struct purge_certificate *intended)
+{
+	(void)context;
+	(void)intended;
+	return -EIO;
+}
+
+/* One day whose purge fails is told, tried again, and holds up no other. */
+static void a_failing_purge_is_retried(void)
+{
+	struct retention_hooks failing = {.purge = {.audit_intent = fail_audit}};
+
+	world_begin();
+	send(FIRST_DAY - 370);
+	send(FIRST_DAY - 369);
+	CHECK_INT(-EIO, retention_round(rig->store, 77, &failing, &round_result));
+	CHECK_INT(2, round_result.failed);
+	CHECK(round_result.why.text[0] != '\0');
+	CHECK_INT(0, rig_close(rig, false));
+	open_store();
+	CHECK_INT(0, run_round());
+	CHECK_INT(2, round_result.resumed);
+	CHECK_INT(0, round_result.due);
+	CHECK(!day_lives(FIRST_DAY - 370) && !day_lives(FIRST_DAY - 369));
+	world_end();
+}
+
+static int count_one(void *context, const struct reg_proposal *proposal)
+{
+	(void)proposal;
+	++*(unsigned *)context;
+	return 0;
+}
+
+static unsigned proposals(void)
+{
+	unsigned count = 0;
+
+	CHECK_INT(0, purge_proposal_each(rig->store, count_one, &count));
+	return count;
+}
+
+static uint32_t propose(int32_t day, uint32_t who)
+{
+	struct reg_proposal proposal = {.day = day, .who_uid = who, .authority = "letter", .reason = "unlawful"};
+
+	CHECK_INT(0, purge_propose(rig->store, &proposal, &rig->err));
+	return proposal.number;
+}
+
+static int certificate_take(void *context, const struct purge_certificate *certificate)
+{
+	*(struct purge_certificate *)context = *certificate;
+	return 0;
+}
+
+static void two_persons(void)
+{
+	struct reg_proposal proposal = {.who_uid = 1, .authority = "letter", .reason = "unlawful"};
+	struct purge_hooks hooks = {.context = NULL};
+	struct purge_certificate certificate;
+	uint32_t number;
+
+	world_begin();
+	for (int32_t day = 1; day <= 4; day++)
+		send(FIRST_DAY - day);
+	send(FIRST_DAY - 380);
+	proposal.day = FIRST_DAY; /* not over */
+	CHECK_INT(-EINVAL, purge_propose(rig->store, &proposal, &rig->err));
+	proposal.day = FIRST_DAY - 380; /* the rule's own */
+	CHECK_INT(-EINVAL, purge_propose(rig->store, &proposal, &rig->err));
+	number = propose(FIRST_DAY - 1, 1);
+	proposal.day = FIRST_DAY - 1;
+	CHECK_INT(-EEXIST, purge_propose(rig->store, &proposal, &rig->err));
+	CHECK_INT(-EPERM, purge_approve(rig->store, number, 1, &hooks, &rig->err, &certificate));
+	CHECK_INT(-ENOENT, purge_approve(rig->store, number + 1, 2, &hooks, &rig->err, &certificate));
+	/* It outlives a restart, and still wants another account. */
+	CHECK_INT(0, rig_close(rig, true));
+	open_store();
+	CHECK_INT(1, proposals());
+	CHECK_INT(-EPERM, purge_approve(rig->store, number, 1, &hooks, &rig->err, &certificate));
+	CHECK(day_lives(FIRST_DAY - 1));
+	CHECK_INT(0, purge_approve(rig->store, number, 2, &hooks, &rig->err, &certificate));
+	CHECK(!day_lives(FIRST_DAY - 1));
+	CHECK_INT(2, certificate.who_uid);
+	CHECK_INT(1, certificate.proposer_uid);
+	CHECK_INT(number, certificate.proposal);
+	CHECK_STR("letter", certificate.authority);
+	memset(&certificate, 0, sizeof(certificate));
+	CHECK_INT(0, purge_certificates(rig->store, certificate_take, &certificate));
+	CHECK_INT(1, certificate.proposer_uid);
+	CHECK_INT(0, proposals());
+	CHECK_INT(-ENOENT, purge_approve(rig->store, number, 2, &hooks, &rig->err, &certificate));
+	proposal.day = FIRST_DAY - 1;
+	CHECK_INT(-EALREADY, purge_propose(rig->store, &proposal, &rig->err));
+	/* Withdrawn, and no number is given twice. */
+	CHECK(propose(FIRST_DAY - 2, 1) > number);
+	number = propose(FIRST_DAY - 3, 1);
+	CHECK_INT(0, purge_withdraw(rig->store, number, 3, &rig->err));
+	CHECK_INT(-ENOENT, purge_withdraw(rig->store, number, 3, &rig->err));
+	CHECK_INT(-ENOENT, purge_approve(rig->store, number, 2, &hooks, &rig->err, &certificate));
+	CHECK(propose(FIRST_DAY - 3, 1) > number);
+	world_end();
+}
+
+static void proposals_expire(void)
+{
+	struct purge_hooks hooks = {.context = NULL};
+	struct purge_certificate certificate;
+	uint32_t number;
+
+	world_begin();
+	send(FIRST_DAY - 1);
+	send(FIRST_DAY - 2);
+	number = propose(FIRST_DAY - 1, 1);
+	pass_us(PURGE_PROPOSAL_LIFE_US - 1);
+	CHECK_INT(0, purge_proposals_expire(rig->store));
+	CHECK_INT(1, proposals());
+	pass_us(1);
+	CHECK_INT(-ETIMEDOUT, purge_approve(rig->store, number, 2, &hooks, &rig->err, &certificate));
+	CHECK_INT(0, run_round());
+	CHECK_INT(1, round_result.expired);
+	CHECK_INT(0, proposals());
+	CHECK_INT(-ENOENT, purge_approve(rig->store, number, 2, &hooks, &rig->err, &certificate));
+	CHECK(day_lives(FIRST_DAY - 1));
+	/* At the last moment it is good. */
+	number = propose(FIRST_DAY - 1, 1);
+	pass_us(PURGE_PROPOSAL_LIFE_US - 1);
+	CHECK_INT(0, purge_approve(rig->store, number, 2, &hooks, &rig->err, &certificate));
+	/* A clock set back makes none live longer. */
+	number = propose(FIRST_DAY - 2, 1);
+	now.wall_us -= 1000;
+	CHECK_INT(-ETIMEDOUT, purge_approve(rig->store, number, 2, &hooks, &rig->err, &certificate));
+	world_end();
+}
+
+/* Cut at every operation of an approval: it is a purge or a proposal afterwards, never a purge nobody approved. */
+static void an_approval_is_cut(void)
+{
+	bool reached = true;
+
+	for (uint64_t nth = 1; reached; nth += 3) {
+		struct purge_hooks hooks = {.context = NULL};
+		struct purge_certificate certificate;
+		uint32_t number;
+		uint64_t ops;
+
+		world_begin();
+		send(FIRST_DAY - 1);
+		number = propose(FIRST_DAY - 1, 1);
+		ops = sim_ops(io);
+		sim_cut_at(io, ops + nth);
+		(void)purge_approve(rig->store, number, 2, &hooks, &rig->err, &certificate);
+		reached = sim_ops(io) - ops >= nth;
+		(void)rig_close(rig, false);
+		sim_crash(io);
+		sim_cut_at(io, 0);
+		open_store();
+		CHECK_INT(0, run_round());
+		if (day_lives(FIRST_DAY - 1))
+			CHECK_INT(0, purge_approve(rig->store, number, 2, &hooks, &rig->err, &certificate));
+		CHECK(!day_lives(FIRST_DAY - 1));
+		memset(&certificate, 0, sizeof(certificate));
+		CHECK_INT(0, purge_certificates(rig->store, certificate_take, &certificate));
+		CHECK_INT(1, certificate.proposer_uid);
+		CHECK_INT(2, certificate.who_uid);
+		world_end();
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct check_test tests[] = {
+		{"a year of days", a_year_of_days},
+		{"catches up when trusted", catches_up_when_trusted},
+		{"a wrong clock destroys nothing", a_wrong_clock_destroys_nothing},
+		{"a shorter retention", a_shorter_retention},
+		{"a failing purge is retried", a_failing_purge_is_retried},
+		{"two persons", two_persons},
+		{"proposals expire", proposals_expire},
+		{"an approval is cut", an_approval_is_cut},
+		{NULL, NULL},
+	};
+
+	log_level_set(getenv("GANTRY_TEST_LOG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+	/* LMDB's flushes are not what is tested here, and there are thousands. */
+	if (access("/dev/shm", W_OK) == 0)
+		(void)setenv("TMPDIR", "/dev/shm", 0);
+	return check_main(argc, argv, "retention", tests);
+}
