@@ -1,7 +1,8 @@
 /*
  * Columns of small integers: the smallest value once, then each value's distance from it in as many bits as the largest
- * distance needs. Up to 32 bits lie in one row of bits; wider ones as the low 32 bits of all values, then the high bits
- * of all. Every row of bits begins at a byte. Pure functions, any thread.
+ * distance needs; trailing zero bits that all distances share can be left out. Up to 32 bits lie in one row of bits;
+ * wider ones as the low 32 bits of all values, then the high bits of all. Every row of bits begins at a byte. Pure
+ * functions, any thread.
  */
 #ifndef GANTRY_STORAGE_COLUMN_H
 #define GANTRY_STORAGE_COLUMN_H

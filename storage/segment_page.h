@@ -1,8 +1,9 @@
 /*
  * The plain bytes of a segment's data pages: encode for the writer, decode for the reader. Pure functions, any thread.
  *
- * A row page keeps each field as a column (column.h), then its distinct VRM keys front-coded, then what does not fit a
- * column: texts that differ from their key, and positions of mobile reads. Every field of struct read comes back.
+ * A row page stands for itself: each field as a column (column_code.h), the keys of its groups of rows, times in the
+ * width of their group, sources predicted from cameras, and texts only where the key does not let one expect them. Any
+ * rows come back bit for bit.
  */
 #ifndef GANTRY_STORAGE_SEGMENT_PAGE_H
 #define GANTRY_STORAGE_SEGMENT_PAGE_H

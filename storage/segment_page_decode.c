@@ -3,6 +3,8 @@
  * template row, which is then laid down once a row together with its key and expected text; only what differs is set
  * row by row.
  */
+#include "storage/segment_page.h"
+
 #include <errno.h>
 #include <string.h>
 

@@ -1,3 +1,5 @@
+#include "storage/segment_page.h"
+
 #include <string.h>
 
 #include "appliance/base/bytes.h"

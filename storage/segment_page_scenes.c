@@ -3,12 +3,13 @@
  * small and fall off evenly, which is what a Rice code is best for: a step's upper bits in unary, its low bits as they
  * are. Row page numbers have no order that would shorten them: they are packed.
  */
+#include "storage/segment_page.h"
+
 #include <assert.h>
 #include <errno.h>
 
 #include "storage/bits.h"
 #include "storage/column.h"
-#include "storage/segment_page.h"
 
 #define UNIT_BITS 13
 #define UNITS ((unsigned)(DAY_US / 1000000 / SEGMENT_SCENE_UNIT_S))

@@ -809,7 +809,7 @@ static void sealing_is_fast(void)
 	CHECK_INT(0, fixture_write(&fixture, fixture.io, FIXTURE_DAY, 3, rows, COUNT, NULL, 0, &summary));
 	seconds = (double)(clock_mono_ns() - start) / 1e9;
 	printf("%.2f M rows/s, %.1f bytes a row ... ", COUNT / seconds / 1e6, (double)summary.file_size / COUNT);
-	CHECK(summary.file_size / COUNT < 48);
+	CHECK(summary.file_size / COUNT < 20);
 	fixture_fini(&fixture);
 	free(rows);
 }
