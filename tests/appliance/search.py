@@ -35,6 +35,16 @@ def ask(appliance, *arguments, code=0):
     return lines[:-1], lines[-1]
 
 
+def ask_all(appliance, *arguments):
+    """All pages of the answer."""
+    rows, result = ask(appliance, *arguments, "--limit", "10000")
+    while result["truncated"]:
+        more, result = ask(appliance, *arguments, "--limit", "10000", "--cursor", result["cursor"])
+        rows += more
+    check(result["complete"], f"{arguments}: {result}")
+    return rows
+
+
 def iso(us):
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(us // 1000000)) + f".{us % 1000000:06d}Z"
 
@@ -123,7 +133,7 @@ def every_kind_agrees_with_a_plain_model(directory, random):
     check(appliance.ctl("status")[-1]["storage"]["unsealed_reads"] > 5000, "nothing is in the memtable")
 
     plates = [line.split(",")[0].strip('"') for line in run(
-        [LOAD, "list", "--cameras", "200", "--vehicles", "5000", "--seed", "1", "--entries", "25", "--patterns",
+        [LOAD, "list", "--cameras", "200", "--vehicles", "5000", "--seed", "1", "--entries", "9", "--patterns",
          "0"]).splitlines()[1:]]
     questions = []  # what was asked, the answer, and the model's idea of a read that belongs to it
     for plate in plates:
@@ -144,7 +154,7 @@ def every_kind_agrees_with_a_plain_model(directory, random):
     with open(os.path.join(directory, "cameras.csv")) as file:
         cameras = list(csv.DictReader(file))
     moving = [camera for camera in cameras if camera["type"] in MOVING]
-    for camera in random.sample(cameras, 4) + random.sample(moving, 4):
+    for camera in random.sample(cameras, 3) + random.sample(moving, 3):
         centre = float(camera["lat"]), float(camera["lon"])
         radius = random.choice([700, 1500, 20000])
         questions.append((["search", "--circle", f"{centre[0]},{centre[1]},{radius}"],
@@ -155,12 +165,11 @@ def every_kind_agrees_with_a_plain_model(directory, random):
                           lambda read, p=corners: in_polygon(p, where(read))))
     answers = []
     for question, _ in questions:
-        found, result = ask(appliance, *question, "--limit", "10000")
-        check(result["complete"] and not result["truncated"], f"{question}: {result}")
+        found = ask_all(appliance, *question)
         count = ask(appliance, *question, "--count")[1]
-        check(count["count"] == len(found) == result["count"], f"{question}: {count['count']} counted, {len(found)} found")
+        check(count["count"] == len(found), f"{question}: {count['count']} counted, {len(found)} found")
         answers.append(found)
-    spans = [(camera, random.choice([1, 40, 250]), span) for camera in random.sample(range(1, 201), 12)
+    spans = [(camera, random.choice([1, 40, 250]), span) for camera in random.sample(range(1, 201), 6)
              for span in (["--from", iso(int(time.time() * 1e6) - random.randint(1, 200000) * 1000000)], ["--before", iso(
                  int(time.time() * 1e6) + 1000000)], [])]
     runs = [ask(appliance, "consecutive", str(camera), "--count", str(count), *span) for camera, count, span in spans]
@@ -180,7 +189,7 @@ def every_kind_agrees_with_a_plain_model(directory, random):
         else:
             check(brief(found) == expected, f"{question}: {len(found)} found, {len(expected)} expected")
         total += len(found)
-    check(total > 1000, f"the questions found only {total} reads")
+    check(total > 500, f"the questions found only {total} reads")
     for (camera, count, span), (found, result) in zip(spans, runs):
         times = sorted(read["capture"] for read in model.reads if read["camera"] == camera)
         if "--from" in span:
