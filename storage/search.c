@@ -364,6 +364,30 @@ static int take_view(struct search *search)
 			   : view_take(search->views, first_day, last_day, &search->view);
 }
 
+#define MARKS_TRIES 16
+
+/*
+ * Marks and view of one moment: a view that is younger than the marks may hold the next correction of a read whose last
+ * one still comes from them. A case's copies were made without what was erased; their marks have died with the day.
+ */
+static int take_marks_and_view(struct search *search)
+{
+	for (unsigned try = 1; search->query->case_number == 0; try++) {
+		struct mark_set *marks = views_marks_hold(search->views);
+		struct mark_set *after;
+		int r = take_view(search);
+
+		after = views_marks_hold(search->views);
+		mark_set_release(after);
+		search->marks = marks;
+		if (r < 0 || after == marks || try == MARKS_TRIES)
+			return r;
+		view_release(&search->view);
+		mark_set_release(marks);
+	}
+	return take_view(search);
+}
+
 int search_run(struct views *views, const struct search_query *query, struct err *err, search_row_fn *row,
 	       void *row_context, struct search_result *ret_result)
 {
@@ -380,9 +404,7 @@ int search_run(struct views *views, const struct search_query *query, struct err
 	if (!query->count_only)
 		r = search_best_init(&search.best, (size_t)query->limit + 1, query->oldest_first);
 	if (r == 0 && set_window(&search)) {
-		/* A case's copies were made without what was erased; the marks have died with the day. */
-		search.marks = query->case_number == 0 ? views_marks_hold(views) : NULL;
-		r = take_view(&search);
+		r = take_marks_and_view(&search);
 		if (r == 0) {
 			search.days = count_days(&search.view);
 			key_plan_init(&search.keys, query, guess_keys(&search.view));
