@@ -325,9 +325,12 @@ static void life_crash(struct life *life, struct tally *tally)
 	}
 	sim_cut_at(life->io, 0);
 	sim_fail(life->io, SIM_ALL, 0, 0, EIO);
-	if (prng_chance(&life->prng, 100))
-		lose(life, tally);
 	life_open(life);
+	if (prng_chance(&life->prng, 100)) { /* a file more than a crash takes: when both copies are whole again */
+		(void)rig_close(rig, false);
+		lose(life, tally);
+		life_open(life);
+	}
 	life_check(life, rig_verify(rig));
 	answers_check(life);
 }
