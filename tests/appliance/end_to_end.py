@@ -414,7 +414,7 @@ def a_rotten_byte(directory, random):
     name = max(os.listdir(journals), key=lambda n: os.path.getsize(os.path.join(journals, n)) if "0001." in n else 0)
     path = os.path.join(journals, name)
     with open(path, "r+b") as file:
-        offset = 4096 * 12 + 900
+        offset = 4096 * 12 + 160  # behind a frame's header, and before the padding of the smallest body
         file.seek(offset)
         byte = file.read(1)
         file.seek(offset)
