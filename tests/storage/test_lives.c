@@ -16,6 +16,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/log.h"
+#include "storage/hold.h"
 #include "storage/io.h"
 #include "storage/keyring.h"
 #include "storage/marks.h"
@@ -40,6 +41,12 @@
 /* What was made of a read by the law of single reads. */
 enum fate { FATE_PLAIN = 0, FATE_ERASED, FATE_RESTRICTED, FATE_AMENDED, FATE_UNSURE = 0x80 };
 
+/* A case that holds all reads of one feed's live lane. */
+#define CASE "R v. Nobody"
+#define CASE_FEED 1
+#define CASE_PATTERN "1L0*"
+enum hold { HOLD_NONE, HOLD_UNSURE, HOLD_STANDS, HOLD_RELEASED };
+
 struct life {
 	uint64_t seed;
 	struct prng prng;
@@ -47,7 +54,9 @@ struct life {
 	struct rig rig;
 	char db_directory[600];
 	unsigned crashes;
-	uint8_t fates[RIG_FEEDS][FEED_LANE_COUNT][RIG_SEQUENCES];   /* enum fate; FATE_UNSURE: that one, or plain */
+	uint8_t fates[RIG_FEEDS][FEED_LANE_COUNT][RIG_SEQUENCES]; /* enum fate; FATE_UNSURE: that one, or plain */
+	enum hold hold;
+	uint32_t case_number;
 	uint8_t visible[RIG_FEEDS][FEED_LANE_COUNT][RIG_SEQUENCES]; /* 1 as sent, 2 corrected */
 };
 
@@ -62,6 +71,9 @@ struct tally {
 	unsigned faults;
 	unsigned marks;
 	unsigned tidied;
+	unsigned holds;
+	unsigned releases;
+	uint64_t held; /* found by their case, all checks together */
 };
 
 static void life_wrong(const struct life *life, const char *what)
@@ -160,6 +172,46 @@ static void step_tidy(struct life *life, struct tally *tally)
 	}
 }
 
+static bool any_purge(const struct life *life)
+{
+	for (unsigned day = 0; day < RIG_DAYS; day++)
+		if (life->rig.purge_begun[day])
+			return true;
+	return false;
+}
+
+/* Before the first purge, so that what it must keep is known. */
+static void step_hold(struct life *life, struct tally *tally)
+{
+	struct reg_hold hold = {.hold_class = REG_HOLD_CPIA, .reference = CASE, .reason = "trial"};
+	struct hold_selector selector = {.pattern = CASE_PATTERN, .from_us = INT64_MIN, .to_us = INT64_MAX};
+	struct hold_added added;
+
+	if (life->hold != HOLD_NONE || any_purge(life))
+		return;
+	hold.review_day = read_day(clock_wall_us()) + 100;
+	life->hold = HOLD_UNSURE;
+	if (hold_add(life->rig.store, &hold, &selector, &life->rig.err, &added) == 0) {
+		life->hold = HOLD_STANDS;
+		life->case_number = added.number;
+	}
+	tally->holds++;
+}
+
+static void step_release(struct life *life, struct tally *tally)
+{
+	struct hold_release release;
+
+	if (life->hold != HOLD_STANDS || !any_purge(life))
+		return;
+	/* Once it is said, nothing of it may be found, however far it came. */
+	if (hold_release(life->rig.store, CASE, 1, "over", NULL, NULL, &life->rig.err, &release) == 0)
+		life->hold = HOLD_RELEASED;
+	else
+		life->hold = HOLD_UNSURE;
+	tally->releases++;
+}
+
 static int row_seen(void *context, const struct read *row, const char public_id[SEARCH_PUBLIC_ID_SIZE])
 {
 	struct life *life = context;
@@ -180,11 +232,14 @@ static int row_seen(void *context, const struct read *row, const char public_id[
 	return 0;
 }
 
-/* Everything that a search finds. */
-static void search_all(struct life *life)
+/* Everything that a search finds; of a case when its number is not 0. */
+static void search_all(struct life *life, uint32_t case_number)
 {
-	struct search_query query = {
-		.from_us = INT64_MIN / 2, .to_us = INT64_MAX / 2, .limit = SEARCH_LIMIT_MAX, .oldest_first = true};
+	struct search_query query = {.from_us = INT64_MIN / 2,
+				     .to_us = INT64_MAX / 2,
+				     .limit = SEARCH_LIMIT_MAX,
+				     .case_number = case_number,
+				     .oldest_first = true};
 	struct search_result *result = calloc(1, sizeof(*result));
 
 	CHECK(result != NULL);
@@ -231,9 +286,58 @@ static void identity_check(struct life *life, uint32_t feed, unsigned lane, uint
 	life->rig.marked[feed][lane][sequence] = *fate != FATE_PLAIN;
 }
 
-static void answers_check(struct life *life)
+/* What became of the case, as the appliance learns it at its start: a release goes on. */
+static void hold_settle(struct life *life)
 {
-	search_all(life);
+	struct reg_hold hold;
+	int result;
+
+	CHECK(hold_resume(life->rig.store, NULL, NULL, &life->rig.err) >= 0);
+	if (life->hold == HOLD_NONE)
+		return;
+	result = hold_find(life->rig.store, CASE, &hold);
+	CHECK(result == 0 || result == -ENOENT);
+	if (life->hold == HOLD_UNSURE)
+		life->hold = result == 0 ? HOLD_STANDS : life->case_number == 0 ? HOLD_NONE : HOLD_RELEASED;
+	if (life->hold == HOLD_STANDS && result == 0)
+		life->case_number = hold.number;
+	if ((life->hold == HOLD_STANDS) != (result == 0))
+		life_wrong(life, result == 0 ? "a released hold stands" : "a hold is gone");
+	CHECK((life->hold == HOLD_STANDS) == (result == 0));
+}
+
+/* The case has each read of its feed's purged days once; released, nothing. */
+static void hold_check(struct life *life, struct tally *tally)
+{
+	hold_settle(life);
+	if (life->case_number == 0)
+		return;
+	search_all(life, life->case_number);
+	for (uint32_t feed = 0; feed < RIG_FEEDS; feed++)
+		for (unsigned lane = 0; lane < FEED_LANE_COUNT; lane++)
+			for (uint64_t sequence = 1; sequence < life->rig.next[feed][lane]; sequence++) {
+				unsigned day = rig_day_of(feed + 1, lane, sequence);
+				bool found = life->visible[feed][lane][sequence] != 0;
+				bool mine =
+					life->hold == HOLD_STANDS && feed + 1 == CASE_FEED && lane == FEED_LANE_LIVE;
+
+				if (found && (!mine || !life->rig.purge_begun[day]))
+					life_wrong(life, "a case has what is not its own");
+				CHECK(!found || (mine && life->rig.purge_begun[day]));
+				if (mine && life->rig.purged[day] && !found &&
+				    life->rig.fates[feed][lane][sequence] == RIG_ACKED &&
+				    life->fates[feed][lane][sequence] == FATE_PLAIN) {
+					life_wrong(life, "a held read is lost");
+					CHECK(false);
+				}
+				tally->held += found;
+			}
+}
+
+static void answers_check(struct life *life, struct tally *tally)
+{
+	hold_check(life, tally);
+	search_all(life, 0);
 	for (uint32_t feed = 0; feed < RIG_FEEDS; feed++)
 		for (unsigned lane = 0; lane < FEED_LANE_COUNT; lane++)
 			for (uint64_t sequence = 1; sequence < life->rig.next[feed][lane]; sequence++)
@@ -256,8 +360,12 @@ static void step(struct life *life, struct tally *tally)
 {
 	uint64_t which = prng_below(&life->prng, 100);
 
-	if (which < 62)
+	if (which < 59)
 		step_send(life);
+	else if (which < 61)
+		step_hold(life, tally);
+	else if (which < 62)
+		step_release(life, tally);
 	else if (which < 70)
 		step_mark(life, tally);
 	else if (which < 75)
@@ -332,7 +440,7 @@ static void life_crash(struct life *life, struct tally *tally)
 		life_open(life);
 	}
 	life_check(life, rig_verify(rig));
-	answers_check(life);
+	answers_check(life, tally);
 }
 
 /* A day whose purge stands half done is finished, as the appliance does at its start. */
@@ -362,7 +470,7 @@ static void life_end(struct life *life, struct tally *tally)
 	life_open(life);
 	step_tidy(life, tally);
 	life_check(life, rig_verify(rig));
-	answers_check(life);
+	answers_check(life, tally);
 	life_check(life, rig_verify_tidy(rig));
 	CHECK_INT(0, rig_close(rig, false));
 }
@@ -414,10 +522,10 @@ static void test_lives(void)
 		live(check_seed() + tally.lives, &tally);
 	printf("\n    %u power cuts (%u of them in recovery) in %u lives: %llu reads, %llu operations, %u purges, %u "
 	       "marks, "
-	       "%u merges and removals, %u disk faults, %u files lost ",
+	       "%u merges and removals, %u holds, %u releases, %llu held reads found, %u disk faults, %u files lost ",
 	       tally.crashes, tally.recovery_cuts, tally.lives, (unsigned long long)tally.reads,
-	       (unsigned long long)tally.operations, tally.purges, tally.marks, tally.tidied, tally.faults,
-	       tally.losses);
+	       (unsigned long long)tally.operations, tally.purges, tally.marks, tally.tidied, tally.holds,
+	       tally.releases, (unsigned long long)tally.held, tally.faults, tally.losses);
 }
 
 int main(int argc, char **argv)
