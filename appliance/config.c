@@ -120,8 +120,18 @@ const struct setting config_settings[] = {
 	OCTAL("management", "mode", socket_mode, "0660", 0777, "Mode of the socket."),
 	INTEGER("management", "clients", clients_max, "", "64", 1, 1024, "Clients at once."),
 	INTEGER("management", "threads", search_threads, "", "3", 1, 64, "Requests answered at once."),
-	INTEGER("management", "search_time", search_ms_max, "ms", "60000", 100, 3600000,
-		"Longest that one search may run; then it answers with what it has and says so."),
+
+	INTEGER("search", "rows_max", search_rows_max, "rows", "2000000000", 1000, 1000000000000,
+		"Rows and VRM keys that one search may look at; then it answers with what it has and says so. A "
+		"request may ask for less."),
+	INTEGER("search", "bytes_max", search_mib_max, "MiB", "65536", 1, 1073741824,
+		"The same of what it reads from segments."),
+	INTEGER("search", "ms_max", search_ms_max, "ms", "60000", 100, 3600000, "The same of its time."),
+	INTEGER("search", "open_days", search_open_days, "days", "31", 1, 366,
+		"Longest window of an open search: one without cameras, without an area, and without a whole VRM or "
+		"search.fixed_min letters and digits of one."),
+	INTEGER("search", "fixed_min", search_fixed_min, "", "2", 0, 16,
+		"Letters and digits from which on a partial VRM may be searched for in the whole retention."),
 	{NULL, NULL, SETTING_TEXT, NULL, NULL, 0, 0, NULL, 0, NULL},
 };
 

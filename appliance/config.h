@@ -68,7 +68,12 @@ struct config {
 	int64_t socket_mode;
 	int64_t clients_max;
 	int64_t search_threads;
+
+	int64_t search_rows_max;
+	int64_t search_mib_max;
 	int64_t search_ms_max;
+	int64_t search_open_days;
+	int64_t search_fixed_min;
 };
 
 enum setting_type { SETTING_TEXT, SETTING_INTEGER, SETTING_OCTAL, SETTING_SWITCH, SETTING_CHOICE };

@@ -31,6 +31,8 @@ int handlers_bind(struct server *server, struct gantry *gantry, struct err *err)
 		{"hits.follow", attendant_follow},
 		{"reads.search", handle_reads_search},
 		{"reads.count", handle_reads_count},
+		{"reads.consecutive", handle_reads_consecutive},
+		{"segments.show", handle_segments_show},
 		{"reads.erase", handle_reads_erase},
 		{"reads.restrict", handle_reads_restrict},
 		{"reads.unrestrict", handle_reads_unrestrict},

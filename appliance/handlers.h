@@ -34,6 +34,9 @@ int handle_lists_remove(struct call *call, void *gantry);
 /* handlers_reads.c */
 int handle_reads_search(struct call *call, void *gantry);
 int handle_reads_count(struct call *call, void *gantry);
+int handle_reads_consecutive(struct call *call, void *gantry);
+/* handlers_segments.c */
+int handle_segments_show(struct call *call, void *gantry);
 /* handlers_marks.c */
 int handle_reads_erase(struct call *call, void *gantry);
 int handle_reads_restrict(struct call *call, void *gantry);

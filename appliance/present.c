@@ -34,6 +34,18 @@ static json_t *flag_names(const struct read *read)
 	return array;
 }
 
+/* What the sender has; an empty array is its explicit «no image» (R7). */
+static json_t *image_names(uint8_t images)
+{
+	json_t *array = json_array();
+
+	if ((images & 1) != 0)
+		(void)json_array_append_new(array, json_string("plate"));
+	if ((images & 2) != 0)
+		(void)json_array_append_new(array, json_string("overview"));
+	return array;
+}
+
 /* Texts come from outside: what is not UTF-8 (a damaged register cannot be, the codec refuses it) becomes null. */
 static json_t *text_of(const uint8_t text[READ_TEXT_SIZE])
 {
@@ -91,13 +103,18 @@ static void put_camera(struct gantry *gantry, const struct read *read, json_t *o
 	struct reg *reg = store_register(gantry->store, NULL);
 	struct cached_camera camera = {.known = false};
 	bool own = (read->flags & READ_FLAG_POSITION) != 0;
+	bool placed;
 
 	if (reg != NULL)
 		camera = camera_of(gantry, reg, read->camera);
 	(void)json_object_set_new(object, "camera", json_integer(read->camera));
 	(void)json_object_set_new(object, "camera_name", camera.known ? json_string(camera.name) : json_null());
-	(void)json_object_set_new(object, "lat", json_real((own ? read->lat_e7 : camera.lat_e7) / 1e7));
-	(void)json_object_set_new(object, "lon", json_real((own ? read->lon_e7 : camera.lon_e7) / 1e7));
+	placed = own || camera.known;
+	(void)json_object_set_new(object, "position", placed ? json_string(own ? "own" : "register") : json_null());
+	(void)json_object_set_new(object, "lat",
+				  placed ? json_real((own ? read->lat_e7 : camera.lat_e7) / 1e7) : json_null());
+	(void)json_object_set_new(object, "lon",
+				  placed ? json_real((own ? read->lon_e7 : camera.lon_e7) / 1e7) : json_null());
 }
 
 json_t *present_read(struct gantry *gantry, const struct read *read, const char *public_id)
@@ -123,7 +140,7 @@ json_t *present_read(struct gantry *gantry, const struct read *read, const char 
 	(void)json_object_set_new(object, "direction", json_string(direction_name(read->direction)));
 	(void)json_object_set_new(object, "country", read->country != 0 ? json_stringn(country, 2) : json_null());
 	(void)json_object_set_new(object, "kind", json_string(read->kind == READ_KIND_NOT_READ ? "not-read" : "vrm"));
-	(void)json_object_set_new(object, "images", json_integer(read->images));
+	(void)json_object_set_new(object, "images", image_names(read->images));
 	(void)json_object_set_new(object, "flags", flag_names(read));
 	return object;
 }

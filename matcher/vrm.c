@@ -116,10 +116,11 @@ void vrm_fold(const uint8_t key[READ_TEXT_SIZE], uint8_t ret_folded[READ_TEXT_SI
 	memcpy(ret_folded, &bytes, sizeof(bytes));
 }
 
-int vrm_pattern_key(const char *pattern, size_t size, struct err *err, struct glob *ret_glob)
+/* Characters of a pattern over keys. `any`: what stands for one character of a text, which may leave 0 to 2 in its key.
+ */
+static int pattern_keys(const char *pattern, size_t size, char any, struct err *err,
+			uint8_t ret_key[GLOB_PATTERN_SIZE_MAX], size_t *ret_size)
 {
-	uint8_t key[GLOB_PATTERN_SIZE_MAX];
-	struct glob glob;
 	size_t key_size = 0, step;
 	uint32_t point;
 
@@ -130,14 +131,65 @@ int vrm_pattern_key(const char *pattern, size_t size, struct err *err, struct gl
 		if (step == 0 || point == 0)
 			return err_set(err, -EINVAL, "the VRM is not UTF-8 text");
 		if (point == '?' || point == '*')
-			key[key_size++] = (uint8_t)point;
+			ret_key[key_size++] = point == '?' ? (uint8_t)any : '*';
 		else
-			key_size = key_append(point, key, key_size);
+			key_size = key_append(point, ret_key, key_size);
 	}
+	*ret_size = key_size;
+	return 0;
+}
+
+static int pattern_glob(const uint8_t *key, size_t key_size, struct err *err, struct glob *ret_glob)
+{
+	struct glob glob;
+
 	if (glob_compile((const char *)key, key_size, &glob) < 0)
 		return err_set(err, -EINVAL, "the VRM has no letter, digit, ? or *");
 	if (glob.size_min > GLOB_STRING_SIZE)
 		return err_set(err, -EINVAL, "the VRM is longer than any can be (%d characters)", GLOB_STRING_SIZE);
 	*ret_glob = glob;
 	return 0;
+}
+
+int vrm_pattern_key(const char *pattern, size_t size, struct err *err, struct glob *ret_glob)
+{
+	uint8_t key[GLOB_PATTERN_SIZE_MAX];
+	size_t key_size = 0;
+	int status = pattern_keys(pattern, size, '?', err, key, &key_size);
+
+	return status < 0 ? status : pattern_glob(key, key_size, err, ret_glob);
+}
+
+int vrm_pattern_folded(const char *pattern, size_t size, struct err *err, struct glob *ret_glob)
+{
+	uint8_t key[GLOB_PATTERN_SIZE_MAX] = {0};
+	size_t key_size = 0;
+	int status = pattern_keys(pattern, size, '?', err, key, &key_size);
+
+	static_assert(GLOB_PATTERN_SIZE_MAX % READ_TEXT_SIZE == 0, "folded a vector at a time");
+	if (status < 0)
+		return status;
+	for (size_t i = 0; i < sizeof(key); i += READ_TEXT_SIZE)
+		vrm_fold(key + i, key + i);
+	return pattern_glob(key, key_size, err, ret_glob);
+}
+
+int vrm_pattern_text(const char *pattern, size_t size, struct err *err, struct glob *ret_text, struct glob *ret_key)
+{
+	uint8_t key[GLOB_PATTERN_SIZE_MAX];
+	struct glob text;
+	size_t key_size = 0;
+	int status = pattern_keys(pattern, size, '*', err, key, &key_size);
+
+	if (status < 0)
+		return status;
+	if (glob_compile(pattern, size, &text) < 0)
+		return err_set(err, -EINVAL, "the VRM is empty");
+	if (key_size > 0) {
+		status = pattern_glob(key, key_size, err, ret_key);
+		if (status < 0)
+			return status;
+	}
+	*ret_text = text;
+	return key_size > 0 ? 0 : VRM_NO_LETTER;
 }

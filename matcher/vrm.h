@@ -24,6 +24,7 @@ struct err;
 struct glob;
 
 #define VRM_KEY_VERSION 1
+#define VRM_KEY_ALPHABET "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ" /* ascending */
 
 enum vrm_outcome {
 	VRM_NOT_UTF8 = 1,  /* not UTF-8, or bytes behind the first zero */
@@ -45,5 +46,14 @@ void vrm_fold(const uint8_t key[READ_TEXT_SIZE], uint8_t ret_folded[READ_TEXT_SI
  * than any key. Whether so few fixed characters are allowed is the caller's rule.
  */
 int vrm_pattern_key(const char *pattern, size_t size, struct err *err, struct glob *ret_glob);
+
+/* The same as a glob over folded keys. */
+int vrm_pattern_folded(const char *pattern, size_t size, struct err *err, struct glob *ret_glob);
+
+/*
+ * A pattern over texts as they were received, in which `?` is one character of the text, and what it says of the key: a
+ * text that matches ret_text has a key that matches ret_key. VRM_NO_LETTER with ret_key untouched: it has none.
+ */
+int vrm_pattern_text(const char *pattern, size_t size, struct err *err, struct glob *ret_text, struct glob *ret_key);
 
 #endif

@@ -32,12 +32,25 @@ const struct api_param api_grounds[] = {
 	{0},
 };
 
+#define BUDGET(name, text)                                                                                             \
+	{                                                                                                              \
+		name, API_INTEGER, false, 1, INT64_MAX, NULL, text                                                     \
+	}
+#define BUDGET_PARAMS                                                                                                  \
+	BUDGET("rows_max", "look at so many rows and keys at most; default: search.rows_max"),                         \
+		BUDGET("bytes_max", "read so many bytes at most; default: search.bytes_max"),                          \
+		BUDGET("ms_max", "take so many ms at most; default: search.ms_max")
+
 #define SEARCH_PARAMS                                                                                                  \
 	{"vrm", API_VRM, false, NAME, NULL, "plate or pattern: ? is one character, * any run; anchored"},              \
-		{"from", API_TIME, false, 0, 0, NULL, "captured at or after; default: the oldest held"},               \
+		{"tolerant", API_BOOLEAN, false, 0, 0, NULL, "also plates that this one is easily misread for"},       \
+		{"strict", API_BOOLEAN, false, 0, 0, NULL, "compare the text as received, not the VRM key"},           \
+		{"not_read", API_BOOLEAN, false, 0, 0, NULL, "records of plates that were not read (R4)"},             \
+		{"from", API_TIME, false, 0, 0, NULL, "captured at or after; default: the oldest that may be seen"},   \
 		{"to", API_TIME, false, 0, 0, NULL, "captured before; default: now"},                                  \
 		{"cameras", API_INTEGERS, false, 1, 10000, NULL, "only these; default: all"},                          \
-		{"strict", API_BOOLEAN, false, 0, 0, NULL, "compare the text as received, not the VRM key"},           \
+		{"circle", API_STRING, false, 5, 64, NULL, "only in this area: LAT,LON,RADIUS in degrees and metres"}, \
+		{"polygon", API_STRING, false, 11, 6000, NULL, "only in this area: LAT,LON LAT,LON LAT,LON …"},        \
 		{"restricted",                                                                                         \
 		 API_BOOLEAN,                                                                                          \
 		 false,                                                                                                \
@@ -46,9 +59,9 @@ const struct api_param api_grounds[] = {
 		 NULL,                                                                                                 \
 		 "restricted reads too (R39); only for subject-access and court"},                                     \
 		{"hold", API_STRING, false, NAME, NULL, "only what this case holds of purged days (R35)"},             \
-	{                                                                                                              \
-		"not_read", API_BOOLEAN, false, 0, 0, NULL, "records of plates that were not read (R4)"                \
-	}
+		BUDGET_PARAMS
+
+#define SEARCH_RESULT "from, to, stopped, rows_seen, bytes_read, pages_read, segments, elapsed_ms"
 
 /* The id is one-way: camera and time find the read. */
 #define READ_PARAMS                                                                                                    \
@@ -182,7 +195,7 @@ const struct api_method api_methods[] = {
 	 "Sightings by plate or pattern, time and camera",
 	 API_STREAM | API_GROUNDS | API_READS | API_LONG,
 	 "reads.rows",
-	 "count, truncated, cursor, complete, unreadable[], elapsed_ms",
+	 "count, truncated, cursor, complete, unreadable[], cameras_inside, cameras_moving, " SEARCH_RESULT,
 	 {SEARCH_PARAMS,
 	  {"limit", API_INTEGER, false, 1, 10000, NULL, "at most so many rows; default 100"},
 	  {"order", API_CHOICE, false, 0, 0, orders, "by capture time; default newest"},
@@ -194,8 +207,33 @@ const struct api_method api_methods[] = {
 	 "How many sightings a search would find",
 	 API_GROUNDS | API_READS | API_LONG,
 	 NULL,
-	 "count, complete, unreadable[], elapsed_ms",
+	 "count, complete, unreadable[], cameras_inside, cameras_moving, " SEARCH_RESULT,
 	 {SEARCH_PARAMS, {0}}},
+	{"reads.consecutive",
+	 "Consecutive reads of one camera in capture order, to evaluate it (R14)",
+	 API_STREAM | API_GROUNDS | API_READS | API_LONG,
+	 "reads.rows",
+	 "count, camera, not_read, tests, first, last, complete, unreadable[], " SEARCH_RESULT,
+	 {{"camera", API_INTEGER, true, U32, NULL, "which camera"},
+	  {"count", API_INTEGER, false, 1, 10000, NULL, "so many reads; default 250"},
+	  {"from", API_TIME, false, 0, 0, NULL, "the first ones captured at or after"},
+	  {"before", API_TIME, false, 0, 0, NULL, "instead: the last ones captured before; default: now"},
+	  BUDGET_PARAMS,
+	  {"window", API_INTEGER, false, 1, 1000000, NULL,
+	   "rows the client takes before it sends credit; default: no limit"},
+	  {0}}},
+
+	{"segments.show",
+	 "Sealed segments, or days of them, with their sizes",
+	 API_STREAM | API_LONG,
+	 "segments.rows",
+	 "segments, days, reads, collapsed, hits, bytes, bytes_per_read, first, last",
+	 {{"day", API_DATE, false, 0, 0, NULL, "only this day of capture, UTC"},
+	  {"from", API_DATE, false, 0, 0, NULL, "instead: this day and later"},
+	  {"to", API_DATE, false, 0, 0, NULL, "this day and earlier"},
+	  {"by_day", API_BOOLEAN, false, 0, 0, NULL, "one row a day, purged days too"},
+	  {"window", API_INTEGER, false, 1, 1000000, NULL, "rows the client takes before it sends credit"},
+	  {0}}},
 
 	{"reads.erase",
 	 "Erase one read: hidden at once, physically removed within the hour (R39)",

@@ -14,7 +14,7 @@
 struct err;
 
 #define API_REVISION 1 /* grows with every change that a client could notice */
-#define API_PARAM_MAX 16
+#define API_PARAM_MAX 24
 
 enum api_type {
 	API_STRING,   /* min..max bytes of UTF-8, no control characters */

@@ -135,12 +135,17 @@ static int gather_segment(void *context, const MDB_val *key, const MDB_val *valu
 		gather->list = list;
 		gather->room = room;
 	}
-	gather->list[gather->count++] = (struct catalog_segment){.id = summary->id,
-								 .row_count = summary->row_count,
-								 .file_size = summary->file_size,
-								 .capture_first_us = summary->capture_first_us,
-								 .capture_last_us = summary->capture_last_us,
-								 .day = summary->day};
+	gather->list[gather->count++] =
+		(struct catalog_segment){.id = summary->id,
+					 .row_count = summary->row_count,
+					 .file_size = summary->file_size,
+					 .capture_first_us = summary->capture_first_us,
+					 .capture_last_us = summary->capture_last_us,
+					 .day = summary->day,
+					 .lineage_kind = summary->lineage_kind,
+					 .lineage_count = summary->lineage_count,
+					 .collapsed_count = summary->collapsed_count,
+					 .hit_count = summary->sections[SEGMENT_HITS].item_count};
 	return 0;
 }
 

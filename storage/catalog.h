@@ -117,6 +117,10 @@ struct catalog_segment {
 	int64_t capture_first_us;
 	int64_t capture_last_us;
 	int32_t day;
+	uint16_t lineage_kind; /* enum segment_lineage_kind */
+	uint32_t lineage_count;
+	uint64_t collapsed_count;
+	uint64_t hit_count;
 };
 /*
  * Segments of the days first_day … last_day (inclusive), ascending by (day, id), from one read snapshot that is over on

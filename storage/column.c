@@ -49,18 +49,35 @@ size_t column_pack(struct column column, const uint64_t *values, unsigned count,
 	return size + pack_bits(column, column.shift + 32, column.width - 32, values, count, bytes + size);
 }
 
+/* Values of up to eight bits: eight of them begin at a byte and lie in one load. Returns how many it took. */
+static unsigned unpack_narrow(struct column column, const uint8_t *bytes, unsigned count, uint64_t *ret_values)
+{
+	uint64_t mask = (UINT64_C(1) << column.width) - 1;
+	unsigned i = 0;
+
+	for (; i + 8 <= count; i += 8, bytes += column.width) {
+		uint64_t word = le64_get(bytes);
+
+		for (unsigned j = 0; j < 8; j++, word >>= column.width)
+			ret_values[i + j] = column.base + ((word & mask) << column.shift);
+	}
+	return i;
+}
+
 size_t column_unpack(struct column column, const uint8_t *bytes, unsigned count, uint64_t *ret_values)
 {
 	unsigned width = column.width <= 32 ? column.width : 32;
 	uint64_t mask = (UINT64_C(1) << width) - 1;
 	size_t size = ((size_t)width * count + 7) / 8;
+	size_t done;
 
 	if (width == 0) {
 		for (unsigned i = 0; i < count; i++)
 			ret_values[i] = column.base;
 		return 0;
 	}
-	for (size_t i = 0, bit = 0; i < count; i++, bit += width)
+	done = width <= 8 ? unpack_narrow(column, bytes, count, ret_values) : 0;
+	for (size_t i = done, bit = done * width; i < count; i++, bit += width)
 		ret_values[i] = column.base + (((le64_get(bytes + bit / 8) >> (bit % 8)) & mask) << column.shift);
 	if (column.width <= 32)
 		return size;

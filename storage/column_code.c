@@ -12,6 +12,8 @@
 #define CODE_RUNS 0x7f
 #define CODE_PATCHED 0x80
 #define WIDTH_MAX 64
+#define LANES 4  /* in which lowest values are looked for apart */
+#define STRAYS 2 /* so many of them may come from strays */
 
 struct plan {
 	struct column column;
@@ -24,7 +26,6 @@ struct plan {
 struct profile {
 	uint64_t low;
 	uint64_t all_bits; /* of all distances */
-	unsigned changes;
 	unsigned of_length[WIDTH_MAX + 1];
 };
 
@@ -37,24 +38,45 @@ static bool all_same(const uint64_t *values, unsigned count)
 	return differ == 0;
 }
 
-static void profile_make(const uint64_t *values, unsigned count, struct profile *profile)
+static unsigned count_changes(const uint64_t *values, unsigned count)
 {
-	uint64_t low = values[0];
 	unsigned changes = 0;
 
-	for (unsigned i = 1; i < count; i++) {
-		low = values[i] < low ? values[i] : low;
+	for (unsigned i = 1; i < count; i++)
 		changes += values[i] != values[i - 1];
+	return changes;
+}
+
+static uint64_t lower(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Ascending: the lowest of every LANES-th value. */
+static void find_lows(const uint64_t *values, unsigned count, uint64_t ret_lows[LANES])
+{
+	uint64_t lows[LANES];
+
+	for (unsigned l = 0; l < LANES; l++)
+		lows[l] = values[l % count];
+	for (unsigned i = LANES; i + LANES <= count; i += LANES)
+		for (unsigned l = 0; l < LANES; l++)
+			lows[l] = lower(lows[l], values[i + l]);
+	for (unsigned i = count - count % LANES; i < count; i++)
+		lows[0] = lower(lows[0], values[i]);
+	for (unsigned l = 0; l < LANES; l++) {
+		unsigned at = l;
+
+		for (; at > 0 && ret_lows[at - 1] > lows[l]; at--)
+			ret_lows[at] = ret_lows[at - 1];
+		ret_lows[at] = lows[l];
 	}
-	profile->low = low;
-	profile->changes = changes;
 }
 
 /* Four counts side by side: most values have the same length, and one counter would wait for itself. */
-static void profile_lengths(const uint64_t *values, unsigned count, struct profile *profile)
+static void profile_make(const uint64_t *values, unsigned count, uint64_t low, struct profile *profile)
 {
 	uint16_t of_length[4][WIDTH_MAX + 1] = {0};
-	uint64_t low = profile->low;
 	uint64_t all = 0;
 	unsigned i = 0;
 
@@ -72,6 +94,7 @@ static void profile_lengths(const uint64_t *values, unsigned count, struct profi
 		all |= values[i] - low;
 		of_length[0][bits_of(values[i] - low)]++;
 	}
+	profile->low = low;
 	profile->all_bits = all;
 	for (unsigned l = 0; l <= WIDTH_MAX; l++)
 		profile->of_length[l] = (unsigned)of_length[0][l] + of_length[1][l] + of_length[2][l] + of_length[3][l];
@@ -82,7 +105,7 @@ static struct plan plan_packed(const struct profile *profile, unsigned count)
 {
 	unsigned shift = (unsigned)__builtin_ctzll(profile->all_bits);
 	unsigned longest = bits_of(profile->all_bits);
-	struct plan plan = {.column = {profile->low, longest - shift, shift}, .changes = profile->changes};
+	struct plan plan = {.column = {profile->low, longest - shift, shift}};
 	size_t best = (size_t)count * (longest - shift);
 	unsigned patches = 0;
 
@@ -102,6 +125,28 @@ static struct plan plan_packed(const struct profile *profile, unsigned count)
 		}
 	}
 	plan.size = (best + 7) / 8 + 3;
+	return plan;
+}
+
+/*
+ * Distances are counted from the lowest value, unless one or two strays lie far below all others (a camera whose clock
+ * is ahead): then from the lowest of these, and the strays, being below it, wrap and become patches.
+ */
+static struct plan choose(const uint64_t *values, unsigned count)
+{
+	uint64_t lows[LANES];
+	struct profile profile;
+	struct plan plan, other;
+
+	find_lows(values, count, lows);
+	profile_make(values, count, lows[0], &profile);
+	plan = plan_packed(&profile, count);
+	if (lows[STRAYS] != lows[0] && bits_of((lows[STRAYS] - lows[0]) >> plan.column.shift) >= plan.column.width) {
+		profile_make(values, count, lows[STRAYS], &profile);
+		other = plan_packed(&profile, count);
+		plan = other.size < plan.size ? other : plan;
+	}
+	plan.changes = count_changes(values, count);
 	return plan;
 }
 
@@ -153,16 +198,13 @@ static uint8_t *put_runs(const struct plan *plan, const uint64_t *values, unsign
 
 uint8_t *column_code_put(const uint64_t *values, unsigned count, uint8_t *at)
 {
-	struct profile profile;
 	struct plan plan;
 
 	if (all_same(values, count)) {
 		*at = CODE_SAME;
 		return varint_put(at + 1, values[0]);
 	}
-	profile_make(values, count, &profile);
-	profile_lengths(values, count, &profile);
-	plan = plan_packed(&profile, count);
+	plan = choose(values, count);
 	if ((size_t)2 * plan.changes < plan.size) {
 		uint8_t *end = put_runs(&plan, values, count, at, plan.size);
 

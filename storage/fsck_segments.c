@@ -58,6 +58,59 @@ static bool is_repeated(const struct fsck *fsck, const struct segment_summary *s
 	return false;
 }
 
+/* Segments that another one of their day was made from: it has their rows, they only wait to be removed. */
+struct replaced {
+	struct replaced_item {
+		uint64_t id;
+		int32_t day;
+	} * items;
+	size_t count;
+	size_t room;
+};
+
+static int replaced_add(struct replaced *replaced, const struct segment_summary *summary)
+{
+	for (uint32_t i = 0; i < summary->lineage_count && summary->lineage_kind == SEGMENT_FROM_SEGMENTS; i++) {
+		if (replaced->count == replaced->room) {
+			size_t room = replaced->room == 0 ? 64 : 2 * replaced->room;
+			struct replaced_item *items = realloc(replaced->items, room * sizeof(*items));
+
+			if (items == NULL)
+				return -ENOMEM;
+			replaced->items = items;
+			replaced->room = room;
+		}
+		replaced->items[replaced->count++] = (struct replaced_item){summary->lineage[i], summary->day};
+	}
+	return 0;
+}
+
+static int replaced_gather(struct fsck *fsck, char **names, size_t count, struct replaced *replaced)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++) {
+		struct segment *segment;
+		int32_t day;
+		uint64_t id;
+
+		if (segment_name_parse(names[i], ".seg", &day, &id) != 0 ||
+		    segment_open(fsck->io, fsck->keyring, fsck->segments_directory, day, id, NULL, &segment) < 0)
+			continue;
+		r = replaced_add(replaced, segment_summary(segment));
+		segment_free(segment);
+	}
+	return r;
+}
+
+static bool is_replaced(const struct replaced *replaced, int32_t day, uint64_t id)
+{
+	for (size_t i = 0; i < replaced->count; i++)
+		if (replaced->items[i].id == id && replaced->items[i].day == day)
+			return true;
+	return false;
+}
+
 static int check_segment(struct fsck *fsck, const char *name, int32_t day, uint64_t id)
 {
 	struct walk walk = {.fsck = fsck, .id = id, .dump = fsck->dump != NULL};
@@ -106,18 +159,24 @@ static int compare_sealed(const void *a, const void *b)
 
 int fsck_segments(struct fsck *fsck)
 {
+	struct replaced replaced = {0};
 	char **names;
 	size_t count;
 	int r = fsck_list(fsck->io, fsck->segments_directory, &names, &count);
 
 	if (r < 0)
 		return r;
+	r = replaced_gather(fsck, names, count, &replaced);
 	for (size_t i = 0; i < count && r == 0; i++) {
 		int32_t day;
 		uint64_t id;
 
 		fsck_progress(fsck, LAYOUT_SEGMENTS, i, count);
-		if (segment_name_parse(names[i], ".seg", &day, &id) == 0)
+		if (segment_name_parse(names[i], ".seg", &day, &id) == 0 && is_replaced(&replaced, day, id))
+			fsck_note(fsck,
+				  LAYOUT_SEGMENTS "/%s: another segment took its place, removed at the next start",
+				  names[i]);
+		else if (segment_name_parse(names[i], ".seg", &day, &id) == 0)
 			r = check_segment(fsck, names[i], day, id);
 		else if (segment_name_parse(names[i], ".tmp", &day, &id) == 0)
 			fsck_note(fsck, LAYOUT_SEGMENTS "/%s: an unfinished segment, removed at the next start",
@@ -126,6 +185,7 @@ int fsck_segments(struct fsck *fsck)
 			fsck_note(fsck, LAYOUT_SEGMENTS "/%s: not a segment's name", names[i]);
 	}
 	fsck_list_free(names, count);
+	free(replaced.items);
 	if (fsck->sealed_count > 0)
 		qsort(fsck->sealed, fsck->sealed_count, sizeof(*fsck->sealed), compare_sealed);
 	return r;

@@ -1,9 +1,9 @@
 /*
  * The seam under storage: every byte that storage writes to or reads from a disk passes here (LMDB's own pages apart).
  *
- * The real side is io_real.c (+ io_uring for asynchronous writes); the simulated side is tests/storage/sim_io.c, which
- * can fail, tear, drop and rot. Functions return 0 or a count ≥ 0, or -errno. Paths are absolute or relative to the
- * process; nobody changes directory.
+ * The real side is io_real.c (+ io_uring for asynchronous writes and reads); the simulated side is
+ * tests/storage/sim_io.c, which can fail, tear, drop and rot. Functions return 0 or a count ≥ 0, or -errno. Paths are
+ * absolute or relative to the process; nobody changes directory.
  *
  * Durability: io_write_sync and completed io_submit writes are durable when they return or complete (RWF_DSYNC or an
  * fdatasync behind them). A created, renamed or unlinked name is durable only after io_dir_sync of its directory.
@@ -17,9 +17,12 @@
 
 #define IO_ALIGN 4096 /* offsets, sizes and buffers of direct I/O */
 
-struct io;       /* one side of the seam; any thread */
-struct io_file;  /* an open file; any thread may read, one writes */
-struct io_queue; /* asynchronous writes of one owner thread */
+struct io;        /* one side of the seam; any thread */
+struct io_file;   /* an open file; any thread may read, one writes */
+struct io_queue;  /* asynchronous writes of one owner thread */
+struct io_reader; /* asynchronous reads of one owner thread */
+
+#define IO_READER_DEPTH_MAX 64 /* NVMe and virtio disks give all they have at this depth; more only adds waiting */
 
 enum io_open_flags {
 	IO_READ = 0,
@@ -32,7 +35,7 @@ enum io_open_flags {
 
 struct io_completion {
 	uint64_t token;
-	int result;
+	int result; /* of a write 0, of a read the bytes read; -errno */
 };
 
 struct io_space {
@@ -72,6 +75,23 @@ struct io_ops {
 	 * blocks. */
 	int (*reap)(struct io_queue *queue, struct io_completion *ret_completions, unsigned max);
 	bool (*direct)(struct io_file *file);
+
+	/*
+	 * A queue of reads, `depth` at most in flight (1 … IO_READER_DEPTH_MAX). Of an IO_DIRECT file offset, size and
+	 * buffer are multiples of IO_ALIGN. Freeing waits for what is in flight: buffers and files are the caller's
+	 * until then.
+	 */
+	int (*reader_new)(struct io *io, unsigned depth, struct io_reader **ret_reader);
+	void (*reader_free)(struct io_reader *reader);
+	/* Never blocks; -EAGAIN when `depth` are in flight. Reads begin at the next reap at the latest. */
+	int (*reader_submit)(struct io_reader *reader, struct io_file *file, uint64_t offset, void *buffer, size_t size,
+			     uint64_t token);
+	/*
+	 * Finished reads, in any order; result = bytes read, short only at the end of the file, or -errno. Blocks until
+	 * `wait` (at most `max`) have finished, or all that are in flight; 0: never. Returns how many.
+	 */
+	int (*reader_reap)(struct io_reader *reader, struct io_completion *ret_completions, unsigned max,
+			   unsigned wait);
 	const char *name; /* "io_uring", "pwritev2", "simulated" … for status */
 };
 
@@ -83,6 +103,9 @@ struct io_file {
 	const struct io_ops *ops;
 };
 struct io_queue {
+	const struct io_ops *ops;
+};
+struct io_reader {
 	const struct io_ops *ops;
 };
 

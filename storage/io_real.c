@@ -1,4 +1,4 @@
-/* The real side of the seam: plain POSIX calls; the queues are in io_uring.c and io_helper.c. */
+/* The real side of the seam: plain POSIX calls; the queues are in io_uring.c, io_helper.c and io_reader.c. */
 #include "storage/io.h"
 
 #include <dirent.h>
@@ -285,6 +285,20 @@ static int uring_queue_new(struct io *io, unsigned depth, void *buffers, size_t 
 	return r == 0 ? 0 : plain_queue_new(io, depth, buffers, buffers_size, ret_queue);
 }
 
+static int plain_reader_new(struct io *io, unsigned depth, struct io_reader **ret_reader)
+{
+	(void)io;
+	return io_plain_reader_new(&io_real_plain_ops, depth, ret_reader);
+}
+
+/* A reader has the table of its own kind, so a ring that cannot be had is made up for. */
+static int uring_reader_new(struct io *io, unsigned depth, struct io_reader **ret_reader)
+{
+	int r = io_ring_reader_new(&io_real_uring_ops, depth, ret_reader);
+
+	return r == 0 ? 0 : plain_reader_new(io, depth, ret_reader);
+}
+
 #define REAL_OPS                                                                                                       \
 	.open = real_open, .close = real_close, .size = real_size, .preallocate = real_preallocate, .read = real_read, \
 	.write_sync = real_write_sync, .write = real_write, .sync = real_sync, .punch = real_punch,                    \
@@ -297,6 +311,10 @@ static const struct io_ops io_real_uring_ops = {
 	.queue_free = io_ring_queue_free,
 	.submit = io_ring_queue_submit,
 	.reap = io_ring_queue_reap,
+	.reader_new = uring_reader_new,
+	.reader_free = io_ring_reader_free,
+	.reader_submit = io_ring_reader_submit,
+	.reader_reap = io_ring_reader_reap,
 	.name = "io_uring",
 };
 
@@ -306,6 +324,10 @@ static const struct io_ops io_real_plain_ops = {
 	.queue_free = io_helper_queue_free,
 	.submit = io_helper_queue_submit,
 	.reap = io_helper_queue_reap,
+	.reader_new = plain_reader_new,
+	.reader_free = io_plain_reader_free,
+	.reader_submit = io_plain_reader_submit,
+	.reader_reap = io_plain_reader_reap,
 	.name = "pwritev2",
 };
 

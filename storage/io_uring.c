@@ -44,7 +44,7 @@ static struct uring_queue *uring_of(struct io_queue *queue)
 }
 
 /* Completions wait for our next system call instead of interrupting us; older kernels do without. */
-static int uring_init(unsigned depth, struct io_uring *ring)
+int io_ring_init(unsigned depth, struct io_uring *ring)
 {
 	if (io_uring_queue_init(depth, ring, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG) == 0)
 		return 0;
@@ -54,7 +54,7 @@ static int uring_init(unsigned depth, struct io_uring *ring)
 int io_ring_probe(void)
 {
 	struct io_uring ring;
-	int r = uring_init(2, &ring);
+	int r = io_ring_init(2, &ring);
 
 	if (r == 0)
 		io_uring_queue_exit(&ring);
@@ -73,7 +73,7 @@ int io_ring_queue_new(const struct io_ops *ops, unsigned depth, void *buffers, s
 	queue = calloc(1, sizeof(*queue));
 	if (queue == NULL)
 		return -ENOMEM;
-	r = uring_init(depth, &queue->ring);
+	r = io_ring_init(depth, &queue->ring);
 	if (r < 0) {
 		free(queue);
 		return r;

@@ -1,8 +1,8 @@
 /*
  * Day by day, newest or oldest first: open a source for each segment of the day and for the memtable's rows of it,
  * merge them in store order, collapse equal reads, number those that share the public id's fields, and hand the
- * survivors to the counter or to the best rows so far. When those are full at the end of a day no further day can
- * change them: reads of another day come behind.
+ * survivors to the counter or to the best rows so far. When those are full, their worst narrows the window, and days
+ * outside it are not looked at.
  */
 #include "storage/search.h"
 
@@ -15,13 +15,14 @@
 #include "storage/keyring.h"
 #include "storage/mark_set.h"
 #include "storage/row.h"
+#include "storage/search_ahead.h"
 #include "storage/search_memory.h"
 #include "storage/search_source.h"
 
 /* The merge of one day: a heap of sources, the smallest current row on top. */
 struct merge {
 	struct search *search;
-	struct search_source *sources;
+	struct search_source **sources;
 	size_t source_count;
 	struct search_source **heap;
 	size_t heap_count;
@@ -89,8 +90,7 @@ static void survive(struct search *search, const struct search_row *row)
 {
 	const struct search_query *query = search->query;
 
-	if (query->text_glob != NULL &&
-	    (row->read.kind != READ_KIND_VRM || !glob_match(query->text_glob, row->read.text)))
+	if (!search_answers(search, &row->read))
 		return;
 	if (query->count_only) {
 		search->result->count++;
@@ -141,12 +141,12 @@ static void take_row(struct merge *merge, const struct read *row)
 static int run_merge(struct merge *merge)
 {
 	for (size_t i = 0; i < merge->source_count; i++) {
-		int r = search_source_next(&merge->sources[i], merge->search);
+		int r = search_source_next(merge->sources[i], merge->search);
 
 		if (r < 0)
 			return r;
-		if (merge->sources[i].row != NULL)
-			merge->heap[merge->heap_count++] = &merge->sources[i];
+		if (merge->sources[i]->row != NULL)
+			merge->heap[merge->heap_count++] = merge->sources[i];
 	}
 	for (size_t i = merge->heap_count; i-- > 0;)
 		heap_down(merge, i);
@@ -165,50 +165,66 @@ static int run_merge(struct merge *merge)
 	return 0;
 }
 
-/* Opens one segment of the day. A segment purged meanwhile holds nothing; one that cannot be opened is a fault. */
-static int add_segment(struct merge *merge, const struct catalog_segment *which)
-{
-	struct search *search = merge->search;
-	struct segment *segment;
-	struct err err = {""};
-	int r;
-
-	if (which->capture_last_us < search->from_us || which->capture_first_us >= search->to_us ||
-	    search_must_stop(search))
-		return 0;
-	r = view_segment_get(search->views, which, &err, &segment);
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0)
-		search_fault(search, &err);
-	if (r != 0)
-		return 0;
-	search->result->segments++;
-	return search_source_init_segment(&merge->sources[merge->source_count++], search, segment);
-}
-
-/* One day: its segments are view.segments[first … first + count), its memtable rows `memory` (may be none). */
-static int search_day(struct search *search, int32_t day, const struct catalog_segment *segments, size_t count,
-		      const struct read *const *memory, size_t memory_count)
+/* One day: its segments are numbered first … first + count − 1, its memtable rows are `memory` (may be none). */
+static int search_day(struct search *search, int32_t day, size_t first, size_t count, const struct read *const *memory,
+		      size_t memory_count)
 {
 	struct merge merge = {.search = search, .marks = mark_set_day(search->marks, day)};
-	int r = -ENOMEM;
+	struct search_source rows;
+	int r = search_ahead_reach(search, first, count);
 
-	merge.sources = calloc(count + 1, sizeof(*merge.sources));
-	merge.heap = malloc((count + 1) * sizeof(struct search_source *));
-	if (merge.sources != NULL && merge.heap != NULL)
-		r = 0;
-	if (r == 0 && memory_count > 0)
-		search_source_init_memory(&merge.sources[merge.source_count++], memory, memory_count);
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = add_segment(&merge, &segments[i]);
-	if (r == 0)
-		r = run_merge(&merge);
-	for (size_t i = 0; i < merge.source_count; i++)
-		search_source_fini(&merge.sources[i], search);
-	free(merge.heap);
+	if (r < 0)
+		return r;
+	merge.sources = malloc(2 * (count + 1) * sizeof(struct search_source *));
+	if (merge.sources == NULL)
+		return -ENOMEM;
+	merge.heap = merge.sources + count + 1;
+	search_source_init_memory(&rows, memory, memory_count);
+	merge.sources[merge.source_count++] = &rows;
+	for (size_t i = 0; i < count; i++) {
+		struct search_source *source = search_ahead_source(search, first + i);
+
+		if (source != NULL)
+			merge.sources[merge.source_count++] = source;
+	}
+	r = run_merge(&merge);
+	for (size_t i = 0; i < count; i++)
+		search_ahead_close(search, first + i);
 	free(merge.sources);
 	return r;
+}
+
+static void tell_progress(const struct search *search, uint32_t days_done)
+{
+	const struct search_query *query = search->query;
+
+	if (query->progress != NULL)
+		query->progress(query->context, days_done, search->days);
+}
+
+static uint32_t count_days(const struct view *view)
+{
+	uint32_t days = 0;
+
+	for (size_t i = 0; i < view->segment_count; i++)
+		days += i == 0 || view->segments[i - 1].day != view->segments[i].day;
+	return days;
+}
+
+/* Of a middling segment; a plate is read a few times a day. */
+static uint64_t guess_keys(const struct view *view)
+{
+	uint64_t rows = 0;
+
+	for (size_t i = 0; i < view->segment_count; i++)
+		rows += view->segments[i].row_count;
+	return view->segment_count > 0 ? rows / view->segment_count / 4 : 0;
+}
+
+/* Nothing of the day lies in the window, as far as it has been narrowed: then nothing of the days behind it does. */
+static bool day_outside(const struct search *search, int32_t day)
+{
+	return search->query->oldest_first ? day > read_day(search->to_us - 1) : day < read_day(search->from_us);
 }
 
 /* Walks the days of segments and memtable together; `up` from the oldest. */
@@ -218,6 +234,7 @@ static int search_days(struct search *search, const struct search_memory *memory
 	bool up = search->query->oldest_first;
 	size_t s_low = 0, s_high = search->view.segment_count;
 	size_t m_low = 0, m_high = memory->day_count;
+	uint32_t days_done = 0;
 
 	while ((s_low < s_high || m_low < m_high) && search->result->stop == SEARCH_DONE) {
 		int32_t day = up ? INT32_MAX : INT32_MIN;
@@ -238,16 +255,18 @@ static int search_days(struct search *search, const struct search_memory *memory
 				row_count = part->count;
 			}
 		}
+		if (day_outside(search, day))
+			break;
 		while (count < s_high - s_low && segments[up ? s_low + count : s_high - 1 - count].day == day)
 			count++;
 		first = up ? s_low : s_high - count;
 		s_low += up ? count : 0;
 		s_high -= up ? 0 : count;
-		r = search_day(search, day, &segments[first], count, rows, row_count);
+		r = search_day(search, day, first, count, rows, row_count);
 		if (r < 0)
 			return r;
-		if (search_best_full(&search->best) && !search->query->count_only)
-			break;
+		if (count > 0)
+			tell_progress(search, ++days_done);
 	}
 	return 0;
 }
@@ -282,8 +301,14 @@ static int check_query(const struct search_query *query, struct err *err)
 {
 	if (!query->count_only && (query->limit == 0 || query->limit > SEARCH_LIMIT_MAX))
 		return err_set(err, -EINVAL, "limit has to be 1 … %d", SEARCH_LIMIT_MAX);
-	if (query->not_read && (query->key_glob != NULL || query->text_glob != NULL))
+	if (query->not_read && (query->key_glob != NULL || query->folded_glob != NULL || query->text_glob != NULL))
 		return err_set(err, -EINVAL, "a not-read record has no VRM: ask for one or the other");
+	if (query->folded_glob != NULL && (query->fold == NULL || query->key_glob != NULL))
+		return err_set(err, -EINVAL, "a tolerant search takes a folded pattern in place of the other");
+	if (query->keyless && (query->not_read || query->key_glob != NULL || query->folded_glob != NULL))
+		return err_set(err, -EINVAL, "a read without a key matches no pattern of keys");
+	if (query->area != NULL && query->cameras == NULL)
+		return err_set(err, -EINVAL, "an area comes with its cameras");
 	for (size_t i = 1; i < query->camera_count; i++)
 		if (query->cameras[i - 1] >= query->cameras[i])
 			return err_set(err, -EINVAL, "cameras have to be sorted and each given once");
@@ -302,7 +327,8 @@ static bool set_window(struct search *search)
 		search->from_us = cursor->last.capture_us;
 	if (cursor->set && !query->oldest_first && cursor->last.capture_us < search->to_us)
 		search->to_us = cursor->last.capture_us < INT64_MAX ? cursor->last.capture_us + 1 : INT64_MAX;
-	return search->from_us < search->to_us && (query->key_glob == NULL || query->key_glob->size_min <= 16);
+	return search->from_us < search->to_us && (query->key_glob == NULL || query->key_glob->size_min <= 16) &&
+	       (query->folded_glob == NULL || query->folded_glob->size_min <= 16);
 }
 
 static int run(struct search *search, search_row_fn *row, void *row_context)
@@ -311,10 +337,16 @@ static int run(struct search *search, search_row_fn *row, void *row_context)
 	int r = search_memory_init(&memory, search);
 
 	if (r == 0)
+		r = search_ahead_new(search);
+	if (r == 0 && search->keys.range_count > 0)
 		r = search_days(search, &memory);
+	search_ahead_free(search);
 	search_memory_fini(&memory);
-	search->result->bytes_read = search->scratch.bytes_read;
-	search->result->pages_read = search->scratch.pages_read;
+	if (search->fetch != NULL) {
+		search->result->bytes_read = fetch_bytes_read(search->fetch);
+		search->result->pages_read = fetch_pages_read(search->fetch);
+	}
+	search->fetch = fetch_free(search->fetch);
 	if (search->result->stop != SEARCH_DONE)
 		search->result->incomplete = true;
 	if (r == 0 && !search->query->count_only)
@@ -345,7 +377,6 @@ int search_run(struct views *views, const struct search_query *query, struct err
 		return -ENOMEM;
 	if (query->ms_max > 0)
 		search.deadline_ns = clock_mono_ns() + query->ms_max * 1000000;
-	search_plan_keys(&search);
 	if (!query->count_only)
 		r = search_best_init(&search.best, (size_t)query->limit + 1, query->oldest_first);
 	if (r == 0 && set_window(&search)) {
@@ -353,6 +384,8 @@ int search_run(struct views *views, const struct search_query *query, struct err
 		search.marks = query->case_number == 0 ? views_marks_hold(views) : NULL;
 		r = take_view(&search);
 		if (r == 0) {
+			search.days = count_days(&search.view);
+			key_plan_init(&search.keys, query, guess_keys(&search.view));
 			r = run(&search, row, row_context);
 			view_release(&search.view);
 		}
@@ -362,7 +395,6 @@ int search_run(struct views *views, const struct search_query *query, struct err
 		*ret_result = *search.result;
 	else if (r < 0)
 		(void)err_set(err, r, "search failed: %s", strerror(-r));
-	segment_scratch_fini(&search.scratch);
 	search_best_fini(&search.best);
 	free(search.result);
 	return r;

@@ -7,8 +7,8 @@
  * the answer marked incomplete.
  *
  * Any thread but a worker; one call runs on one thread, allocates, and blocks on the disk. Cost: an exact VRM about two
- * page reads a segment; a prefix its range; another pattern a scan of the dictionaries; cameras in a window without VRM
- * the scene permutation; anything else every row of the days.
+ * page reads a segment, a tolerant one as much for each plate it may have been; a prefix its range; another pattern a
+ * scan of the dictionaries; cameras in a window without VRM the scene permutation; anything else every row of the days.
  */
 #ifndef GANTRY_STORAGE_SEARCH_H
 #define GANTRY_STORAGE_SEARCH_H
@@ -21,6 +21,7 @@
 #include "appliance/base/glob.h"
 #include "appliance/base/read.h"
 
+struct area;
 struct views;
 
 #define SEARCH_LIMIT_MAX 10000
@@ -35,19 +36,44 @@ struct search_cursor {
 	bool set;
 };
 
+/* How misreads are folded (matcher/vrm.h): character by character, each into one of its class. */
+struct search_fold {
+	void (*fold)(const uint8_t key[16], uint8_t ret_folded[16]);
+	const char *alphabet; /* what keys are made of, ascending */
+};
+
+/* A camera that moves: its reads lie where their own position says, those without one where the register has it. */
+struct search_roamer {
+	uint32_t camera;
+	bool inside; /* its place in the register */
+};
+
 struct search_query {
-	uint32_t case_number;         /* not 0: only the case's copies of held rows, and no ordinary read (hold.h) */
-	const struct glob *key_glob;  /* on the VRM key; NULL any. A not-read record matches no glob */
-	const struct glob *text_glob; /* --strict: also on the text as received; NULL no */
+	uint32_t case_number; /* not 0: only the case's copies of held rows, and no ordinary read (hold.h) */
+	/* On the VRM key; NULL any. A not-read record matches no glob. */
+	const struct glob *key_glob;
+	const struct glob *folded_glob; /* misread-tolerant: on the folded key; NULL no. Needs `fold` */
+	const struct search_fold *fold;
+	const struct glob *text_glob; /* strict: on the text as received; NULL no */
+	bool keyless;                 /* only reads whose text has no VRM key; then neither key nor folded glob */
 	bool not_read;                /* only not-read records; then no globs */
 	bool restricted;              /* restricted reads too (R39); else they do not exist */
 	int64_t from_us;              /* captured in [from_us, to_us) */
 	int64_t to_us;
 	const uint32_t *cameras; /* sorted, without repeats; NULL any */
 	size_t camera_count;
+	/*
+	 * NULL: everywhere. Else `cameras` are those that stand inside the area and those that may have come there: the
+	 * roamers, sorted by camera, whose reads are judged one by one.
+	 */
+	const struct area *area;
+	const struct search_roamer *roamers;
+	size_t roamer_count;
 	/* R16: rows of a camera for which this says false do not exist. NULL: all do. Called by this thread. */
 	bool (*camera_allowed)(void *context, uint32_t camera);
 	bool (*cancelled)(void *context); /* asked every few ms; NULL never */
+	/* After each day with segments. NULL no. */
+	void (*progress)(void *context, uint32_t days_done, uint32_t days);
 	void *context;
 	bool oldest_first; /* else newest first */
 	bool count_only;

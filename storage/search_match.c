@@ -1,44 +1,31 @@
-/* What a query wants of a row, but for the text: key range, pattern, window, cameras. */
+/*
+ * What a query wants of a row, in two steps: first by fields that its public id is made of, so that rows sharing an id
+ * are numbered together whatever else is asked; then by the others.
+ */
 #include "storage/search_source.h"
 
 #include <string.h>
 
-static bool prefix_and_star(const struct glob *glob)
-{
-	return glob->wildcards == 1 && glob->pattern_size == glob->prefix_size + 1 &&
-	       glob->pattern[glob->prefix_size] == '*';
-}
-
-void search_plan_keys(struct search *search)
-{
-	const struct glob *glob = search->query->key_glob;
-
-	memset(search->key_low, 0, sizeof(search->key_low));
-	memset(search->key_high, 0xff, sizeof(search->key_high));
-	search->key_range_only = true;
-	if (search->query->not_read) {
-		memset(search->key_high, 0, sizeof(search->key_high));
-	} else if (glob != NULL) {
-		memcpy(search->key_low, glob->prefix, glob->prefix_size);
-		memcpy(search->key_high, glob->prefix, glob->prefix_size);
-		if (glob->exact)
-			memcpy(search->key_high, search->key_low, sizeof(search->key_high));
-		search->key_range_only = glob->exact || prefix_and_star(glob);
-	}
-}
+#include "storage/area.h"
 
 bool search_key_matches(const struct search *search, const uint8_t key[16])
 {
-	const struct glob *glob = search->query->key_glob;
+	const struct key_plan *keys = &search->keys;
+	size_t low = 0;
+	size_t high = keys->range_count;
 
-	if (memcmp(key, search->key_low, 16) < 0 || memcmp(key, search->key_high, 16) > 0)
-		return false;
-	if (search->key_range_only)
-		return true;
-	return glob->masked ? glob_match_masked(glob, key) : glob_match(glob, key);
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (memcmp(keys->ranges[middle].high, key, 16) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < keys->range_count && memcmp(keys->ranges[low].low, key, 16) <= 0 && key_plan_matches(keys, key);
 }
 
-static bool camera_listed(const struct search_query *query, uint32_t camera)
+bool search_camera_listed(const struct search_query *query, uint32_t camera)
 {
 	size_t low = 0;
 	size_t high = query->camera_count;
@@ -64,20 +51,53 @@ static bool camera_wanted(struct search *search, uint32_t camera)
 		return search->camera_wanted;
 	search->camera = camera;
 	search->camera_known = true;
-	search->camera_wanted = camera_listed(query, camera) &&
+	search->camera_wanted = search_camera_listed(query, camera) &&
 				(query->camera_allowed == NULL || query->camera_allowed(query->context, camera));
 	return search->camera_wanted;
 }
 
+/* Of a camera that is wanted. A read without a position of its own lies where the register has its camera. */
+static bool in_area(const struct search_query *query, const struct read *read)
+{
+	size_t low = 0;
+	size_t high = query->roamer_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (query->roamers[middle].camera < read->camera)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == query->roamer_count || query->roamers[low].camera != read->camera)
+		return true;
+	if ((read->flags & READ_FLAG_POSITION) == 0)
+		return query->roamers[low].inside;
+	return area_contains(query->area, (struct area_point){read->lat_e7, read->lon_e7});
+}
+
+static bool kind_wanted(const struct search_query *query, const struct read *read)
+{
+	if (query->not_read)
+		return read->kind == READ_KIND_NOT_READ;
+	return read->kind == READ_KIND_VRM ||
+	       (query->key_glob == NULL && query->folded_glob == NULL && query->text_glob == NULL && !query->keyless);
+}
+
 bool search_wants(struct search *search, const struct read *read)
+{
+	if (read->capture_us < search->from_us || read->capture_us >= search->to_us)
+		return false;
+	if (search->keys.keyed && !search_key_matches(search, read->key))
+		return false;
+	return camera_wanted(search, read->camera);
+}
+
+bool search_answers(const struct search *search, const struct read *read)
 {
 	const struct search_query *query = search->query;
 
-	if (read->capture_us < search->from_us || read->capture_us >= search->to_us)
-		return false;
-	if (query->not_read ? read->kind != READ_KIND_NOT_READ
-			    : query->key_glob != NULL &&
-				      (read->kind != READ_KIND_VRM || !search_key_matches(search, read->key)))
-		return false;
-	return camera_wanted(search, read->camera);
+	return kind_wanted(query, read) && (query->text_glob == NULL || glob_match(query->text_glob, read->text)) &&
+	       (query->area == NULL || in_area(query, read));
 }

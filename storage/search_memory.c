@@ -23,9 +23,9 @@ static int add(struct search_memory *memory, const struct read *row)
 	return 0;
 }
 
-/* A full chunk has its rows' order by key: only the range of keys that can match is looked at. */
-static int gather_ordered(struct search_memory *memory, struct search *search, const struct chunk *chunk,
-			  const uint16_t *order, uint32_t count)
+/* The rows of a full chunk whose keys lie in the range, by its order. */
+static int gather_range(struct search_memory *memory, struct search *search, const struct chunk *chunk,
+			const uint16_t *order, uint32_t count, const struct key_range *range)
 {
 	uint32_t low = 0;
 	uint32_t high = count;
@@ -33,7 +33,7 @@ static int gather_ordered(struct search_memory *memory, struct search *search, c
 	while (low < high) {
 		uint32_t middle = (low + high) / 2;
 
-		if (memcmp(chunk->rows[order[middle]].key, search->key_low, 16) < 0)
+		if (memcmp(chunk->rows[order[middle]].key, range->low, 16) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -42,12 +42,23 @@ static int gather_ordered(struct search_memory *memory, struct search *search, c
 		const struct read *row = &chunk->rows[order[low]];
 
 		search->result->rows_seen++;
-		if (memcmp(row->key, search->key_high, 16) > 0)
+		if (memcmp(row->key, range->high, 16) > 0)
 			break;
 		if (search_wants(search, row) && add(memory, row) < 0)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+/* A full chunk has its rows' order by key: only the ranges of keys that can match are looked at. */
+static int gather_ordered(struct search_memory *memory, struct search *search, const struct chunk *chunk,
+			  const uint16_t *order, uint32_t count)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < search->keys.range_count && r == 0; i++)
+		r = gather_range(memory, search, chunk, order, count, &search->keys.ranges[i]);
+	return r;
 }
 
 static int gather_all(struct search_memory *memory, struct search *search, const struct chunk *chunk, uint32_t count)
@@ -62,7 +73,7 @@ static int gather_all(struct search_memory *memory, struct search *search, const
 
 static int gather_generation(struct search_memory *memory, struct search *search, struct generation *generation)
 {
-	bool ranged = search->query->key_glob != NULL || search->query->not_read;
+	bool ranged = search->keys.keyed;
 	struct chunk *chunk = atomic_load_explicit(&generation->first, memory_order_acquire);
 
 	for (; chunk != NULL; chunk = atomic_load_explicit(&chunk->next, memory_order_acquire)) {

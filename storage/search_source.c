@@ -1,3 +1,11 @@
+/*
+ * A source's way: a finder, where the query needs one, adds spans of rows; the stream is asked for their pages; pages
+ * are decoded when their turn comes, and of their rows those in the span are looked at. A query for ranges of keys has
+ * no finder: its stream finds the pages by itself.
+ *
+ * Everything up to the reading of pages happens ahead, while other sources are being looked at. Faults met ahead are
+ * told only when their turn comes: a search that is over before has not missed anything.
+ */
 #include "storage/search_source.h"
 
 #include <errno.h>
@@ -5,30 +13,48 @@
 #include <string.h>
 
 #include "appliance/base/clock.h"
+#include "storage/search_ahead.h"
+#include "storage/segment_file.h"
 
 #define CHECK_ROWS 8192 /* between two looks at clock and caller */
-/* By scenes while they are fewer than one for … row pages of the segment; else reading all of it is no dearer. */
-#define SCENE_SHARE 2
-#define SCENES_MIN 1024
+#define PUMP_PAGES 8    /* taken between two looks at what the disk has brought for others */
 
-bool search_must_stop(struct search *search)
+static void look_at_budgets(struct search *search)
 {
 	const struct search_query *query = search->query;
 	struct search_result *result = search->result;
 
-	if (result->stop != SEARCH_DONE)
-		return true;
 	if (query->rows_max != 0 && result->rows_seen > query->rows_max)
 		result->stop = SEARCH_ROWS_MAX;
-	else if (query->bytes_max != 0 && search->scratch.bytes_read > query->bytes_max)
+	else if (query->bytes_max != 0 && search->fetch != NULL && fetch_bytes_read(search->fetch) > query->bytes_max)
 		result->stop = SEARCH_BYTES_MAX;
-	if (result->stop == SEARCH_DONE && result->rows_seen - search->checked >= CHECK_ROWS) {
-		search->checked = result->rows_seen;
-		if (search->deadline_ns != 0 && clock_mono_ns() > search->deadline_ns)
-			result->stop = SEARCH_MS_MAX;
-		else if (query->cancelled != NULL && query->cancelled(query->context))
-			result->stop = SEARCH_CANCELLED;
-	}
+}
+
+bool search_must_stop_now(struct search *search)
+{
+	const struct search_query *query = search->query;
+	struct search_result *result = search->result;
+
+	if (result->stop == SEARCH_DONE)
+		look_at_budgets(search);
+	if (result->stop != SEARCH_DONE)
+		return true;
+	search->checked = result->rows_seen;
+	if (search->deadline_ns != 0 && clock_mono_ns() > search->deadline_ns)
+		result->stop = SEARCH_MS_MAX;
+	else if (query->cancelled != NULL && query->cancelled(query->context))
+		result->stop = SEARCH_CANCELLED;
+	return result->stop != SEARCH_DONE;
+}
+
+bool search_must_stop(struct search *search)
+{
+	struct search_result *result = search->result;
+
+	if (result->stop == SEARCH_DONE && result->rows_seen - search->checked >= CHECK_ROWS)
+		return search_must_stop_now(search);
+	if (result->stop == SEARCH_DONE)
+		look_at_budgets(search);
 	return result->stop != SEARCH_DONE;
 }
 
@@ -47,250 +73,270 @@ void search_source_init_memory(struct search_source *source, const struct read *
 	*source = (struct search_source){.rows = rows, .row_count = count};
 }
 
-static int compare_pages(const void *a, const void *b)
-{
-	uint32_t x = *(const uint32_t *)a;
-	uint32_t y = *(const uint32_t *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* True when the scene lists gave every row page there is for these cameras and this window. */
-static bool plan_scenes(struct search_source *source, struct search *search)
+static bool by_scenes(const struct search *search, const struct segment_summary *summary)
 {
 	const struct search_query *query = search->query;
-	const struct segment_summary *summary = segment_summary(source->segment);
-	size_t max = summary->sections[SEGMENT_ROWS].page_count / SCENE_SHARE + SCENES_MIN;
 
-	if (query->cameras == NULL || query->key_glob != NULL || query->not_read ||
-	    query->camera_count > summary->sections[SEGMENT_ROWS].page_count)
-		return false;
-	for (size_t i = 0; i < query->camera_count; i++) {
-		struct err err = {""};
-		int r = segment_find_scenes(source->segment, &search->scratch, query->cameras[i], search->from_us,
-					    search->to_us, max, &err, &source->list);
-
-		if (r < 0) {
-			if (r != -E2BIG)
-				search_fault(search, &err);
-			return false;
-		}
-	}
-	if (source->list.count > 0)
-		qsort(source->list.pages, source->list.count, sizeof(*source->list.pages), compare_pages);
-	return true;
-}
-
-static uint64_t find_page(struct search_source *source, struct search *search, unsigned section)
-{
-	uint32_t page = 0;
-	struct err err = {""};
-
-	if (segment_find(source->segment, &search->scratch, section, search->key_low, &err, &page) < 0) {
-		search_fault(search, &err);
-		return 0; /* from the beginning: slower, never wrong */
-	}
-	return page;
-}
-
-static void plan_range(struct search_source *source, uint64_t first_row)
-{
-	source->plan = SEARCH_PLAN_RANGE;
-	source->next_row = first_row;
-	source->end_row = segment_summary(source->segment)->row_count;
+	return query->cameras != NULL && !search->keys.keyed &&
+	       query->camera_count <= summary->sections[SEGMENT_ROWS].page_count;
 }
 
 int search_source_init_segment(struct search_source *source, struct search *search, struct segment *segment)
 {
-	*source = (struct search_source){.segment = segment};
-	if (plan_scenes(source, search)) {
-		source->plan = SEARCH_PLAN_LIST;
-	} else if (search->key_range_only) {
-		plan_range(source, find_page(source, search, SEGMENT_ROWS) * SEGMENT_PAGE_ROWS);
-	} else {
-		source->plan = SEARCH_PLAN_KEYS;
-		source->key_page = (uint32_t)find_page(source, search, SEGMENT_KEYS);
-		source->keys = malloc(sizeof(*source->keys));
-		if (source->keys == NULL)
-			return -ENOMEM;
-		source->keys->count = 0;
-	}
-	return 0;
+	const struct key_range *ranges = search->keys.ranges;
+	int r = 0;
+
+	*source = (struct search_source){.segment = segment, .by_spans = true};
+	if (by_scenes(search, segment_summary(segment)))
+		r = search_finder_init_scenes(&source->finder, search, segment, &source->woken);
+	else if (!search->keys.range_only && search->keys.has_filter)
+		r = search_finder_init_keys(&source->finder, search, segment, &source->woken);
+	else
+		source->by_spans = false;
+	if (r < 0)
+		return r;
+	source->stream = segment_stream_new(search->fetch, segment, SEGMENT_ROWS, source->by_spans ? NULL : ranges,
+					    search->keys.range_count, &source->woken);
+	return source->stream == NULL ? -ENOMEM : search_source_go(source, search);
 }
 
-static void release_buffers(struct search_source *source)
+static void release(struct search_source *source)
 {
+	search_finder_fini(&source->finder);
+	source->stream = segment_stream_free(source->stream);
+	free(source->spans.all);
 	free(source->page);
-	free(source->keys);
-	free(source->list.pages);
+	free(source->rest);
+	source->spans = (struct search_spans){0};
 	source->page = NULL;
-	source->keys = NULL;
-	source->list = (struct segment_page_list){0};
+	source->rest = NULL;
+	source->at = source->end = 0;
 }
 
 void search_source_fini(struct search_source *source, struct search *search)
 {
-	release_buffers(source);
+	release(source);
 	if (source->segment != NULL)
 		view_segment_put(search->views, source->segment);
 	source->segment = NULL;
 }
 
-/* Loads the next dictionary page. False at the end, or when the rows themselves have to be scanned from here on. */
-static bool next_key_page(struct search_source *source, struct search *search)
+/* Asks for the pages of spans, as many as the stream takes. */
+static void feed(struct search_source *source)
 {
-	const struct segment_summary *summary = segment_summary(source->segment);
-	struct err err = {""};
-	uint8_t key[16];
+	const struct search_spans *spans = &source->spans;
+
+	for (; source->fed < search_spans_count(spans); source->fed++) {
+		const struct segment_row_range *span = &spans->all[spans->first + source->fed];
+
+		if (source->fed_row < span->first)
+			source->fed_row = span->first / SEGMENT_PAGE_ROWS * SEGMENT_PAGE_ROWS;
+		for (; source->fed_row < span->end; source->fed_row += SEGMENT_PAGE_ROWS)
+			if (!segment_stream_want(source->stream, (uint32_t)(source->fed_row / SEGMENT_PAGE_ROWS)))
+				return;
+	}
+}
+
+int search_source_go(struct search_source *source, struct search *search)
+{
 	int r;
 
-	if (source->key_page >= summary->sections[SEGMENT_KEYS].page_count || search_must_stop(search))
-		return false;
-	r = segment_page_key(source->segment, &search->scratch, SEGMENT_KEYS, source->key_page, &err, key);
-	if (r == 0 && memcmp(key, search->key_high, 16) > 0)
-		return false;
-	if (r == 0)
-		r = segment_read_keys(source->segment, &search->scratch, source->key_page, &err, source->keys);
-	if (r < 0) {
-		search_fault(search, &err);
-		plan_range(source, source->end_row);
-		return false;
-	}
-	source->key_page++;
-	source->key_at = 0;
-	search->result->rows_seen += source->keys->count;
-	return true;
+	source->woken = false;
+	if (source->stream == NULL)
+		return 0;
+	r = search_finder_go(&source->finder, search, source->segment, &source->spans);
+	if (source->by_spans)
+		feed(source);
+	segment_stream_go(source->stream);
+	return r;
 }
 
-/* Index of the first match from `i` on, count when there is none. A whole page inside the range needs the glob only. */
-static uint32_t find_match(const struct search *search, const struct segment_keys *keys, uint32_t i)
+/* What is waited for is there: a span or the certainty that none will come, or else the stream's next page. */
+static bool has_come(const struct search_source *source, bool span)
 {
-	const struct glob *glob = search->query->key_glob;
-
-	if (!glob->masked || i >= keys->count || memcmp(keys->keys[i], search->key_low, 16) < 0 ||
-	    memcmp(keys->keys[keys->count - 1], search->key_high, 16) > 0) {
-		while (i < keys->count && !search_key_matches(search, keys->keys[i]))
-			i++;
-		return i;
-	}
-	while (i < keys->count && !glob_match_masked(glob, keys->keys[i]))
-		i++;
-	return i;
+	if (span)
+		return search_spans_count(&source->spans) > 0 || source->finder.stream == NULL;
+	return segment_stream_ready(source->stream);
 }
 
-/* The next key that matches gives [next_row, end_row). */
-static bool next_key(struct search_source *source, struct search *search)
+/* Lets every source go on until it has come. 0; 1 the search must stop; -ENOMEM. */
+static int wait_for(struct search_source *source, struct search *search, bool span)
+{
+	if (has_come(source, span) && ++search->pages % PUMP_PAGES != 0)
+		return 0;
+	for (;;) {
+		int r = source->woken ? search_source_go(source, search) : 0;
+
+		if (r == 0)
+			r = search_ahead_go(search->ahead, search);
+		if (r < 0 || has_come(source, span))
+			return r;
+		if (search_must_stop_now(search))
+			return 1;
+		segment_stream_urge(span ? source->finder.stream : source->stream);
+		fetch_wait(search->fetch);
+	}
+}
+
+/* Looks into the stream's next page: its rows are at … end − 1. 0; 1 none is left or must stop; -ENOMEM. */
+static int next_page(struct search_source *source, struct search *search)
+{
+	struct segment_stream_page page;
+	struct err err = {""};
+	int r;
+
+	if (source->page == NULL)
+		source->page = malloc(sizeof(*source->page));
+	if (source->page == NULL)
+		return -ENOMEM;
+	for (;;) {
+		source->page->count = 0;
+		segment_stream_go(source->stream);
+		r = wait_for(source, search, false);
+		if (r != 0)
+			return r;
+		r = segment_stream_next(source->stream, &err, &page);
+		if (r == SEGMENT_STREAM_END)
+			return 1;
+		if (r == 0)
+			r = segment_decode_rows(source->segment, page.page, page.first, page.bytes, page.size, &err,
+						source->page);
+		if (r == 0) {
+			source->at = 0;
+			source->end = source->page->count;
+			return 0;
+		}
+		source->page->count = 0;
+		search_fault(search, &err);
+	}
+}
+
+/* The finder gave up: tells why, and goes through the rows themselves from there on. 0, 1 as next_page, -ENOMEM. */
+static int go_on_without_finder(struct search_source *source, struct search *search)
+{
+	const struct key_plan *keys = &search->keys;
+	size_t count = 0;
+
+	search_fault(search, &source->finder.err);
+	source->finder.failed = false;
+	source->by_spans = false;
+	source->rest = calloc(keys->range_count + 1, sizeof(*source->rest));
+	if (source->rest == NULL)
+		return -ENOMEM;
+	for (unsigned i = 0; i < keys->range_count; i++) {
+		if (memcmp(keys->ranges[i].high, source->finder.from_key, 16) < 0)
+			continue;
+		source->rest[count] = keys->ranges[i];
+		if (memcmp(source->rest[count].low, source->finder.from_key, 16) < 0)
+			memcpy(source->rest[count].low, source->finder.from_key, 16);
+		count++;
+	}
+	segment_stream_free(source->stream);
+	source->stream =
+		segment_stream_new(search->fetch, source->segment, SEGMENT_ROWS, source->rest, count, &source->woken);
+	return source->stream == NULL ? -ENOMEM : next_page(source, search);
+}
+
+/* Makes sure that a span is there. 0; 1 none is left or the search must stop; -ENOMEM. */
+static int next_span(struct search_source *source, struct search *search)
+{
+	int r = 0;
+
+	if (search_spans_count(&source->spans) > 0)
+		return 0;
+	source->woken = true; /* there is room for spans again */
+	r = wait_for(source, search, true);
+	if (r != 0)
+		return r;
+	return search_spans_count(&source->spans) > 0 ? 0 : 1;
+}
+
+static void drop_span(struct search_source *source)
+{
+	source->spans.first++;
+	if (source->fed > 0)
+		source->fed--;
+}
+
+/* Makes the rows of the next span, as far as they stand in one page, at … end − 1. 0, 1, -ENOMEM. */
+static int next_of_span(struct search_source *source, struct search *search)
 {
 	for (;;) {
-		const struct segment_keys *keys = source->keys;
-		uint32_t i = find_match(search, keys, source->key_at);
+		struct segment_row_range *span;
+		uint32_t first;
+		int r = next_span(source, search);
 
-		if (i < keys->count) {
-			source->key_at = i + 1;
-			source->next_row = keys->first_row[i];
-			source->end_row = keys->first_row[i + 1];
-			return true;
+		if (r != 0)
+			return r;
+		span = &source->spans.all[source->spans.first];
+		if (source->page == NULL || source->page->count == 0 ||
+		    span->first >= source->page->first + source->page->count) {
+			feed(source);
+			r = next_page(source, search);
+			source->at = source->end = 0;
+			if (r < 0)
+				return r;
+			if (r == 1 && search_must_stop(search))
+				return 1;
+			if (r == 1) { /* no page of it can be read */
+				drop_span(source);
+				continue;
+			}
+			span = &source->spans.all[source->spans.first];
 		}
-		if (keys->count > 0)
-			source->end_row = keys->first_row[keys->count];
-		if (!next_key_page(source, search))
-			return source->plan == SEARCH_PLAN_RANGE && source->next_row < source->end_row;
+		first = source->page->first;
+		if (span->first < first)
+			span->first = first; /* what stood before could not be read */
+		if (span->first >= span->end) {
+			drop_span(source);
+			continue;
+		}
+		source->at = span->first - first;
+		source->end = span->end - first < source->page->count ? span->end - first : source->page->count;
+		span->first = first + source->end;
+		if (span->first == span->end)
+			drop_span(source);
+		if (source->at < source->end)
+			return 0;
 	}
 }
 
-/* The list is sorted and names a page once for each scene in it. */
-static bool next_page(struct search_source *source)
+static int next_rows(struct search_source *source, struct search *search)
 {
-	const struct segment_page_list *list = &source->list;
-	uint64_t row_count = segment_summary(source->segment)->row_count;
-	uint32_t page;
+	int r;
 
-	if (source->list_at == list->count)
-		return false;
-	page = list->pages[source->list_at];
-	while (source->list_at < list->count && list->pages[source->list_at] == page)
-		source->list_at++;
-	source->next_row = (uint64_t)page * SEGMENT_PAGE_ROWS;
-	source->end_row =
-		source->next_row + SEGMENT_PAGE_ROWS < row_count ? source->next_row + SEGMENT_PAGE_ROWS : row_count;
-	return true;
-}
-
-static bool next_interval(struct search_source *source, struct search *search)
-{
-	if (source->plan == SEARCH_PLAN_KEYS)
-		return next_key(source, search);
-	return source->plan == SEARCH_PLAN_LIST && next_page(source);
-}
-
-enum load { LOAD_DONE, LOAD_SKIPPED, LOAD_END };
-
-/* Makes the page of next_row the current one; passes over a page that cannot be read. */
-static enum load load_page(struct search_source *source, struct search *search)
-{
-	uint32_t page = (uint32_t)(source->next_row / SEGMENT_PAGE_ROWS);
-	struct err err = {""};
-	uint8_t key[16];
-
-	if (search_must_stop(search))
-		return LOAD_END;
-	if (source->plan == SEARCH_PLAN_RANGE &&
-	    segment_page_key(source->segment, &search->scratch, SEGMENT_ROWS, page, &err, key) == 0 &&
-	    memcmp(key, search->key_high, 16) > 0)
-		return LOAD_END;
-	if (source->bad_page == (uint64_t)page + 1 ||
-	    segment_read_rows(source->segment, &search->scratch, page, &err, source->page) < 0) {
-		if (source->bad_page != (uint64_t)page + 1)
-			search_fault(search, &err);
-		source->bad_page = (uint64_t)page + 1;
-		source->page->count = 0;
-		source->next_row = ((uint64_t)page + 1) * SEGMENT_PAGE_ROWS;
-		return LOAD_SKIPPED;
-	}
-	return LOAD_DONE;
-}
-
-static bool page_holds(const struct segment_rows *page, uint64_t row)
-{
-	return row >= page->first && row - page->first < page->count;
+	if (source->stream == NULL || search_must_stop(search))
+		return 1;
+	if (!source->by_spans)
+		return next_page(source, search);
+	r = next_of_span(source, search);
+	if (r == 1 && source->finder.failed && !search_must_stop(search))
+		return go_on_without_finder(source, search);
+	return r;
 }
 
 static int next_of_segment(struct search_source *source, struct search *search)
 {
-	if (source->page == NULL) {
-		source->page = malloc(sizeof(*source->page));
-		if (source->page == NULL)
-			return -ENOMEM;
-		source->page->first = 0;
-		source->page->count = 0;
-	}
 	for (;;) {
-		const struct read *row;
+		int r;
 
-		if (source->next_row >= source->end_row && !next_interval(source, search))
-			break;
-		if (!page_holds(source->page, source->next_row)) {
-			enum load load = load_page(source, search);
+		while (source->at < source->end) {
+			const struct read *row = &source->page->rows[source->at++];
 
-			if (load == LOAD_END)
-				break;
-			if (load == LOAD_SKIPPED)
-				continue;
+			search->result->rows_seen++;
+			if (search_wants(search, row)) {
+				source->row = row;
+				return 0;
+			}
 		}
-		row = &source->page->rows[source->next_row++ - source->page->first];
-		search->result->rows_seen++;
-		if (source->plan == SEARCH_PLAN_RANGE && memcmp(row->key, search->key_high, 16) > 0)
-			break;
-		if (search_wants(search, row)) {
-			source->row = row;
+		r = next_rows(source, search);
+		if (r < 0)
+			return r;
+		if (r == 1) {
+			release(source);
 			return 0;
 		}
 	}
-	release_buffers(source);
-	source->list_at = 0;
-	source->plan = SEARCH_PLAN_LIST; /* an empty one: whoever asks again is at the end */
-	source->next_row = source->end_row = 0;
-	return 0;
 }
 
 int search_source_next(struct search_source *source, struct search *search)

@@ -9,10 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "storage/key_plan.h"
 #include "storage/search.h"
 #include "storage/search_best.h"
+#include "storage/search_finder.h"
 #include "storage/segment_read.h"
 #include "storage/view.h"
+
+struct search_ahead;
 
 /* One running search. */
 struct search {
@@ -21,41 +25,40 @@ struct search {
 	struct search_result *result;
 	struct mark_set *marks; /* taken before the view: what it calls done stands in the view's segments */
 	struct view view;
-	struct segment_scratch scratch;
+	struct fetch *fetch; /* NULL until the first segment is opened */
+	struct search_ahead *ahead;
 	struct search_best best;
 	int64_t from_us; /* the query's window, narrowed by the cursor and by what the best rows rule out */
 	int64_t to_us;
 	int64_t deadline_ns; /* 0: none */
 	uint64_t checked;    /* rows seen at the last look at clock and caller */
+	unsigned pages;      /* taken since the last look at what has come */
 	uint32_t camera;     /* the last one asked about */
 	bool camera_known;
 	bool camera_wanted;
-	/* VRM keys outside key_low … key_high cannot match. */
-	uint8_t key_low[16];
-	uint8_t key_high[16];
-	bool key_range_only; /* and all inside do */
+	struct key_plan keys;
+	uint32_t days; /* of the view's segments */
 };
 
-/* Derives the key range from the query. */
-void search_plan_keys(struct search *search);
-
-/* The key lies in the query's range and matches its pattern. */
+/* The key lies in one of the plan's ranges and matches the query's pattern. */
 bool search_key_matches(const struct search *search, const uint8_t key[16]);
 
-/* Everything but the text: kind, window, camera, key. */
+/* The query names the camera, or none. */
+bool search_camera_listed(const struct search_query *query, uint32_t camera);
+
+/* Window, camera, key. */
 bool search_wants(struct search *search, const struct read *read);
+
+/* The rest: kind, text, area. */
+bool search_answers(const struct search *search, const struct read *read);
 
 /* True when a budget is spent or the caller gave up: result->stop says which. Cheap enough for every row. */
 bool search_must_stop(struct search *search);
+/* The same with a look at the clock and at the caller: for who is about to wait. */
+bool search_must_stop_now(struct search *search);
 
 /* Notes a part that could not be read. */
 void search_fault(struct search *search, const struct err *err);
-
-enum search_plan {
-	SEARCH_PLAN_RANGE, /* rows from a page on, until key_high */
-	SEARCH_PLAN_KEYS,  /* rows of the dictionary's keys that match */
-	SEARCH_PLAN_LIST,  /* row pages, found by scene */
-};
 
 struct search_source {
 	const struct read *row; /* current; NULL: at its end */
@@ -65,22 +68,26 @@ struct search_source {
 	size_t row_at;
 	/* segment */
 	struct segment *segment; /* NULL: memtable */
-	enum search_plan plan;
-	uint64_t next_row; /* of [next_row, end_row), what the plan gave last */
-	uint64_t end_row;
-	struct segment_rows *page; /* NULL: none loaded */
-	uint64_t bad_page;         /* one more than the page that could not be read last; named once */
-	struct segment_keys *keys;
-	uint32_t key_page; /* the next one */
-	uint32_t key_at;
-	struct segment_page_list list;
-	size_t list_at;
+	bool woken;              /* something has come since search_source_go */
+	bool by_spans;           /* of the rows in the stream's pages only those found are looked at */
+	struct search_finder finder;
+	struct search_spans spans;
+	size_t fed;       /* spans whose pages the stream was asked for, from spans.first on */
+	uint64_t fed_row; /* of the next one: rows before it are asked for */
+	struct segment_stream *stream;
+	struct key_range *rest;    /* where rows are looked for when the finder failed */
+	struct segment_rows *page; /* NULL: none loaded yet */
+	uint32_t at;               /* in the page: rows at … end − 1 are to be looked at */
+	uint32_t end;
 };
 
-/* Both leave the source before its first row. The segment is borrowed until fini. 0 or -ENOMEM. */
+/* Both leave the source before its first row. The segment is borrowed until fini. 0 or -ENOMEM; fini either way. */
 void search_source_init_memory(struct search_source *source, const struct read *const *rows, size_t count);
 int search_source_init_segment(struct search_source *source, struct search *search, struct segment *segment);
 void search_source_fini(struct search_source *source, struct search *search);
+
+/* Reads ahead: goes on with what has come, without waiting. 0 or -ENOMEM. */
+int search_source_go(struct search_source *source, struct search *search);
 
 /* To the next wanted row; source->row is NULL at the end or when the search must stop. 0 or -ENOMEM. */
 int search_source_next(struct search_source *source, struct search *search);

@@ -1,8 +1,8 @@
 #include <errno.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "appliance/base/bytes.h"
-#include "appliance/base/digest.h"
 #include "storage/search.h"
 
 #define IDENTITY_SIZE 33
@@ -14,14 +14,14 @@ void search_public_id(const uint8_t identity_key[32], const struct read *read, u
 		      char ret_text[SEARCH_PUBLIC_ID_SIZE])
 {
 	uint8_t identity[IDENTITY_SIZE];
-	uint8_t mac[SHA256_SIZE];
+	uint8_t mac[crypto_auth_hmacsha256_BYTES];
 
 	le32_put(identity, read->camera);
 	le64_put(identity + 4, (uint64_t)read->capture_us);
 	identity[12] = read->road_lane;
 	memcpy(identity + 13, read->key, READ_TEXT_SIZE);
 	le32_put(identity + 29, ordinal);
-	hmac_sha256(identity_key, 32, identity, sizeof(identity), mac);
+	crypto_auth_hmacsha256(mac, identity, sizeof(identity), identity_key);
 	hex_encode(mac, 16, ret_text);
 }
 

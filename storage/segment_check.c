@@ -89,7 +89,7 @@ static int compare_extents(const void *a, const void *b)
 static void check_frame(struct check *check)
 {
 	const struct segment_summary *summary = &check->segment->summary;
-	struct io_file *file = check->segment->file;
+	struct io_file *file;
 	struct segment_summary *own = malloc(sizeof(*own));
 	uint8_t header[SEGMENT_HEADER_SIZE];
 	uint8_t top[SEGMENT_TOP_SIZE_MAX];
@@ -98,8 +98,10 @@ static void check_frame(struct check *check)
 
 	if (own == NULL)
 		return;
-	if (file->ops->read(file, 0, header, sizeof(header)) != (int64_t)sizeof(header) ||
-	    segment_header_decode(header, &check->segment->key, &err, own) < 0)
+	if (segment_plain_file(check->segment, &file) < 0)
+		report_logic(check, SEGMENT_HEADER, "the file cannot be opened");
+	else if (file->ops->read(file, 0, header, sizeof(header)) != (int64_t)sizeof(header) ||
+		 segment_header_decode(header, &check->segment->key, &err, own) < 0)
 		report(check, SEGMENT_HEADER, err.text[0] != '\0' ? err.text : "segment header: cannot be read", 0);
 	else if (own->id != summary->id || own->file_size != summary->file_size || own->day != summary->day)
 		report_logic(check, SEGMENT_HEADER, "the header contradicts the catalog");
@@ -107,8 +109,9 @@ static void check_frame(struct check *check)
 			 (int64_t)sizeof(end) ||
 		 segment_end_check(header, summary->file_size, end) < 0)
 		report_logic(check, SEGMENT_HEADER, "the end mark does not fit the header");
-	if (file->ops->read(file, summary->top_offset, top, summary->top_size) != (int64_t)summary->top_size ||
-	    memcmp(top, summary->top, summary->top_size) != 0)
+	if (segment_plain_file(check->segment, &file) == 0 &&
+	    (file->ops->read(file, summary->top_offset, top, summary->top_size) != (int64_t)summary->top_size ||
+	     memcmp(top, summary->top, summary->top_size) != 0))
 		report_logic(check, SEGMENT_HEADER, "the top page is not that of the catalog");
 	free(own);
 }

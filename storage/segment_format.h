@@ -26,7 +26,7 @@
 
 /* Items in a page at most; a page is full but for the last of its section. */
 #define SEGMENT_PAGE_ROWS 512
-#define SEGMENT_PAGE_KEYS 1024
+#define SEGMENT_PAGE_KEYS 2048
 #define SEGMENT_PAGE_SCENES 2048
 #define SEGMENT_PAGE_HITS 256
 #define SEGMENT_PAGE_SIZE_MAX 65536  /* of data pages, sealed; larger ones are refused */

@@ -197,26 +197,38 @@ static int get_positions(struct decoder *decoder)
 	return 0;
 }
 
-/* The rows of a group have one text until one says otherwise. */
-static int get_texts(struct decoder *decoder)
+/* Numbers of the rows whose text is not the expected one. */
+static unsigned list_texts(const struct decoder *decoder, uint16_t *ret_rows)
 {
-	struct read *row = decoder->rows;
+	unsigned count = 0;
 
 	if (decoder->same[PART_FORM] && (decoder->values[PART_FORM][0] & FORM_TEXT) == 0)
 		return 0;
-	for (unsigned g = 0, i = 0; g < decoder->groups; g++) {
-		unsigned end = i + decoder->group_sizes[g];
-		bool other = false;
+	for (unsigned i = 0; i < decoder->count; i++) {
+		ret_rows[count] = (uint16_t)i;
+		count += form_of(decoder, i) & FORM_TEXT;
+	}
+	return count;
+}
 
-		for (; i < end; i++, row++) {
-			if (other)
-				memcpy(row->text, row[-1].text, READ_TEXT_SIZE);
-			if ((form_of(decoder, i) & FORM_TEXT) == 0)
-				continue;
-			if (segment_text_get(&decoder->cursor, row->text) < 0)
-				return -EBADMSG;
-			other = true;
-		}
+/* Each changes the text that the row had from the one before it; then all of the group up to the next have it too. */
+static int get_texts(struct decoder *decoder)
+{
+	uint16_t changed[SEGMENT_PAGE_ROWS];
+	unsigned count = list_texts(decoder, changed);
+	unsigned group = 0;
+	unsigned end = decoder->group_sizes[0];
+
+	for (unsigned c = 0; c < count; c++) {
+		unsigned next = c + 1 < count ? changed[c + 1] : decoder->count - 1;
+		struct read *row = &decoder->rows[changed[c]];
+
+		while (changed[c] >= end)
+			end += decoder->group_sizes[++group];
+		if (segment_text_get(&decoder->cursor, row->text) < 0)
+			return -EBADMSG;
+		for (unsigned i = changed[c] + 1u; i <= next && i < end; i++)
+			memcpy(decoder->rows[i].text, row->text, READ_TEXT_SIZE);
 	}
 	return 0;
 }

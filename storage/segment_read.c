@@ -13,10 +13,7 @@
 #include "storage/segment_keys.h"
 #include "storage/segment_page.h"
 
-#define SCENE_UNIT_US (SEGMENT_SCENE_UNIT_S * INT64_C(1000000))
-#define SCENE_UNIT_LAST ((uint32_t)(DAY_US / SCENE_UNIT_US) - 1)
-
-static int damaged(const struct segment *segment, struct err *err, unsigned section, uint32_t page, const char *what)
+int segment_damaged(const struct segment *segment, struct err *err, unsigned section, uint32_t page, const char *what)
 {
 	static const char *const names[SEGMENT_SECTIONS] = {"header", "row", "key", "scene", "hit"};
 	char name[SEGMENT_NAME_SIZE];
@@ -43,14 +40,14 @@ static int open_top(struct segment *segment, struct err *err)
 	memcpy(page, summary->top, summary->top_size);
 	if (segment_page_open(&segment->key, summary->day, summary->id, SEGMENT_TOP, 0, page, summary->top_size) < 0 ||
 	    le32_get(page) != count)
-		return damaged(segment, err, SEGMENT_TOP, 0, "not what its key sealed");
+		return segment_damaged(segment, err, SEGMENT_TOP, 0, "not what its key sealed");
 	for (uint32_t i = 0; i < count; i++) {
 		struct segment_fence *fence = &segment->top[i];
 
 		segment_fence_decode(page + SEGMENT_FENCES_AT + i * SEGMENT_FENCE_SIZE, fence);
 		if (fence->size > SEGMENT_LEAF_SIZE_MAX || fence->offset > summary->file_size ||
 		    fence->size > summary->file_size - fence->offset)
-			return damaged(segment, err, SEGMENT_TOP, 0, "names a page outside the file");
+			return segment_damaged(segment, err, SEGMENT_TOP, 0, "names a page outside the file");
 	}
 	return 0;
 }
@@ -71,25 +68,65 @@ static int open_key(struct segment *segment, struct keyring *keyring, const stru
 	return 0;
 }
 
-static int open_file(struct segment *segment, struct io *io, const char *directory, struct err *err)
+/* Whoever of several threads is first opens it for all; a segment stays what it is by that, hence the cast. */
+static int handle_get(const struct segment *segment, struct io_file *const _Atomic *handle, int flags,
+		      struct io_file **ret_file)
+{
+	struct io_file *_Atomic *shared = (struct io_file * _Atomic *)(uintptr_t)handle;
+	struct io_file *file = atomic_load_explicit(shared, memory_order_acquire);
+	struct io_file *fresh;
+	int r;
+
+	if (file != NULL) {
+		*ret_file = file;
+		return 0;
+	}
+	r = segment->io->ops->open(segment->io, segment->path, IO_READ | flags, &fresh);
+	if (r < 0)
+		return r;
+	if (!atomic_compare_exchange_strong(shared, &file, fresh)) {
+		fresh->ops->close(fresh);
+		fresh = file;
+	}
+	*ret_file = fresh;
+	return 0;
+}
+
+int segment_plain_file(const struct segment *segment, struct io_file **ret_file)
+{
+	return handle_get(segment, &segment->plain, 0, ret_file);
+}
+
+int segment_direct_file(const struct segment *segment, struct io_file **ret_file)
+{
+	return handle_get(segment, &segment->direct, IO_DIRECT, ret_file);
+}
+
+static int set_path(struct segment *segment, struct io *io, const char *directory, struct err *err)
 {
 	char path[LAYOUT_PATH_SIZE];
 	char name[SEGMENT_NAME_SIZE];
-	int r;
 
 	segment_name(segment->summary.day, segment->summary.id, ".seg", name);
 	if (snprintf(path, sizeof(path), "%s/%s", directory, name) >= (int)sizeof(path))
 		return err_set(err, -ENAMETOOLONG, "%s: path too long", directory);
-	r = io->ops->open(io, path, IO_READ, &segment->file);
-	if (r == 0)
-		r = segment->file->ops->size(segment->file, &segment->size_on_disk);
-	return r < 0 ? err_set(err, r, "%s: %s", path, strerror(-r)) : 0;
+	segment->io = io;
+	segment->path = strdup(path);
+	return segment->path != NULL ? 0 : err_set(err, -ENOMEM, "%s: out of memory", name);
+}
+
+static int file_error(const struct segment *segment, int r, struct err *err)
+{
+	return r < 0 ? err_set(err, r, "%s: %s", segment->path, strerror(-r)) : 0;
 }
 
 static int read_exactly(const struct segment *segment, uint64_t offset, void *bytes, size_t size)
 {
-	int64_t got = segment->file->ops->read(segment->file, offset, bytes, size);
+	struct io_file *file;
+	int64_t got = segment_plain_file(segment, &file);
 
+	if (got == 0)
+		got = file->ops->read(file, offset, bytes, size);
 	if (got < 0)
 		return (int)got;
 	return (size_t)got == size ? 0 : -EBADMSG;
@@ -103,7 +140,7 @@ static int read_header(struct segment *segment, int32_t day, uint64_t id, struct
 	int r = read_exactly(segment, 0, page, sizeof(page));
 
 	if (r == -EBADMSG)
-		return damaged(segment, err, SEGMENT_HEADER, 0, "cut short");
+		return segment_damaged(segment, err, SEGMENT_HEADER, 0, "cut short");
 	if (r < 0)
 		return r;
 	r = segment_header_decode(page, &segment->key, err, summary);
@@ -113,15 +150,21 @@ static int read_header(struct segment *segment, int32_t day, uint64_t id, struct
 		return r;
 	}
 	if (summary->day != day || summary->id != id)
-		return damaged(segment, err, SEGMENT_HEADER, 0, "belongs to another name");
+		return segment_damaged(segment, err, SEGMENT_HEADER, 0, "belongs to another name");
 	r = read_exactly(segment, summary->top_offset, summary->top, summary->top_size);
-	return r == -EBADMSG ? damaged(segment, err, SEGMENT_TOP, 0, "cut short") : r;
+	return r == -EBADMSG ? segment_damaged(segment, err, SEGMENT_TOP, 0, "cut short") : r;
 }
 
-static int finish_open(struct segment *segment, struct err *err)
+/* `file` is the handle that is open already. */
+static int finish_open(struct segment *segment, struct io_file *file, struct err *err)
 {
-	if (segment->size_on_disk != segment->summary.file_size)
-		return damaged(segment, err, SEGMENT_HEADER, 0, "the file's size is not what it should be");
+	uint64_t size = 0;
+	int r = file_error(segment, file->ops->size(file, &size), err);
+
+	if (r < 0)
+		return r;
+	if (size != segment->summary.file_size)
+		return segment_damaged(segment, err, SEGMENT_HEADER, 0, "the file's size is not what it should be");
 	return open_top(segment, err);
 }
 
@@ -147,19 +190,22 @@ int segment_open_keyed(struct io *io, struct keyring *keyring, const char *direc
 {
 	struct segment *segment = segment_alloc();
 	uint64_t id = key->id;
+	struct io_file *file;
 	int r;
 
 	if (segment == NULL)
 		return -ENOMEM;
 	segment->summary.day = day;
 	segment->summary.id = id;
-	r = open_file(segment, io, directory, err);
+	r = set_path(segment, io, directory, err);
+	if (r == 0)
+		r = file_error(segment, segment_plain_file(segment, &file), err);
 	if (r == 0)
 		r = open_key(segment, keyring, key, err);
 	if (r == 0)
 		r = read_header(segment, day, id, err);
 	if (r == 0)
-		r = finish_open(segment, err);
+		r = finish_open(segment, file, err);
 	if (r == 0)
 		*ret_segment = segment;
 	else
@@ -179,16 +225,19 @@ int segment_open_summary_keyed(struct io *io, struct keyring *keyring, const cha
 			       const struct segment_summary *summary, struct err *err, struct segment **ret_segment)
 {
 	struct segment *segment = segment_alloc();
+	struct io_file *file;
 	int r;
 
 	if (segment == NULL)
 		return -ENOMEM;
 	segment->summary = *summary;
-	r = open_file(segment, io, directory, err);
+	r = set_path(segment, io, directory, err);
+	if (r == 0)
+		r = file_error(segment, segment_direct_file(segment, &file), err);
 	if (r == 0)
 		r = open_key(segment, keyring, key, err);
 	if (r == 0)
-		r = finish_open(segment, err);
+		r = finish_open(segment, file, err);
 	if (r == 0)
 		*ret_segment = segment;
 	else
@@ -196,12 +245,19 @@ int segment_open_summary_keyed(struct io *io, struct keyring *keyring, const cha
 	return r;
 }
 
+static void close_handle(struct io_file *file)
+{
+	if (file != NULL)
+		file->ops->close(file);
+}
+
 struct segment *segment_free(struct segment *segment)
 {
 	if (segment == NULL)
 		return NULL;
-	if (segment->file != NULL)
-		segment->file->ops->close(segment->file);
+	close_handle(atomic_load(&segment->plain));
+	close_handle(atomic_load(&segment->direct));
+	free(segment->path);
 	aead_key_fini(&segment->key);
 	bytes_wipe(segment->top, sizeof(segment->top)); /* VRM keys */
 	free(segment);
@@ -238,28 +294,60 @@ static int read_page(const struct segment *segment, struct segment_scratch *scra
 
 	if (fence->size <= AEAD_TAG_SIZE || fence->size > size_max || fence->offset > segment->summary.file_size ||
 	    fence->size > segment->summary.file_size - fence->offset)
-		return damaged(segment, err, section, page, "lies outside the file");
+		return segment_damaged(segment, err, section, page, "lies outside the file");
 	r = read_exactly(segment, fence->offset, buffer, fence->size);
 	if (r == -EBADMSG)
-		return damaged(segment, err, section, page, "cut short");
+		return segment_damaged(segment, err, section, page, "cut short");
 	if (r < 0) {
-		(void)damaged(segment, err, section, page, strerror(-r));
+		(void)segment_damaged(segment, err, section, page, strerror(-r));
 		return r;
 	}
 	scratch->bytes_read += fence->size;
 	scratch->pages_read++;
 	if (segment_page_open(&segment->key, segment->summary.day, segment->summary.id, section, page, buffer,
 			      fence->size) < 0)
-		return damaged(segment, err, section, page, "not what its key sealed");
+		return segment_damaged(segment, err, section, page, "not what its key sealed");
 	*ret_size = fence->size - AEAD_TAG_SIZE;
 	return 0;
+}
+
+/* Pages that a leaf names when it is what it should be. */
+static uint32_t leaf_pages(const struct segment *segment, unsigned section, uint32_t number)
+{
+	const struct segment_section_info *info = &segment->summary.sections[section];
+	size_t left = info->page_count - (size_t)number * info->leaf_pages;
+
+	return left < info->leaf_pages ? (uint32_t)left : info->leaf_pages;
+}
+
+static int check_leaf(const struct segment *segment, unsigned section, uint32_t number, const uint8_t *leaf,
+		      size_t size, struct err *err)
+{
+	size_t pages = leaf_pages(segment, section, number);
+
+	if (size != SEGMENT_FENCES_AT + pages * SEGMENT_FENCE_SIZE || le32_get(leaf) != pages)
+		return segment_damaged(segment, err, section | SEGMENT_LEAF, number, "makes no sense");
+	return 0;
+}
+
+int segment_open_leaf(const struct segment *segment, unsigned section, uint32_t number, uint8_t *bytes, size_t size,
+		      struct err *err, uint32_t *ret_pages)
+{
+	int r;
+
+	if (segment_page_open(&segment->key, segment->summary.day, segment->summary.id, section | SEGMENT_LEAF, number,
+			      bytes, size) < 0)
+		return segment_damaged(segment, err, section | SEGMENT_LEAF, number, "not what its key sealed");
+	r = check_leaf(segment, section, number, bytes, size - AEAD_TAG_SIZE, err);
+	if (r == 0)
+		*ret_pages = leaf_pages(segment, section, number);
+	return r;
 }
 
 int segment_load_leaf(const struct segment *segment, struct segment_scratch *scratch, unsigned section, uint32_t number,
 		      struct err *err)
 {
-	const struct segment_section_info *info = &segment->summary.sections[section];
-	size_t pages, size = 0;
+	size_t size = 0;
 	int r;
 
 	if (scratch->leaf_of == segment && scratch->leaf_id == segment->summary.id &&
@@ -272,18 +360,15 @@ int segment_load_leaf(const struct segment *segment, struct segment_scratch *scr
 	r = read_page(segment, scratch, section | SEGMENT_LEAF, number,
 		      &segment->top[segment->top_first[section] + number], scratch->leaf, SEGMENT_LEAF_SIZE_MAX, err,
 		      &size);
+	if (r == 0)
+		r = check_leaf(segment, section, number, scratch->leaf, size, err);
 	if (r < 0)
 		return r;
-	pages = info->page_count - (size_t)number * info->leaf_pages;
-	if (pages > info->leaf_pages)
-		pages = info->leaf_pages;
-	if (size != SEGMENT_FENCES_AT + pages * SEGMENT_FENCE_SIZE || le32_get(scratch->leaf) != pages)
-		return damaged(segment, err, section | SEGMENT_LEAF, number, "makes no sense");
 	scratch->leaf_of = segment;
 	scratch->leaf_id = segment->summary.id;
 	scratch->leaf_section = section;
 	scratch->leaf_number = number;
-	scratch->leaf_pages = (uint32_t)pages;
+	scratch->leaf_pages = leaf_pages(segment, section, number);
 	return 0;
 }
 
@@ -306,17 +391,6 @@ int segment_find_fence(const struct segment *segment, struct segment_scratch *sc
 	return r;
 }
 
-int segment_page_key(const struct segment *segment, struct segment_scratch *scratch, unsigned section, uint32_t page,
-		     struct err *err, uint8_t ret_key[16])
-{
-	struct segment_fence fence;
-	int r = segment_find_fence(segment, scratch, section, page, err, &fence);
-
-	if (r == 0)
-		memcpy(ret_key, fence.key, sizeof(fence.key));
-	return r;
-}
-
 /* Reads, opens a data page by its number into scratch->page. */
 static int load_page(const struct segment *segment, struct segment_scratch *scratch, unsigned section, uint32_t page,
 		     struct err *err, struct segment_fence *ret_fence, size_t *ret_size)
@@ -328,23 +402,27 @@ static int load_page(const struct segment *segment, struct segment_scratch *scra
 				 ret_size);
 }
 
+int segment_decode_rows(const struct segment *segment, uint32_t page, uint32_t first, const uint8_t *bytes, size_t size,
+			struct err *err, struct segment_rows *ret_rows)
+{
+	uint64_t left = segment->summary.row_count - (uint64_t)page * SEGMENT_PAGE_ROWS;
+
+	if (segment_rows_decode(bytes, size, ret_rows->rows, &ret_rows->count) < 0 ||
+	    first != page * SEGMENT_PAGE_ROWS ||
+	    ret_rows->count != (left < SEGMENT_PAGE_ROWS ? left : SEGMENT_PAGE_ROWS))
+		return segment_damaged(segment, err, SEGMENT_ROWS, page, "makes no sense");
+	ret_rows->first = first;
+	return 0;
+}
+
 int segment_read_rows(const struct segment *segment, struct segment_scratch *scratch, uint32_t page, struct err *err,
 		      struct segment_rows *ret_rows)
 {
 	struct segment_fence fence;
-	uint64_t left;
 	size_t size = 0;
 	int r = load_page(segment, scratch, SEGMENT_ROWS, page, err, &fence, &size);
 
-	if (r < 0)
-		return r;
-	left = segment->summary.row_count - (uint64_t)page * SEGMENT_PAGE_ROWS;
-	if (segment_rows_decode(scratch->page, size, ret_rows->rows, &ret_rows->count) < 0 ||
-	    fence.first != page * SEGMENT_PAGE_ROWS ||
-	    ret_rows->count != (left < SEGMENT_PAGE_ROWS ? left : SEGMENT_PAGE_ROWS))
-		return damaged(segment, err, SEGMENT_ROWS, page, "makes no sense");
-	ret_rows->first = fence.first;
-	return 0;
+	return r < 0 ? r : segment_decode_rows(segment, page, fence.first, scratch->page, size, err, ret_rows);
 }
 
 int segment_read_keys(const struct segment *segment, struct segment_scratch *scratch, uint32_t page, struct err *err,
@@ -358,7 +436,19 @@ int segment_read_keys(const struct segment *segment, struct segment_scratch *scr
 		return r;
 	if (segment_keys_decode(scratch->page, size, ret_keys->keys, ret_keys->first_row, &ret_keys->count) < 0 ||
 	    fence.first != ret_keys->first_row[0] || ret_keys->first_row[ret_keys->count] > segment->summary.row_count)
-		return damaged(segment, err, SEGMENT_KEYS, page, "makes no sense");
+		return segment_damaged(segment, err, SEGMENT_KEYS, page, "makes no sense");
+	return 0;
+}
+
+int segment_decode_scenes(const struct segment *segment, uint32_t page, const uint8_t *bytes, size_t size,
+			  struct err *err, struct segment_scenes *ret_scenes)
+{
+	if (segment_scenes_decode(bytes, size, ret_scenes->scenes, &ret_scenes->count) < 0)
+		return segment_damaged(segment, err, SEGMENT_SCENES, page, "makes no sense");
+	for (uint32_t i = 0; i < ret_scenes->count; i++)
+		if (ret_scenes->scenes[i].page >= segment->summary.sections[SEGMENT_ROWS].page_count)
+			return segment_damaged(segment, err, SEGMENT_SCENES, page,
+					       "names a row page that does not exist");
 	return 0;
 }
 
@@ -369,14 +459,7 @@ int segment_read_scenes(const struct segment *segment, struct segment_scratch *s
 	size_t size = 0;
 	int r = load_page(segment, scratch, SEGMENT_SCENES, page, err, &fence, &size);
 
-	if (r < 0)
-		return r;
-	if (segment_scenes_decode(scratch->page, size, ret_scenes->scenes, &ret_scenes->count) < 0)
-		return damaged(segment, err, SEGMENT_SCENES, page, "makes no sense");
-	for (uint32_t i = 0; i < ret_scenes->count; i++)
-		if (ret_scenes->scenes[i].page >= segment->summary.sections[SEGMENT_ROWS].page_count)
-			return damaged(segment, err, SEGMENT_SCENES, page, "names a row page that does not exist");
-	return 0;
+	return r < 0 ? r : segment_decode_scenes(segment, page, scratch->page, size, err, ret_scenes);
 }
 
 int segment_read_hits(const struct segment *segment, struct segment_scratch *scratch, uint32_t page, struct err *err,
@@ -389,15 +472,14 @@ int segment_read_hits(const struct segment *segment, struct segment_scratch *scr
 	if (r < 0)
 		return r;
 	if (segment_hits_decode(scratch->page, size, ret_hits->hits, &ret_hits->count) < 0)
-		return damaged(segment, err, SEGMENT_HITS, page, "makes no sense");
+		return segment_damaged(segment, err, SEGMENT_HITS, page, "makes no sense");
 	for (uint32_t i = 0; i < ret_hits->count; i++)
 		if (ret_hits->hits[i].row >= segment->summary.row_count)
-			return damaged(segment, err, SEGMENT_HITS, page, "names a row that does not exist");
+			return segment_damaged(segment, err, SEGMENT_HITS, page, "names a row that does not exist");
 	return 0;
 }
 
-/* The last leaf whose first key is below `key`; the first one when there is none. */
-static uint32_t find_leaf(const struct segment *segment, unsigned section, const uint8_t key[16])
+uint32_t segment_find_leaf(const struct segment *segment, unsigned section, const uint8_t key[16])
 {
 	const struct segment_fence *top = &segment->top[segment->top_first[section]];
 	uint32_t low = 0;
@@ -418,7 +500,7 @@ int segment_find(const struct segment *segment, struct segment_scratch *scratch,
 		 const uint8_t key[16], struct err *err, uint32_t *ret_page)
 {
 	const struct segment_section_info *info = &segment->summary.sections[section];
-	uint32_t leaf = find_leaf(segment, section, key);
+	uint32_t leaf = segment_find_leaf(segment, section, key);
 	uint32_t low = 0;
 	uint32_t high;
 	int r;
@@ -439,66 +521,6 @@ int segment_find(const struct segment *segment, struct segment_scratch *scratch,
 	}
 	*ret_page = leaf * info->leaf_pages + low;
 	return 0;
-}
-
-static int append_page(struct segment_page_list *list, size_t max, uint32_t page)
-{
-	if (list->count >= max)
-		return -E2BIG;
-	if (list->count == list->room) {
-		size_t room = list->room == 0 ? 1024 : 2 * list->room;
-		uint32_t *pages = realloc(list->pages, room * sizeof(*pages));
-
-		if (pages == NULL)
-			return -ENOMEM;
-		list->pages = pages;
-		list->room = room;
-	}
-	list->pages[list->count++] = page;
-	return 0;
-}
-
-/* Appends what of one page falls into the range. 1 when the range ends in this page. */
-static int append_scenes(const struct segment_scenes *scenes, uint32_t camera, uint32_t first, uint32_t last,
-			 size_t max, struct segment_page_list *list)
-{
-	for (uint32_t i = 0; i < scenes->count; i++) {
-		const struct segment_scene *scene = &scenes->scenes[i];
-		int r = 0;
-
-		if (scene->camera > camera || (scene->camera == camera && scene->unit > last))
-			return 1;
-		if (scene->camera == camera && scene->unit >= first)
-			r = append_page(list, max, scene->page);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-int segment_find_scenes(const struct segment *segment, struct segment_scratch *scratch, uint32_t camera,
-			int64_t from_us, int64_t to_us, size_t max, struct err *err, struct segment_page_list *list)
-{
-	const struct segment_summary *summary = &segment->summary;
-	int64_t midnight = (int64_t)summary->day * DAY_US;
-	struct segment_scenes scenes;
-	uint32_t first, last, page;
-	uint8_t key[16] = {0};
-	int r;
-
-	if (from_us > summary->capture_last_us || to_us <= summary->capture_first_us || from_us >= to_us)
-		return 0;
-	first = from_us <= midnight ? 0 : (uint32_t)((from_us - midnight) / SCENE_UNIT_US);
-	last = to_us - 1 >= midnight + DAY_US ? SCENE_UNIT_LAST : (uint32_t)((to_us - 1 - midnight) / SCENE_UNIT_US);
-	be32_put(key, camera);
-	be32_put(key + 4, first);
-	r = segment_find(segment, scratch, SEGMENT_SCENES, key, err, &page);
-	for (; r == 0 && page < summary->sections[SEGMENT_SCENES].page_count; page++) {
-		r = segment_read_scenes(segment, scratch, page, err, &scenes);
-		if (r == 0)
-			r = append_scenes(&scenes, camera, first, last, max, list);
-	}
-	return r < 0 ? r : 0;
 }
 
 int segment_each_hit(const struct segment *segment, struct segment_scratch *scratch, struct err *err,

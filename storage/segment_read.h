@@ -71,32 +71,14 @@ int segment_read_keys(const struct segment *segment, struct segment_scratch *scr
 		      struct segment_keys *ret_keys);
 
 /*
- * The first page of SEGMENT_ROWS or SEGMENT_KEYS in which `key` or a greater one may stand. One leaf page is read; then
- * segment_page_key tells without another whether the next page is still of interest.
+ * The first page of SEGMENT_ROWS or SEGMENT_KEYS in which `key` or a greater one may stand. One leaf page is read.
  */
 int segment_find(const struct segment *segment, struct segment_scratch *scratch, unsigned section,
 		 const uint8_t key[16], struct err *err, uint32_t *ret_page);
 
-/*
- * Numbers of the row pages in which a camera's reads of [from_us, to_us) stand, whole units widened: the caller looks
- * at each row's camera and time. Appends to a malloc'ed array that grows, a page as often as it has units in the
- * window; -E2BIG when it would grow beyond `max` (the array stays valid).
- */
-struct segment_page_list {
-	uint32_t *pages;
-	size_t count;
-	size_t room;
-};
-int segment_find_scenes(const struct segment *segment, struct segment_scratch *scratch, uint32_t camera,
-			int64_t from_us, int64_t to_us, size_t max, struct err *err, struct segment_page_list *list);
-
 /* Calls `each` for every hit of the segment, by row; stops at the first non-zero, which it returns. */
 int segment_each_hit(const struct segment *segment, struct segment_scratch *scratch, struct err *err,
 		     int (*each)(void *context, const struct hit *hit), void *context);
-
-/* The first key of a page of that section: what is smaller is neither in the page nor behind it. */
-int segment_page_key(const struct segment *segment, struct segment_scratch *scratch, unsigned section, uint32_t page,
-		     struct err *err, uint8_t ret_key[16]);
 
 /*
  * Reads and checks all: header, end mark, top, every leaf and page, that they cover the file without a gap, that rows

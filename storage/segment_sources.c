@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "storage/column_code.h"
+#include "storage/radix.h"
 #include "storage/segment_format.h"
 #include "storage/varint.h"
 
@@ -17,7 +17,6 @@ struct source {
 	uint32_t feed;
 	uint32_t epoch;
 	uint32_t first_camera; /* the smallest one that sent through it in this page */
-	uint16_t found;        /* encoder: number in the order of rows */
 };
 
 struct sources {
@@ -82,19 +81,25 @@ static unsigned find_source(struct sources *sources, uint16_t slots[SLOTS], cons
 			source->first_camera = row->camera;
 		return slots[slot] - 1;
 	}
-	sources->list[sources->count] = (struct source){row->feed, row->epoch, row->camera, (uint16_t)sources->count};
+	sources->list[sources->count] = (struct source){row->feed, row->epoch, row->camera};
 	slots[slot] = (uint16_t)++sources->count;
 	return sources->count - 1;
 }
 
-static int compare_sources(const void *a, const void *b)
+/* Sorts the list by first camera; place[i] is where the one found i-th went. */
+static void sort_sources(struct sources *sources, uint16_t *place)
 {
-	const struct source *x = a;
-	const struct source *y = b;
+	struct source found[SEGMENT_PAGE_ROWS];
+	uint64_t order[SEGMENT_PAGE_ROWS];
 
-	if (x->first_camera != y->first_camera)
-		return x->first_camera < y->first_camera ? -1 : 1;
-	return x->found < y->found ? -1 : 1;
+	memcpy(found, sources->list, sources->count * sizeof(found[0]));
+	for (unsigned i = 0; i < sources->count; i++)
+		order[i] = (uint64_t)found[i].first_camera << 16 | i;
+	radix_sort_in_place(order, sources->count);
+	for (unsigned i = 0; i < sources->count; i++) {
+		sources->list[i] = found[order[i] & UINT16_MAX];
+		place[order[i] & UINT16_MAX] = (uint16_t)i;
+	}
 }
 
 static uint8_t *put_table(const struct sources *sources, uint8_t *at)
@@ -127,9 +132,7 @@ uint8_t *segment_sources_put(const struct read *rows, unsigned count, uint8_t *a
 	sources.count = 0;
 	for (unsigned i = 0; i < count; i++)
 		found[i] = (uint16_t)find_source(&sources, slots, &rows[i]);
-	qsort(sources.list, sources.count, sizeof(sources.list[0]), compare_sources);
-	for (unsigned i = 0; i < sources.count; i++)
-		place[sources.list[i].found] = (uint16_t)i;
+	sort_sources(&sources, place);
 	index_make(&sources);
 	for (unsigned i = 0; i < count; i++) {
 		unsigned guess = predict(&sources, rows[i].camera);

@@ -106,6 +106,11 @@ struct keyring *views_keyring(struct views *views)
 	return views->options.keyring;
 }
 
+struct io *views_io(struct views *views)
+{
+	return views->options.io;
+}
+
 struct mark_set *views_marks_hold(struct views *views)
 {
 	return views->options.marks != NULL ? marks_hold(views->options.marks) : NULL;

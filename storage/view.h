@@ -43,6 +43,7 @@ int views_new(const struct views_options *options, struct views **ret_views);
 struct views *views_free(struct views *views); /* every view released before */
 
 struct keyring *views_keyring(struct views *views);
+struct io *views_io(struct views *views);
 /* The marks of now, or NULL: for mark_set_release. Take it before the view. */
 struct mark_set *views_marks_hold(struct views *views);
 

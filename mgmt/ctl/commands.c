@@ -4,10 +4,23 @@
 #include <stddef.h>
 
 static const struct column read_columns[] = {
-	{"CAPTURED", "capture"}, {"VRM", "vrm"},   {"CAMERA", "camera"}, {"NAME", "camera_name"},
-	{"FEED", "feed"},        {"LANE", "lane"}, {"DIR", "direction"}, {"CONF", "confidence"},
-	{"COUNTRY", "country"},  {"KIND", "kind"}, {"FLAGS", "flags"},   {"HITS", "hits"},
-	{"RECEIVED", "receipt"}, {"ID", "id"},     {NULL, NULL},
+	{"CAPTURED", "capture"}, {"VRM", "vrm"},   {"CAMERA", "camera"},    {"PLACE", "camera_name"},
+	{"FEED", "feed"},        {"LANE", "lane"}, {"DIR", "direction"},    {"CONF", "confidence"},
+	{"COUNTRY", "country"},  {"KIND", "kind"}, {"FLAGS", "flags"},      {"IMAGES", "images"},
+	{"HITS", "hits"},        {"ID", "id"},     {"RECEIVED", "receipt"}, {NULL, NULL},
+};
+
+static const char *const read_fields[] = {
+	"id",  "capture", "receipt",    "vrm",  "key",       "kind",    "camera", "camera_name", "position", "lat",
+	"lon", "feed",    "confidence", "lane", "direction", "country", "flags",  "images",      NULL,
+};
+
+static const struct column segment_columns[] = {
+	{"DAY", "day"},         {"SEGMENT", "segment"}, {"SEGMENTS", "segments"},
+	{"STATE", "state"},     {"READS", "reads"},     {"COLLAPSED", "collapsed"},
+	{"HITS", "hits"},       {"SIZE", "bytes"},      {"B/READ", "bytes_per_read"},
+	{"FIRST", "first"},     {"LAST", "last"},       {"MADE OF", "made_of"},
+	{"PARENTS", "parents"}, {NULL, NULL},
 };
 
 static const struct column hit_columns[] = {
@@ -104,13 +117,37 @@ const struct command commands[] = {
 	{.words = "search",
 	 .method = "reads.search",
 	 .positional = "vrm",
-	 .takes = TAKES_COUNT,
+	 .takes = TAKES_COUNT | TAKES_CSV,
 	 .columns = read_columns,
+	 .fields = read_fields,
 	 .run = run_search,
 	 .examples = "gantryctl search 'AB1?CDE' --from 2026-11-01 --to 2026-11-08 " GROUNDS "\n"
+		     "gantryctl search AB12CDE --tolerant --csv " GROUNDS "\n"
 		     "gantryctl search 'AB*' --camera 1001 --camera 1002 --count " GROUNDS "\n"
+		     "gantryctl search 'AB*' --circle 51.5074,-0.1278,500 " GROUNDS "\n"
+		     "gantryctl search --polygon '51.50,-0.14 51.52,-0.14 51.52,-0.10' --from '2026-11-08 14:00' --to"
+		     " '2026-11-08 14:10' " GROUNDS "\n"
+		     "gantryctl search 'ab12 CDE' --strict " GROUNDS "\n"
 		     "gantryctl search --not-read --camera 1001 " GROUNDS "\n"
 		     "gantryctl search --hold C-2026-17 --from 2025-03-01 " GROUNDS "\n"},
+	{.words = "consecutive",
+	 .method = "reads.consecutive",
+	 .positional = "camera",
+	 .takes = TAKES_CSV,
+	 .columns = read_columns,
+	 .fields = read_fields,
+	 .run = run_search,
+	 .examples =
+		 "gantryctl consecutive 1001 --count 250 --from '2026-11-08 12:00' --csv --purpose audit --case EV-9"
+		 " --reason 'yearly evaluation' > camera-1001.csv\n"
+		 "gantryctl consecutive 1001 --count 50 --before '2026-11-08 22:00' --purpose audit --case EV-9"
+		 " --reason 'yearly evaluation, by night'\n"},
+	{.words = "segments show",
+	 .method = "segments.show",
+	 .columns = segment_columns,
+	 .run = run_segments,
+	 .examples = "gantryctl segments show --day 2026-11-08\n"
+		     "gantryctl segments show --from 2026-11-01 --to 2026-11-08 --by-day\n"},
 
 	{.words = "reads erase",
 	 .method = "reads.erase",

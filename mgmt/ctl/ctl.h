@@ -36,6 +36,7 @@ struct options {
 	unsigned officer_count;
 	bool markdown;
 	bool count_only;
+	bool csv;
 	int64_t row_max; /* hits follow --count; 0: no bound */
 	int64_t for_s;   /* hits follow --for; 0: no bound */
 	json_t *params;
@@ -48,6 +49,7 @@ enum command_takes {
 	TAKES_VERIFY = 1 << 3,   /* --file F --key K */
 	TAKES_OUT = 1 << 4,      /* --out F */
 	TAKES_MARKDOWN = 1 << 5, /* --markdown */
+	TAKES_CSV = 1 << 6,      /* --csv */
 	TAKES_OFFICERS = 1 << 7, /* --officer F, twice */
 };
 
@@ -58,6 +60,7 @@ struct command {
 	unsigned takes;
 	const char *upload_kind;
 	const struct column *columns; /* of streamed rows; ends with a NULL title */
+	const char *const *fields;    /* of streamed rows as CSV; ends with NULL */
 	int (*run)(const struct command *command, struct options *options); /* NULL: run_method */
 	const char *examples;
 };
@@ -99,9 +102,14 @@ void show_result(FILE *to, const json_t *result);
 void show_rows(FILE *to, const json_t *rows, const struct column *columns);
 void show_row_now(FILE *to, const json_t *row, const struct column *columns, bool head);
 
+/* csv.c: members of rows, by name */
+void csv_head(FILE *to, const char *const *fields);
+void csv_row(FILE *to, const char *const *fields, const json_t *row);
+
 /* run.c, audit.c, escrow.c: each returns an exit code */
 int run_method(const struct command *command, struct options *options);
 int run_search(const struct command *command, struct options *options);
+int run_segments(const struct command *command, struct options *options);
 int run_follow(const struct command *command, struct options *options);
 int run_audit_verify(const struct command *command, struct options *options);
 int run_audit_export(const struct command *command, struct options *options);

@@ -82,6 +82,7 @@ static void print_extras(FILE *to, unsigned takes)
 		{TAKES_VERIFY,
 		 "  --file FILE --key KEY    check an export with this key (or file), without an appliance"},
 		{TAKES_OUT, "  --out FILE               new file to write (needed)"},
+		{TAKES_CSV, "  --csv                    rows as CSV, every field, times in UTC"},
 		{TAKES_OFFICERS, "  --officer FILE           an officer's certificate, PEM; given twice (needed)"},
 		{TAKES_MARKDOWN, "  --markdown               the tables of docs/management-socket.md"},
 	};

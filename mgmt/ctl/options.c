@@ -138,6 +138,8 @@ static int take_flag(struct parser *parser, const char *name)
 		flag = &options->help;
 	else if ((takes & TAKES_COUNT) != 0 && strcmp(name, "--count") == 0)
 		flag = &options->count_only;
+	else if ((takes & TAKES_CSV) != 0 && strcmp(name, "--csv") == 0)
+		flag = &options->csv;
 	else if ((takes & TAKES_MARKDOWN) != 0 && strcmp(name, "--markdown") == 0)
 		flag = &options->markdown;
 	if (flag == NULL)
@@ -290,6 +292,8 @@ int options_parse(const struct command *command, char **args, int count, struct 
 	}
 	if (r < 0 || ret_options->help)
 		return r;
+	if (ret_options->csv && (ret_options->json || ret_options->count_only))
+		return err_set(err, -EINVAL, "--csv goes neither with --json nor with --count");
 	if ((command->takes & TAKES_FILE) != 0 && ret_options->file == NULL)
 		return err_set(err, -EINVAL, "FILE is missing");
 	return parser.method != NULL ? check_params(&parser) : 0;

@@ -65,23 +65,53 @@ int run_method(const struct command *command, struct options *options)
 	return finish(&request, code);
 }
 
+static json_int_t number_of(const json_t *result, const char *name)
+{
+	return json_integer_value(json_object_get(result, name));
+}
+
+static void print_cost(const json_t *result)
+{
+	(void)fprintf(stderr, ", %.1f ms", json_number_value(json_object_get(result, "elapsed_ms")));
+	if (json_object_get(result, "rows_seen") != NULL)
+		(void)fprintf(stderr, "; looked at %lld rows and keys, %lld segments, %lld pages",
+			      (long long)number_of(result, "rows_seen"), (long long)number_of(result, "segments"),
+			      (long long)number_of(result, "pages_read"));
+	if (json_object_get(result, "cameras_inside") != NULL)
+		(void)fprintf(stderr, "; %lld cameras stand there, %lld move",
+			      (long long)number_of(result, "cameras_inside"),
+			      (long long)number_of(result, "cameras_moving"));
+	(void)fputc('\n', stderr);
+}
+
+static void print_incomplete(const json_t *result)
+{
+	const json_t *unreadable = json_object_get(result, "unreadable");
+	const char *stopped = json_string_value(json_object_get(result, "stopped"));
+	char *parts = json_dumps(unreadable, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	if (stopped != NULL)
+		(void)say(0, "the answer is INCOMPLETE, its budget %s was spent: narrow the question", stopped);
+	if (stopped == NULL || json_array_size(unreadable) > 0)
+		(void)say(0, "the answer is INCOMPLETE, these could not be read: %s", parts != NULL ? parts : "?");
+	free(parts);
+}
+
 static void print_search_note(const json_t *result)
 {
 	const char *cursor = json_string_value(json_object_get(result, "cursor"));
-	json_int_t count = json_integer_value(json_object_get(result, "count"));
+	json_int_t count = number_of(result, "count");
 
-	(void)fprintf(stderr, "%lld %s, %lld ms\n", (long long)count, count == 1 ? "sighting" : "sightings",
-		      (long long)json_integer_value(json_object_get(result, "elapsed_ms")));
+	(void)fprintf(stderr, "%lld %s", (long long)count, count == 1 ? "sighting" : "sightings");
+	if (json_object_get(result, "not_read") != NULL)
+		(void)fprintf(stderr, ", of them %lld not read, %lld tests", (long long)number_of(result, "not_read"),
+			      (long long)number_of(result, "tests"));
+	print_cost(result);
 	if (json_is_true(json_object_get(result, "truncated")))
 		(void)fprintf(stderr, "there are more: repeat with --limit N%s%s\n",
 			      cursor != NULL ? ", or go on with --cursor " : "", cursor != NULL ? cursor : "");
-	if (json_is_false(json_object_get(result, "complete"))) {
-		char *unreadable = json_dumps(json_object_get(result, "unreadable"), JSON_COMPACT | JSON_ENCODE_ANY);
-
-		(void)say(0, "the answer is INCOMPLETE, these could not be read: %s",
-			  unreadable != NULL ? unreadable : "?");
-		free(unreadable);
-	}
+	if (json_is_false(json_object_get(result, "complete")))
+		print_incomplete(result);
 }
 
 /* --count asks the other method, which knows neither limit nor order. */
@@ -100,11 +130,22 @@ static int drop_row_params(json_t *params)
 	return 0;
 }
 
+static bool print_csv_row(const json_t *row, void *ctx)
+{
+	csv_row(stdout, ctx, row);
+	return !ferror(stdout);
+}
+
 int run_search(const struct command *command, struct options *options)
 {
 	struct request request = new_request(command, options);
 	int code;
 
+	if (options->csv) {
+		request.on_row = print_csv_row;
+		request.ctx = (void *)command->fields;
+		csv_head(stdout, command->fields);
+	}
 	if (options->count_only) {
 		request.method = "reads.count";
 		code = drop_row_params(options->params);
@@ -114,10 +155,25 @@ int run_search(const struct command *command, struct options *options)
 	code = request_run(&request);
 	if (!options->json && options->count_only && request.result != NULL)
 		(void)printf("%lld\n", (long long)json_integer_value(json_object_get(request.result, "count")));
-	else
+	else if (!options->csv)
 		print_answer(&request);
 	if (!options->json && request.result != NULL)
 		print_search_note(request.result);
+	return finish(&request, code);
+}
+
+/* The rows, and below them their sums. */
+int run_segments(const struct command *command, struct options *options)
+{
+	struct request request = new_request(command, options);
+	int code = request_run(&request);
+
+	print_answer(&request);
+	if (!options->json && request.result != NULL) {
+		if (json_array_size(request.rows) > 0)
+			(void)putchar('\n');
+		show_result(stdout, request.result);
+	}
 	return finish(&request, code);
 }
 

@@ -92,23 +92,21 @@ def killed_at_random(directory, random):
         print(f" [{kills} kills, {acknowledged} acknowledged, {held} held]", end="", flush=True)
 
 
-def killed_at_every_point(directory, random):
+def killed_at_points(directory, random, points, rate, **settings):
     place = os.path.join(directory, "store")
     os.mkdir(place)
-    appliance = Appliance(place)
+    appliance = Appliance(place, **settings)
     comparison = Comparison(appliance)
     appliance.start()
     appliance.register()
     appliance.stop()
     missed = []
-    for point in kill_points():
-        if point.startswith(("purge.", "mark.", "rotate.")) or point == "register.logged":
-            continue  # their own tests
+    for point in points:
         nth = random.randint(1, 40) if point.startswith("commit.") else random.randint(1, 2)
         appliance.start(kill=f"{point}:{nth}", wait=False)
         while not appliance.ready() and appliance.process.poll() is None:
             time.sleep(0.02)
-        process = fleet(appliance, rate="60000", more=["--drain", "0", "--duration", "30", *LOSSY])
+        process = fleet(appliance, rate=rate, more=["--drain", "0", "--duration", "30", *LOSSY])
         if not dies(appliance, process, 20):
             missed.append(point)
             appliance.kill()
@@ -117,6 +115,17 @@ def killed_at_every_point(directory, random):
     check(not missed, f"kill points never reached: {missed}")
     acknowledged, _ = drain(appliance, comparison)
     check(acknowledged > 1000, f"only {acknowledged} reads were acknowledged: nothing was tested")
+
+
+def killed_at_every_point(directory, random):
+    own_tests = ("purge.", "merge.", "mark.", "register.", "rotate.")
+    points = [point for point in kill_points() if not point.startswith(own_tests)]
+    killed_at_points(directory, random, points, "60000")
+
+
+def merge_killed_at_every_step(directory, random):
+    points = [point for point in kill_points() if point.startswith("merge.")]
+    killed_at_points(directory, random, points, "15000", **{"storage.merge_quiet": "0"})
 
 
 def day_to_purge(appliance):
@@ -214,6 +223,7 @@ if __name__ == "__main__":
     sys.exit(main("killed", [
         ("at random moments, under load", killed_at_random),
         ("at every point of roll, commit and seal", killed_at_every_point),
+        ("at every step of a merge", merge_killed_at_every_step),
         ("at every step of a purge", purge_killed_at_every_step),
         ("at every step of a rotation of the master key", rotation_killed_at_every_step),
         ("between the register's log and its index", register_killed_between_log_and_index),

@@ -352,6 +352,84 @@ static void patterns_become_globs_over_keys(void)
 	CHECK(!pattern_matches("A?", "ABC"));
 }
 
+static bool tolerant_matches(const char *pattern, const char *text)
+{
+	uint8_t folded[READ_TEXT_SIZE];
+	struct glob glob;
+	struct err err = {""};
+
+	vrm_fold(key_of(text), folded);
+	CHECK_INT(0, vrm_pattern_folded(pattern, strlen(pattern), &err, &glob));
+	return glob_match(&glob, folded);
+}
+
+static void tolerant_patterns_match_misreads(void)
+{
+	CHECK(tolerant_matches("AB12 CDE", "A81ZCQE"));
+	CHECK(tolerant_matches("ab12cde", "AB12C0E"));
+	CHECK(!tolerant_matches("AB12CDE", "AB13CDE"));
+	CHECK(tolerant_matches("?s*G", "X5QQ6"));
+	CHECK(!tolerant_matches("?S", "5"));
+	CHECK_INT(VRM_NO_LETTER, vrm_key((const uint8_t[16]){'-'}, (uint8_t[16]){0}));
+	for (const char *at = VRM_KEY_ALPHABET; *at != '\0'; at++) {
+		uint8_t key[READ_TEXT_SIZE] = {(uint8_t)*at};
+
+		CHECK_INT(0, vrm_key(key, key));
+		CHECK_INT(*at, key[0]);
+		CHECK(at[1] == '\0' || at[0] < at[1]);
+	}
+}
+
+/* Some of the text's characters become wildcards. */
+static size_t pattern_of(struct prng *prng, const uint8_t text[READ_TEXT_SIZE], char pattern[GLOB_PATTERN_SIZE_MAX])
+{
+	size_t text_size = strnlen((const char *)text, READ_TEXT_SIZE);
+	size_t size = 0, step;
+	uint32_t point;
+
+	for (size_t i = 0; i < text_size; i += step) {
+		step = utf8_next(text + i, text_size - i, &point);
+		if (prng_chance(prng, 200))
+			pattern[size++] = '?';
+		else if (prng_chance(prng, 150))
+			pattern[size++] = '*';
+		else
+			for (size_t j = 0; j < step; j++)
+				pattern[size++] = (char)text[i + j];
+	}
+	if (size == 0)
+		pattern[size++] = '*';
+	return size;
+}
+
+/* What a strict pattern says of the key never loses a text that the pattern matches. */
+static void strict_patterns_know_their_keys(void)
+{
+	struct prng prng = {check_seed()};
+	unsigned keyless = 0;
+
+	for (unsigned i = 0; i < 100000; i++) {
+		char pattern[GLOB_PATTERN_SIZE_MAX];
+		uint8_t text[READ_TEXT_SIZE], key[READ_TEXT_SIZE] = {0};
+		struct glob of_text, of_key;
+		struct err err = {""};
+		size_t size;
+		int has_key, outcome;
+
+		random_text(&prng, text);
+		has_key = vrm_key(text, key);
+		if (has_key == VRM_NOT_UTF8)
+			continue;
+		size = pattern_of(&prng, text, pattern);
+		outcome = vrm_pattern_text(pattern, size, &err, &of_text, &of_key);
+		CHECK(outcome == 0 || outcome == VRM_NO_LETTER);
+		CHECK(glob_match(&of_text, text));
+		CHECK(outcome == VRM_NO_LETTER ? has_key == VRM_NO_LETTER : glob_match(&of_key, key));
+		keyless += outcome == VRM_NO_LETTER;
+	}
+	CHECK(keyless > 10);
+}
+
 static void bad_patterns_are_refused(void)
 {
 	static const char *const bad[] = {"", "  ", "--", "漢", "A\xff", "ABCDEFGH123456789", "?????????????????"};
@@ -385,6 +463,8 @@ int main(int argc, char **argv)
 		{"keys are keys of themselves, on random texts", keys_are_keys_of_themselves},
 		{"misread classes partition the alphabet", misread_classes_partition_the_alphabet},
 		{"patterns become globs over keys", patterns_become_globs_over_keys},
+		{"tolerant patterns match misreads", tolerant_patterns_match_misreads},
+		{"strict patterns know their keys", strict_patterns_know_their_keys},
 		{"bad patterns are refused, unquoted", bad_patterns_are_refused},
 		{NULL, NULL},
 	};

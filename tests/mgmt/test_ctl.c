@@ -91,6 +91,35 @@ static int handle_search(struct call *call, void *ctx)
 	return r;
 }
 
+static int handle_consecutive(struct call *call, void *ctx)
+{
+	int r = 0;
+
+	(void)ctx;
+	if (call_integer(call, "camera", 0) != 1001 || call_integer(call, "count", 0) != 250 || !call_has(call, "from"))
+		return -EINVAL;
+	for (int i = 0; i < 2 && r == 0; i++)
+		r = call_row(call, json_pack("{s:s, s:s, s:i, s:s, s:[s, s], s:f, s:n}", "vrm", "A\"B, 1", "capture",
+					     "2026-07-01T12:00:00.250000Z", "camera", 1001, "camera_name",
+					     "Ring, North", "flags", "test", "position", "lat", 51.5, "confidence"));
+	call_result(call, json_pack("{s:i, s:i, s:i, s:b, s:f, s:i, s:i, s:i}", "count", 2, "not_read", 1, "tests", 2,
+				    "complete", 1, "elapsed_ms", 1.5, "rows_seen", 77, "segments", 3, "pages_read", 9));
+	return r;
+}
+
+static int handle_segments(struct call *call, void *ctx)
+{
+	int r;
+
+	(void)ctx;
+	if (call_day(call, "day", 0) != 20635)
+		return -EINVAL;
+	r = call_row(call, json_pack("{s:s, s:s, s:i, s:I, s:f}", "day", "2026-07-01", "state", "open", "reads", 4096,
+				     "bytes", (json_int_t)65536, "bytes_per_read", 16.0));
+	call_result(call, json_pack("{s:i, s:i}", "segments", 1, "reads", 4096));
+	return r;
+}
+
 static int handle_count(struct call *call, void *ctx)
 {
 	(void)ctx;
@@ -122,8 +151,10 @@ static void begin(struct world *world)
 	static const struct {
 		const char *method;
 		call_handler *handler;
-	} handlers[] = {{"status", handle_status},       {"feeds.add", handle_add},     {"lists.load", handle_load},
-			{"reads.search", handle_search}, {"reads.count", handle_count}, {"hits.follow", handle_follow}};
+	} handlers[] = {{"status", handle_status},          {"feeds.add", handle_add},
+			{"lists.load", handle_load},        {"reads.search", handle_search},
+			{"reads.count", handle_count},      {"reads.consecutive", handle_consecutive},
+			{"segments.show", handle_segments}, {"hits.follow", handle_follow}};
 
 	memset(world, 0, sizeof(*world));
 	world->complete = true;
@@ -370,6 +401,33 @@ static void searches(void)
 	test_server_fini(&world.test);
 }
 
+static void evaluations(void)
+{
+	struct world world;
+
+	begin(&world);
+	CHECK_INT(0, run(&world, "consecutive 1001 --count 250 --from 2026-07-01 --csv " GROUNDS));
+	CHECK(strncmp(output,
+		      "id,capture,receipt,vrm,key,kind,camera,camera_name,position,lat,lon,feed,confidence,"
+		      "lane,direction,country,flags,images\r\n",
+		      100) == 0);
+	CHECK(says("\r\n,2026-07-01T12:00:00.250000Z,,\"A\"\"B, 1\",,,1001,\"Ring, North\",,51.5000000,,,,,,,test "
+		   "position,\r\n"));
+	CHECK(complains("2 sightings, of them 1 not read, 2 tests, 1.5 ms; looked at 77 rows and keys, 3 segments"));
+	CHECK_INT(2, run(&world, "consecutive 1001 --csv --json " GROUNDS));
+	CHECK_INT(2, run(&world, "search AB1 --csv --count " GROUNDS));
+	CHECK_INT(2, run(&world, "consecutive --count 250 " GROUNDS));
+	CHECK(complains("\"camera\""));
+	CHECK_INT(2, run(&world, "consecutive 1001 --count 10001 " GROUNDS));
+	CHECK_INT(1, run(&world, "consecutive 1001 --count 250 --from 2026-07-01"));
+	CHECK(complains("purpose is missing"));
+	CHECK_INT(0, run(&world, "segments show --day 2026-07-01"));
+	CHECK(says("64.0 KiB") && says("B/READ") && says("segments  1"));
+	CHECK_INT(2, run(&world, "segments show --day yesterday"));
+	CHECK_INT(0, run(&world, "segments --help"));
+	test_server_fini(&world.test);
+}
+
 static unsigned line_count(void)
 {
 	unsigned count = 0;
@@ -460,6 +518,7 @@ int main(int argc, char **argv)
 		{"changes", changes},
 		{"files are uploaded", files_are_uploaded},
 		{"searches", searches},
+		{"evaluations", evaluations},
 		{"hits", hits},
 		{"audit for the auditor", audit_for_the_auditor},
 		{NULL, NULL},

@@ -12,6 +12,7 @@
 #include "appliance/base/aead.h"
 #include "appliance/base/bytes.h"
 #include "storage/journal_file.h"
+#include "storage/segment_write.h"
 #include "tests/check.h"
 #include "tests/storage/segment_fixture.h"
 
@@ -336,6 +337,48 @@ static void damage_is_found_and_named(void)
 	yard_free(yard);
 }
 
+/* A crash between a merge's commit and its parents' end: their reads are the child's, readable or not. */
+static void a_replaced_segment_is_no_damage(void)
+{
+	const uint64_t parents[] = {1};
+	const struct read *pointers[150];
+	struct segment_input input = {.id = 9,
+				      .day = FIXTURE_DAY,
+				      .key_version = 1,
+				      .lineage_kind = SEGMENT_FROM_SEGMENTS,
+				      .lineage = parents,
+				      .lineage_count = 1,
+				      .rows = pointers};
+	struct key_change keys[2] = {{.id = {.id = 9, .day = FIXTURE_DAY, .kind = KEY_SEGMENT}},
+				     {.id = {.id = 1, .day = FIXTURE_DAY, .kind = KEY_SEGMENT}, .destroy = true}};
+	struct segment_summary *summary = malloc(sizeof(*summary));
+	struct err err = {""};
+	struct yard *yard;
+
+	if (getenv("GANTRY_FSCK") == NULL)
+		CHECK_SKIP("GANTRY_FSCK does not name the program");
+	CHECK(summary != NULL);
+	yard = yard_new();
+	input.row_count = yard->kept[0];
+	for (size_t i = 0; i < input.row_count; i++)
+		pointers[i] = &yard->in_segments[i];
+	CHECK_INT(0, keyring_change(yard->fixture.keyring, &keys[0], 1));
+	CHECK_INT(0, segment_write(yard->fixture.io, yard->fixture.keyring, yard->fixture.segments, &input, &err,
+				   summary));
+	for (unsigned gone = 0; gone < 2; gone++) {
+		json_t *report = report_of(yard, 0);
+
+		CHECK(json_is_true(json_object_get(report, "clean")));
+		CHECK_INT(3, number(report, "segments"));
+		CHECK_INT(yard->kept[0] + yard->kept[1] + JOURNAL_ROWS / 2, number(report, "segment_rows"));
+		CHECK(names_note(report, "another segment took its place"));
+		json_decref(report);
+		CHECK_INT(0, keyring_change(yard->fixture.keyring, &keys[1], 1));
+	}
+	yard_free(yard);
+	free(summary);
+}
+
 static void exit_statuses_are_as_promised(void)
 {
 	struct yard *yard;
@@ -408,6 +451,7 @@ int main(int argc, char **argv)
 	static const struct check_test tests[] = {
 		{"each read is dumped once", each_read_is_dumped_once},
 		{"damage is found and named", damage_is_found_and_named},
+		{"a replaced segment is no damage", a_replaced_segment_is_no_damage},
 		{"any rubbish is survived", any_rubbish_is_survived},
 		{"exit statuses are as promised", exit_statuses_are_as_promised},
 		{NULL, NULL},

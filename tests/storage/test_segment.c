@@ -5,10 +5,14 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "storage/row.h"
+#include "storage/segment_build.h"
+#include "storage/segment_keys.h"
+#include "storage/segment_out.h"
 #include "storage/segment_keys.h"
 #include "storage/segment_page.h"
 #include "storage/segment_read.h"
@@ -274,6 +278,226 @@ static void a_file_cannot_stand_for_another(void)
 	fixture_fini(&fixture);
 }
 
+static const struct segment_origin test_origin = {.id = 21,
+						  .day = FIXTURE_DAY,
+						  .key_version = 1,
+						  .lineage_kind = SEGMENT_FROM_SEGMENTS,
+						  .lineage = (const uint64_t[]){4, 5},
+						  .lineage_count = 2};
+
+/* A build under the key that the fixture's keyring has for segment 21. */
+static struct segment_build *start_build(struct fixture *fixture)
+{
+	struct key_change change = {.id = {.id = 21, .day = FIXTURE_DAY, .kind = KEY_SEGMENT}};
+	struct segment_build *build = NULL;
+	uint8_t key[KEY_SIZE];
+	struct err err = {""};
+
+	if (keyring_get(fixture->keyring, change.id, key) != 0)
+		CHECK_INT(0, keyring_change(fixture->keyring, &change, 1));
+	CHECK_INT(0, keyring_get(fixture->keyring, change.id, key));
+	CHECK_INT(0, segment_build_new(fixture->io, fixture->segments, key, &test_origin, &err, &build));
+	return build;
+}
+
+static bool build_file_exists(struct fixture *fixture, const char *suffix)
+{
+	char path[700], name[SEGMENT_NAME_SIZE];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", fixture->segments, segment_name(FIXTURE_DAY, 21, suffix, name));
+	return access(path, F_OK) == 0;
+}
+
+/* A stream gives what segment_write gives: the same rows, numbers that rows can be found by, sums that add up. */
+static void a_stream_of_rows_is_a_segment(void)
+{
+	enum { COUNT = 30000 };
+	struct prng prng = {check_seed()};
+	struct read *rows = calloc(COUNT, sizeof(*rows)), *back = calloc(COUNT, sizeof(*back));
+	const struct read **pointers = calloc(COUNT, sizeof(const struct read *));
+	uint64_t *numbers = calloc(COUNT, sizeof(*numbers));
+	struct segment_summary summary;
+	struct segment_sizes sizes;
+	struct segment_build *build;
+	struct segment *segment;
+	struct fixture fixture;
+	struct err err = {""};
+	uint64_t bytes = 0;
+	unsigned damage = 0;
+	struct segment_check_hooks hooks = {.damage = count_damage, .context = &damage};
+
+	fixture_init(&fixture);
+	for (size_t i = 0; i < COUNT; i++) {
+		rows[i] = prng_chance(&prng, 700) ? fixture_read(&prng, FIXTURE_DAY)
+						  : fixture_wild_read(&prng, FIXTURE_DAY);
+		pointers[i] = &rows[i];
+	}
+	CHECK_INT(0, row_sort(pointers, COUNT));
+	build = start_build(&fixture);
+	for (size_t i = 0; i < COUNT; i++)
+		CHECK_INT(0, segment_build_row(build, pointers[i], &numbers[i]));
+	CHECK(build_file_exists(&fixture, ".tmp") && !build_file_exists(&fixture, ".seg"));
+	CHECK_INT(0, segment_build_finish(build, &err, &summary));
+	segment_build_sizes(build, &sizes);
+	for (unsigned i = 0; i < sizes.count; i++)
+		bytes += sizes.list[i].bytes;
+	CHECK(bytes == summary.file_size);
+	segment_build_free(build);
+	CHECK(!build_file_exists(&fixture, ".tmp") && build_file_exists(&fixture, ".seg"));
+	CHECK_INT(0, segment_open(fixture.io, fixture.keyring, fixture.segments, FIXTURE_DAY, 21, &err, &segment));
+	CHECK_INT(2, segment_summary(segment)->lineage_count);
+	CHECK_INT(summary.row_count, read_all(segment, back));
+	CHECK_INT(COUNT, summary.row_count + summary.collapsed_count);
+	CHECK(summary.collapsed_count > 100);
+	for (size_t i = 0; i < COUNT; i++)
+		CHECK(row_same_key(pointers[i], &back[numbers[i]]) &&
+		      pointers[i]->capture_us == back[numbers[i]].capture_us &&
+		      pointers[i]->camera == back[numbers[i]].camera);
+	CHECK_INT(fixture_collapse(rows, COUNT), summary.row_count);
+	CHECK_MEM(rows, back, summary.row_count * sizeof(*rows));
+	CHECK_INT(0, segment_check(segment, &hooks));
+	segment_free(segment);
+	fixture_fini(&fixture);
+	free(numbers);
+	free(pointers);
+	free(back);
+	free(rows);
+}
+
+static void a_build_refuses_what_cannot_be(void)
+{
+	struct prng prng = {3};
+	struct read first = fixture_wild_read(&prng, FIXTURE_DAY), second, late;
+	struct segment_origin orphan = test_origin;
+	struct segment_build *build, *none = NULL;
+	struct segment_summary summary;
+	struct fixture fixture;
+	struct err err = {""};
+	uint8_t key[32] = {0};
+	uint64_t number = 0;
+
+	fixture_init(&fixture);
+	orphan.lineage_count = 0;
+	CHECK_INT(-EINVAL, segment_build_new(fixture.io, fixture.segments, key, &orphan, &err, &none));
+	CHECK(none == NULL && err.text[0] != '\0');
+	build = start_build(&fixture);
+	CHECK_INT(-ENODATA, segment_build_finish(build, &err, &summary));
+	CHECK_INT(-EINVAL, segment_build_hit(build, &(struct hit){.row = 0}));
+	second = first;
+	second.capture_us = first.capture_us > (int64_t)FIXTURE_DAY * DAY_US ? first.capture_us - 1 : first.capture_us;
+	second.camera = 0;
+	CHECK_INT(0, segment_build_row(build, &first, &number));
+	CHECK_INT(-EINVAL, segment_build_row(build, &second, &number));
+	late = first;
+	late.capture_us = (int64_t)(FIXTURE_DAY + 1) * DAY_US;
+	CHECK_INT(-EINVAL, segment_build_row(build, &late, &number));
+	segment_build_free(build);
+	CHECK(!build_file_exists(&fixture, ".tmp") && !build_file_exists(&fixture, ".seg"));
+	CHECK(segment_build_free(NULL) == NULL);
+	fixture_fini(&fixture);
+}
+
+/* Writes one row by hand, under true seals, with the scene and the dictionary as told. */
+static int check_by_hand(struct fixture *fixture, const struct read *row, struct segment_scene scene,
+			 const uint8_t (*key)[16])
+{
+	struct segment_summary summary = {.id = 21,
+					  .day = FIXTURE_DAY,
+					  .lineage_kind = SEGMENT_FROM_JOURNALS,
+					  .lineage_count = 1,
+					  .row_count = 1,
+					  .capture_first_us = row->capture_us,
+					  .capture_last_us = row->capture_us};
+	struct segment_out out = {0};
+	uint8_t seal[KEY_SIZE], fence[16] = {0};
+	struct segment *segment;
+	unsigned faults = 0;
+	struct segment_check_hooks hooks = {.damage = count_damage, .context = &faults};
+	struct key_id id = {.id = 21, .day = FIXTURE_DAY, .kind = KEY_SEGMENT};
+	struct err err = {""};
+	uint32_t one = 1;
+	int r;
+
+	CHECK_INT(0, keyring_get(fixture->keyring, id, seal));
+	CHECK_INT(0, segment_out_init(&out, fixture->io, fixture->segments, seal, FIXTURE_DAY, 21));
+	segment_out_end(&out, SEGMENT_ROWS, row->key, 0, segment_rows_encode(row, 1, segment_out_begin(&out)));
+	segment_out_end(&out, SEGMENT_KEYS, *key, 0, segment_keys_encode(key, &one, 1, 0, segment_out_begin(&out)));
+	be32_put(fence, scene.camera);
+	be32_put(fence + 4, scene.unit);
+	segment_out_end(&out, SEGMENT_SCENES, fence, 0, segment_scenes_encode(&scene, 1, segment_out_begin(&out)));
+	for (unsigned s = SEGMENT_ROWS; s <= SEGMENT_SCENES; s++)
+		summary.sections[s].item_count = 1;
+	CHECK_INT(0, segment_out_finish(&out, &summary));
+	segment_out_fini(&out);
+	CHECK_INT(0, segment_open(fixture->io, fixture->keyring, fixture->segments, FIXTURE_DAY, 21, &err, &segment));
+	r = segment_check(segment, &hooks);
+	CHECK_INT(r, faults > 0);
+	segment_free(segment);
+	return r;
+}
+
+/* What no seal can show: sections that are whole and contradict each other. */
+static void sections_that_disagree_are_found(void)
+{
+	struct prng prng = {6};
+	struct read row = fixture_read(&prng, FIXTURE_DAY);
+	struct segment_scene scene = {row.camera, 0, 0}, other;
+	const uint8_t(*key)[16] = (const uint8_t(*)[16])row.key;
+	uint8_t strange[1][16] = {"ZZZZ"};
+	struct fixture fixture;
+
+	fixture_init(&fixture);
+	segment_build_free(start_build(&fixture));
+	scene.unit = (uint32_t)((row.capture_us - (int64_t)FIXTURE_DAY * DAY_US) / 1000000 / SEGMENT_SCENE_UNIT_S);
+	CHECK_INT(0, check_by_hand(&fixture, &row, scene, key));
+	other = scene;
+	other.camera++;
+	CHECK_INT(1, check_by_hand(&fixture, &row, other, key));
+	other = scene;
+	other.unit = other.unit == 0 ? 1 : other.unit - 1;
+	CHECK_INT(1, check_by_hand(&fixture, &row, other, key));
+	other = scene;
+	other.page = 1;
+	CHECK_INT(1, check_by_hand(&fixture, &row, other, key));
+	CHECK_INT(1, check_by_hand(&fixture, &row, scene, (const uint8_t(*)[16])strange));
+	row.capture_us += DAY_US;
+	CHECK_INT(1, check_by_hand(&fixture, &row, scene, key));
+	fixture_fini(&fixture);
+}
+
+static void other_formats_are_refused(void)
+{
+	static const uint32_t formats[] = {0, 1, SEGMENT_FORMAT + 1, UINT32_MAX};
+	struct segment_summary summary, back;
+	struct fixture fixture;
+	struct prng prng = {8};
+	struct read row = fixture_read(&prng, FIXTURE_DAY);
+	uint8_t bytes[SEGMENT_SUMMARY_SIZE_MAX];
+	uint8_t page[SEGMENT_HEADER_SIZE];
+	struct aead_key key;
+	uint8_t zeros[32] = {0};
+	size_t size;
+
+	fixture_init(&fixture);
+	CHECK_INT(0, fixture_write(&fixture, fixture.io, FIXTURE_DAY, 5, &row, 1, NULL, 0, &summary));
+	aead_key_init(&key, zeros);
+	for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++) {
+		struct err err = {""};
+
+		segment_header_encode(&summary, &key, page);
+		le32_put(page + 8, formats[i]);
+		le64_put(page + 4088, XXH3_64bits(page, 4088));
+		CHECK_INT(-ENOTSUP, segment_header_decode(page, NULL, &err, &back));
+		CHECK(strstr(err.text, "format") != NULL);
+		size = segment_summary_encode(&summary, bytes);
+		le32_put(bytes + 8, formats[i]);
+		le64_put(bytes + size - 8, XXH3_64bits(bytes, size - 8));
+		CHECK_INT(-ENOTSUP, segment_summary_decode(bytes, size, &err, &back));
+	}
+	aead_key_fini(&key);
+	fixture_fini(&fixture);
+}
+
 /* The page decoders on mutated pages: refused or decoded, never a step outside (ASan watches). */
 static void page_decoders_survive_anything(void)
 {
@@ -423,13 +647,9 @@ static void names_are_exact(void)
 	CHECK_INT(-EINVAL, segment_name_parse("", ".seg", &day, &id));
 }
 
-/* The worked example of docs/disk-format.md: when this fails, files written before can no longer be read. */
-static void the_documented_example_holds(void)
+static void documented_rows(struct read rows[2])
 {
-	static const char plain_hex[] =
-		"02007ec784017e007e00030058057e027e017e017e007e00027e01d08284626486888a009e6799"
-		"ae4300208d28d260060017000000a02526050290a10f20030100e72402017e067e027ee7247e00";
-	struct read rows[2] = {{.capture_us = 1795305600000000,
+	rows[0] = (struct read){.capture_us = 1795305600000000,
 				.receipt_us = 1795305600250000,
 				.camera = 4711,
 				.feed = 3,
@@ -438,13 +658,7 @@ static void the_documented_example_holds(void)
 				.confidence = 93,
 				.road_lane = 2,
 				.direction = 1,
-				.images = 1}};
-	uint8_t *page = calloc(1, SEGMENT_PAGE_ROOM);
-	uint8_t expected[16], plain[78], key_bytes[32];
-	struct read back[SEGMENT_PAGE_ROWS];
-	struct aead_key key;
-	uint32_t count;
-
+				.images = 1};
 	memcpy(rows[0].key, "AB12CDE", 7);
 	memcpy(rows[0].text, "AB12CDE", 7);
 	rows[1] = rows[0];
@@ -454,6 +668,22 @@ static void the_documented_example_holds(void)
 	rows[1].confidence = 88;
 	memcpy(rows[1].key, "XY99ZZ0", 7);
 	memcpy(rows[1].text, "XY99ZZO", 7);
+}
+
+/* The worked example of docs/disk-format.md: when this fails, files written before can no longer be read. */
+static void the_documented_example_holds(void)
+{
+	static const char plain_hex[] =
+		"02007ec784017e007e00030058057e027e017e017e007e00027e01d08284626486888a009e6799"
+		"ae4300208d28d260060017000000a02526050290a10f20030100e72402017e067e027ee7247e00";
+	struct read rows[2];
+	uint8_t *page = calloc(1, SEGMENT_PAGE_ROOM);
+	uint8_t expected[16], plain[78], key_bytes[32];
+	struct read back[SEGMENT_PAGE_ROWS];
+	struct aead_key key;
+	uint32_t count;
+
+	documented_rows(rows);
 	CHECK_INT(0, hex_decode(plain_hex, plain, sizeof(plain)));
 	CHECK_INT(sizeof(plain), segment_rows_encode(rows, 2, page));
 	CHECK_MEM(plain, page, sizeof(plain));
@@ -470,6 +700,73 @@ static void the_documented_example_holds(void)
 	CHECK_MEM(expected, page + sizeof(plain), 16);
 	aead_key_fini(&key);
 	free(page);
+}
+
+/* The same example's header page, top page, and end mark. */
+static void the_documented_file_holds(void)
+{
+	static const char header_hex[] =
+		"47414e5452534547020000000010000008070605040302012b5100000100010001000000980000"
+		"000200000000000000000000000000000000208d28d2600600406bd928d2600600a51200000000"
+		"0000cd110000000000000807060504030201010000000100000001000000400000000200000000"
+		"000000020000000100000001000000400000000200000000000000030000000100000001000000"
+		"400000000200000000000000040000000100000001000000400000000100000000000000";
+	static const char tag_hex[] = "ae91e5b1c7c27d99cded478cfd88a5f67fd0a56db235779c";
+	static const char top_hex[] = "040000000000000041423132434445000000000000000000ed1000000000000038000000000000"
+				      "004142313243444500000000000000000025110000000000003800000000000000000012670000"
+				      "000000000000000000005d11000000000000380000000000000000000000000000000000000000"
+				      "00000095110000000000003800000000000000";
+	static const char end_hex[] = "47414e5452454e440807060504030201a512000000000000bdf234289ca70ce200000000000000"
+				      "0000000000000000000000000000000000150d368459fc8b27";
+	static const char scene_hex[] = "020000000000000000e04c0200000000000000014000000000";
+	const struct segment_origin origin = {.id = 0x0102030405060708,
+					      .day = 20779,
+					      .key_version = 1,
+					      .lineage_kind = SEGMENT_FROM_JOURNALS,
+					      .lineage = (const uint64_t[]){0x1122334455667788},
+					      .lineage_count = 1};
+	const struct segment_scene scenes[] = {{4711, 0, 0}, {4712, 0, 0}};
+	uint8_t key_bytes[32], expected[256], file[8192], page[SEGMENT_PAGE_ROOM / 8];
+	const struct hit hit = {.row = 0, .list = 1, .version = 1, .entry = 1};
+	struct segment_summary summary;
+	struct segment_build *build;
+	struct fixture fixture;
+	struct aead_key key;
+	struct err err = {""};
+	struct read rows[2];
+	struct io_file *io_file;
+	char path[700], name[SEGMENT_NAME_SIZE];
+	uint64_t number;
+
+	fixture_init(&fixture);
+	documented_rows(rows);
+	for (unsigned i = 0; i < 32; i++)
+		key_bytes[i] = (uint8_t)i;
+	CHECK_INT(0, segment_build_new(fixture.io, fixture.segments, key_bytes, &origin, &err, &build));
+	CHECK_INT(0, segment_build_row(build, &rows[0], &number));
+	CHECK_INT(0, segment_build_hit(build, &hit));
+	CHECK_INT(0, segment_build_row(build, &rows[1], &number));
+	CHECK_INT(0, segment_build_finish(build, &err, &summary));
+	segment_build_free(build);
+	(void)snprintf(path, sizeof(path), "%s/%s", fixture.segments, segment_name(20779, origin.id, ".seg", name));
+	CHECK_INT(0, fixture.io->ops->open(fixture.io, path, IO_READ, &io_file));
+	CHECK_INT(summary.file_size, io_file->ops->read(io_file, 0, file, sizeof(file)));
+	io_file->ops->close(io_file);
+	CHECK_INT(0, hex_decode(header_hex, expected, 0xc0));
+	CHECK_MEM(expected, file, 0xc0);
+	CHECK_INT(0, hex_decode(tag_hex, expected, 24));
+	CHECK_MEM(expected, file + 0xfe8, 24);
+	CHECK_INT(0, hex_decode(end_hex, expected, SEGMENT_END_SIZE));
+	CHECK_MEM(expected, file + summary.file_size - SEGMENT_END_SIZE, SEGMENT_END_SIZE);
+	aead_key_init(&key, key_bytes);
+	CHECK_INT(0, segment_page_open(&key, 20779, origin.id, SEGMENT_TOP, 0, summary.top, summary.top_size));
+	aead_key_fini(&key);
+	CHECK_INT(0, hex_decode(top_hex, expected, 136));
+	CHECK_MEM(expected, summary.top, 136);
+	CHECK_INT(0, hex_decode(scene_hex, expected, 25));
+	CHECK_INT(25, segment_scenes_encode(scenes, 2, page));
+	CHECK_MEM(expected, page, 25);
+	fixture_fini(&fixture);
 }
 
 /* Prints how fast a realistic journal's worth is sealed, and what a row costs on disk. Fails on a gross regression
@@ -527,12 +824,17 @@ int main(int argc, char **argv)
 		{"any flipped bit is detected", any_flipped_bit_is_detected},
 		{"any truncation is detected", any_truncation_is_detected},
 		{"a file cannot stand for another", a_file_cannot_stand_for_another},
+		{"a stream of rows is a segment", a_stream_of_rows_is_a_segment},
+		{"a build refuses what cannot be", a_build_refuses_what_cannot_be},
+		{"sections that disagree are found", sections_that_disagree_are_found},
+		{"other formats are refused", other_formats_are_refused},
 		{"page decoders survive anything", page_decoders_survive_anything},
 		{"a failed write leaves nothing", a_failed_write_leaves_nothing},
 		{"a power cut leaves all or nothing", a_power_cut_leaves_all_or_nothing},
 		{"bad input is refused", bad_input_is_refused},
 		{"names are exact", names_are_exact},
 		{"the documented example holds", the_documented_example_holds},
+		{"the documented file holds", the_documented_file_holds},
 		{"sealing is fast", sealing_is_fast},
 		{NULL, NULL},
 	};

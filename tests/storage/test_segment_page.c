@@ -135,6 +135,8 @@ static void columns_are_short(void)
 		values[i] = 100000 + prng_below(&prng, 900000);
 	values[100] += UINT64_C(162000000000); /* 45 hours late */
 	CHECK(size_of_column(values, 512) <= 512 * 20 / 8 + 12);
+	values[101] -= UINT64_C(500000000); /* and one before its time, by a clock that is ahead */
+	CHECK(size_of_column(values, 512) <= 512 * 20 / 8 + 24);
 	for (unsigned i = 0; i < 512; i++)
 		values[i] = i < 200 ? 0x4247 : i < 230 ? 0x4544 : 0x4247;
 	CHECK(size_of_column(values, 512) <= 16);
