@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "storage/clock_guard.h"
+#include "appliance/base/clock.h"
 #include "storage/keyring.h"
 
 int fsck_keys(struct fsck *fsck)
@@ -46,21 +46,6 @@ static bool is_known(const char *name)
 	return false;
 }
 
-static void check_clock(struct fsck *fsck)
-{
-	enum clock_trust trust;
-	int64_t us;
-	int r = clock_guard_read(fsck->io, fsck->options.directory, &trust, &us);
-
-	if (r == -EBADMSG)
-		fsck_damage(fsck,
-			    LAYOUT_CLOCK ": damaged; the clock is under suspicion at the next start, and nothing is "
-					 "purged for ten synchronised minutes",
-			    0);
-	else if (r == -ENOENT)
-		fsck_note(fsck, LAYOUT_CLOCK ": no last time seen");
-}
-
 int fsck_top(struct fsck *fsck)
 {
 	DIR *directory = opendir(fsck->options.directory);
@@ -68,7 +53,6 @@ int fsck_top(struct fsck *fsck)
 
 	if (directory == NULL)
 		return -errno;
-	check_clock(fsck);
 	while ((entry = readdir(directory)) != NULL) {
 		const char *name = entry->d_name;
 

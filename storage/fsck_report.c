@@ -89,8 +89,6 @@ static void report_json(struct fsck *fsck)
 		{"segments", fsck->segments},
 		{"segment_rows", fsck->segment_rows},
 		{"segment_bytes", fsck->segment_bytes},
-		{"case_segments", fsck->case_segments},
-		{"case_rows", fsck->case_rows},
 		{"journals", fsck->journals},
 		{"journal_frames", fsck->journal_frames},
 		{"journal_rows", fsck->journal_rows},
@@ -120,13 +118,11 @@ void fsck_report(struct fsck *fsck)
 		return;
 	}
 	(void)fprintf(fsck->report,
-		      "%llu segments with %llu reads in %llu bytes, %llu copies of held reads with %llu, %llu journals "
-		      "with %llu frames, %llu reads and "
+		      "%llu segments with %llu reads in %llu bytes, %llu journals with %llu frames, %llu reads and "
 		      "%llu refusals not sealed,\n%llu register entries, %llu lists, %llu purges, %llu audit entries: "
 		      "%s\n",
 		      (unsigned long long)fsck->segments, (unsigned long long)fsck->segment_rows,
-		      (unsigned long long)fsck->segment_bytes, (unsigned long long)fsck->case_segments,
-		      (unsigned long long)fsck->case_rows, (unsigned long long)fsck->journals,
+		      (unsigned long long)fsck->segment_bytes, (unsigned long long)fsck->journals,
 		      (unsigned long long)fsck->journal_frames, (unsigned long long)fsck->journal_rows,
 		      (unsigned long long)fsck->refused, (unsigned long long)fsck->register_entries,
 		      (unsigned long long)fsck->lists, (unsigned long long)fsck->purges,

@@ -177,6 +177,30 @@ def purge_killed_at_every_step(directory, random):
         comparison.compare(purged={day_number(day)})
 
 
+def rotation_killed_at_every_step(directory, random):
+    """Under load: the next start opens with one master key file, and every read is there."""
+    appliance = Appliance(directory)
+    comparison = Comparison(appliance)
+    appliance.start()
+    appliance.register()
+    appliance.stop()
+    for point in [name for name in kill_points() if name.startswith("rotate.")]:
+        appliance.start(kill=point)
+        process = fleet(appliance, rate="20000", more=["--drain", "0", "--duration", "30"])
+        time.sleep(0.5)
+        try:
+            appliance.ctl("keys", "rotate-master", "--reason", "a test of rotation")
+        except AssertionError:
+            pass  # it died on the way, as it was told to
+        check(dies(appliance, process, 20), f"{point} was never reached")
+        end_fleet(process)
+        settle(appliance, comparison)
+        left = os.listdir(os.path.dirname(appliance.master))
+        check(left == ["master.key"], f"{point}: beside the master key lies {left}")
+    acknowledged, _ = drain(appliance, comparison)
+    check(acknowledged > 1000, f"only {acknowledged} reads were acknowledged: nothing was tested")
+
+
 def register_killed_between_log_and_index(directory, random):
     appliance = Appliance(directory)
     appliance.start(kill="register.logged:3")
@@ -201,5 +225,6 @@ if __name__ == "__main__":
         ("at every point of roll, commit and seal", killed_at_every_point),
         ("at every step of a merge", merge_killed_at_every_step),
         ("at every step of a purge", purge_killed_at_every_step),
+        ("at every step of a rotation of the master key", rotation_killed_at_every_step),
         ("between the register's log and its index", register_killed_between_log_and_index),
     ]))
