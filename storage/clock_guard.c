@@ -39,7 +39,7 @@ struct clock_guard {
 	bool saved;
 };
 
-int clock_guard_read(struct io *io, const char *directory, enum clock_trust *ret_trust, int64_t *ret_us)
+static int file_read(struct io *io, const char *directory, enum clock_trust *ret_trust, int64_t *ret_us)
 {
 	uint8_t bytes[FILE_SIZE + 1];
 	size_t size;
@@ -54,6 +54,14 @@ int clock_guard_read(struct io *io, const char *directory, enum clock_trust *ret
 	*ret_trust = (enum clock_trust)le32_get(bytes + 12);
 	*ret_us = (int64_t)le64_get(bytes + 16);
 	return 0;
+}
+
+int clock_guard_check(struct io *io, const char *directory)
+{
+	enum clock_trust trust;
+	int64_t us;
+
+	return file_read(io, directory, &trust, &us);
 }
 
 static void file_write(struct clock_guard *guard)
@@ -126,7 +134,7 @@ static void begin(struct clock_guard *guard)
 {
 	enum clock_trust trust = CLOCK_TRUSTED;
 	int64_t last_us = 0;
-	int result = clock_guard_read(guard->options.io, guard->directory, &trust, &last_us);
+	int result = file_read(guard->options.io, guard->directory, &trust, &last_us);
 
 	guard->well_ns = INT64_MIN;
 	guard->mono_ns = guard->clock.mono_ns(guard->clock.context);

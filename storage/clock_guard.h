@@ -50,8 +50,8 @@ struct clock_guard_options {
 int clock_guard_new(const struct clock_guard_options *options, struct clock_guard **ret_guard);
 struct clock_guard *clock_guard_free(struct clock_guard *guard); /* writes the time down once more; accepts NULL */
 
-/* What the file says. -ENOENT none, -EBADMSG damaged. */
-int clock_guard_read(struct io *io, const char *directory, enum clock_trust *ret_trust, int64_t *ret_us);
+/* The file alone, for gantry-fsck: 0, -ENOENT, -EBADMSG, or what io says. */
+int clock_guard_check(struct io *io, const char *directory);
 
 struct clock_guard_state {
 	enum clock_trust trust;

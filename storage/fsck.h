@@ -59,8 +59,7 @@ struct fsck {
 	uint64_t segments;
 	uint64_t segment_rows;
 	uint64_t segment_bytes;
-	uint64_t case_segments;
-	uint64_t case_rows;
+	uint64_t held_rows; /* of cases, beside segment_rows */
 	uint64_t journals;
 	uint64_t journal_frames;
 	uint64_t journal_rows; /* that are in no segment */
@@ -95,14 +94,17 @@ const char *fsck_path(const struct fsck *fsck, const char *name, char *ret_path)
 int fsck_keys(struct fsck *fsck);     /* fsck_keys.c: both copies of the keyring */
 int fsck_top(struct fsck *fsck);      /* fsck_keys.c: what lies in the directory and is nobody's */
 int fsck_segments(struct fsck *fsck); /* verified, rows dumped, lineage remembered */
-int fsck_cases(struct fsck *fsck);    /* fsck_cases.c: copies of held rows, against the catalog too */
 int fsck_journals(struct fsck *fsck);
+int fsck_cases(struct fsck *fsck);    /* fsck_cases.c: copies of held rows; the clock's file */
 int fsck_catalog(struct fsck *fsck);  /* fsck_catalog.c: against the files; the lanes' copies */
 int fsck_register(struct fsck *fsck); /* fsck_register.c: log, index, lists; purge files */
 int fsck_audit(struct fsck *fsck);    /* appliance/fsck_audit.c, for the audit log's format is mgmt's */
 
 /* --rebuild-catalog: made anew beside the old one, which is then put aside. 0 or < 0 with a text on standard error. */
 int fsck_catalog_rebuild(struct fsck *fsck);
+
+/* fsck_cases.c, for fsck_catalog: copies that the catalog knows against the files. */
+int fsck_cases_known(struct fsck *fsck, struct catalog *catalog);
 
 bool fsck_is_sealed(const struct fsck *fsck, uint64_t journal_id, int32_t day);
 bool fsck_is_sealed_at_all(const struct fsck *fsck, uint64_t journal_id);

@@ -1,17 +1,22 @@
+/*
+ * Held rows: every page of every copy, copies that the catalog knows and no file has, and the last time seen. Rows of
+ * copies are neither dumped nor counted with the store's: their day is purged.
+ */
 #include "storage/fsck.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "storage/cases.h"
 #include "storage/catalog.h"
-#include "storage/keyring.h"
+#include "storage/clock_guard.h"
+#include "storage/io.h"
 #include "storage/segment_read.h"
 
-/* One case's directory. */
-struct looking {
+struct visit {
 	struct fsck *fsck;
 	uint32_t number;
 	char directory[CASE_DIRECTORY_SIZE];
@@ -19,56 +24,46 @@ struct looking {
 
 static void on_damage(void *context, const char *text, uint64_t rows_lost)
 {
-	const struct looking *looking = context;
+	const struct visit *visit = context;
 
-	fsck_damage_format(looking->fsck, rows_lost, LAYOUT_CASES "/%08x/%s", looking->number, text);
+	fsck_damage_format(visit->fsck, rows_lost, LAYOUT_CASES "/%08x/%s", visit->number, text);
 }
 
-static int on_rows(void *context, const struct segment_rows *rows)
+static int copy_check(struct visit *visit, const char *name, int32_t day, uint64_t id)
 {
-	(void)context;
-	(void)rows;
-	return 0;
-}
-
-static int check_copy(struct looking *looking, const char *name, int32_t day, uint64_t id)
-{
-	struct segment_check_hooks hooks = {on_damage, on_rows, looking};
-	struct fsck *fsck = looking->fsck;
-	struct key_id key = case_key(looking->number, id);
+	struct segment_check_hooks hooks = {.damage = on_damage, .context = visit};
+	struct key_id key = case_key(visit->number, id);
 	struct segment *segment;
 	struct err err = {""};
-	int r = segment_open_keyed(fsck->io, fsck->keyring, looking->directory, &key, day, &err, &segment);
+	int r = segment_open_keyed(visit->fsck->io, visit->fsck->keyring, visit->directory, &key, day, &err, &segment);
 
 	if (r == -ENOMEM)
 		return r;
 	if (r == -ENOKEY) {
-		fsck_note(fsck, LAYOUT_CASES "/%08x/%s: its key is gone, the file only waits to be removed",
-			  looking->number, name);
+		fsck_note(visit->fsck, LAYOUT_CASES "/%08x/%s: its key is destroyed, removed at the next start",
+			  visit->number, name);
 		return 0;
 	}
 	if (r < 0) {
-		fsck_damage_format(fsck, 0, LAYOUT_CASES "/%08x/%s: the whole copy is lost: %s", looking->number, name,
-				   err.text);
+		fsck_damage_format(visit->fsck, 0, LAYOUT_CASES "/%08x/%s: what the case held of that day is lost: %s",
+				   visit->number, name, err.text);
 		return 0;
 	}
-	fsck->case_segments++;
-	fsck->case_rows += segment_summary(segment)->row_count;
+	visit->fsck->held_rows += segment_summary(segment)->row_count;
 	r = segment_check(segment, &hooks);
 	segment_free(segment);
 	return r < 0 ? r : 0;
 }
 
-static int check_case(struct fsck *fsck, uint32_t number)
+static int case_check(struct fsck *fsck, const char *cases_directory, uint32_t number)
 {
-	struct looking looking = {.fsck = fsck, .number = number};
-	char cases[LAYOUT_PATH_SIZE];
+	struct visit visit = {.fsck = fsck, .number = number};
 	char **names;
 	size_t count;
 	int r;
 
-	(void)case_directory(fsck_path(fsck, LAYOUT_CASES, cases), number, looking.directory);
-	r = fsck_list(fsck->io, looking.directory, &names, &count);
+	(void)case_directory(cases_directory, number, visit.directory);
+	r = fsck_list(fsck->io, visit.directory, &names, &count);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < count && r == 0; i++) {
@@ -76,112 +71,117 @@ static int check_case(struct fsck *fsck, uint32_t number)
 		uint64_t id;
 
 		if (segment_name_parse(names[i], ".seg", &day, &id) == 0)
-			r = check_copy(&looking, names[i], day, id);
+			r = copy_check(&visit, names[i], day, id);
+		else if (segment_name_parse(names[i], ".tmp", &day, &id) == 0)
+			fsck_note(fsck, LAYOUT_CASES "/%08x/%s: an unfinished copy, removed at the next start", number,
+				  names[i]);
 		else
-			fsck_note(fsck, LAYOUT_CASES "/%08x/%s: unfinished, or not a copy's name", number, names[i]);
+			fsck_note(fsck, LAYOUT_CASES "/%08x/%s: not a segment's name", number, names[i]);
 	}
 	fsck_list_free(names, count);
 	return r;
 }
 
-static int check_directories(struct fsck *fsck)
+static bool number_parse(const char *name, uint32_t *ret_number)
+{
+	char again[16];
+	unsigned number;
+
+	if (sscanf(name, "%8x", &number) != 1)
+		return false;
+	(void)snprintf(again, sizeof(again), "%08x", number);
+	*ret_number = number;
+	return strcmp(name, again) == 0;
+}
+
+static void clock_check(struct fsck *fsck)
+{
+	int r = clock_guard_check(fsck->io, fsck->options.directory);
+
+	if (r == -ENOENT)
+		fsck_note(fsck, LAYOUT_CLOCK ": missing: after the next start nothing is purged for ten minutes");
+	else if (r < 0)
+		fsck_damage(fsck,
+			    LAYOUT_CLOCK ": damaged: after the next start nothing is purged for ten minutes; no read "
+					 "is lost",
+			    0);
+}
+
+int fsck_cases(struct fsck *fsck)
 {
 	char path[LAYOUT_PATH_SIZE];
 	DIR *directory = opendir(fsck_path(fsck, LAYOUT_CASES, path));
 	const struct dirent *entry;
 	int r = 0;
 
+	clock_check(fsck);
 	if (directory == NULL)
 		return errno == ENOENT ? 0 : -errno;
 	while (r == 0 && (entry = readdir(directory)) != NULL) {
-		char *end;
-		unsigned long number = strtoul(entry->d_name, &end, 16);
+		uint32_t number;
 
-		if (entry->d_name[0] == '.')
-			continue;
-		if (strlen(entry->d_name) == 8 && *end == '\0')
-			r = check_case(fsck, (uint32_t)number);
-		else
-			fsck_note(fsck, LAYOUT_CASES "/%s: not a case's directory", entry->d_name);
+		if (number_parse(entry->d_name, &number))
+			r = case_check(fsck, path, number);
+		else if (entry->d_name[0] != '.')
+			fsck_note(fsck, LAYOUT_CASES "/%s: not Gantry's, left alone", entry->d_name);
 	}
 	(void)closedir(directory);
 	return r;
 }
 
-struct missing {
-	struct fsck *fsck;
-	uint32_t *numbers; /* of the cases that have keys */
+struct keyed {
+	uint32_t *numbers;
 	size_t count;
 };
 
-static int number_take(void *context, struct key_id key)
+static int number_add(void *context, struct key_id key)
 {
-	struct missing *missing = context;
+	struct keyed *keyed = context;
 	void *grown;
 
-	for (size_t i = 0; i < missing->count; i++)
-		if (missing->numbers[i] == (uint32_t)key.day)
+	for (size_t i = 0; i < keyed->count; i++)
+		if (keyed->numbers[i] == (uint32_t)key.day)
 			return 0;
-	grown = realloc(missing->numbers, (missing->count + 1) * sizeof(*missing->numbers));
+	grown = realloc(keyed->numbers, (keyed->count + 1) * sizeof(*keyed->numbers));
 	if (grown == NULL)
 		return -ENOMEM;
-	missing->numbers = grown;
-	missing->numbers[missing->count++] = (uint32_t)key.day;
+	keyed->numbers = grown;
+	keyed->numbers[keyed->count++] = (uint32_t)key.day;
 	return 0;
 }
 
-/* Copies that the catalog knows, whose key stands, and that are not there. */
-static int check_known(struct missing *missing, struct catalog *catalog, uint32_t number)
+static int known_check(struct fsck *fsck, struct catalog *catalog, uint32_t number)
 {
-	struct fsck *fsck = missing->fsck;
-	char cases[LAYOUT_PATH_SIZE], directory[CASE_DIRECTORY_SIZE], name[SEGMENT_NAME_SIZE];
-	struct catalog_segment *known;
-	size_t count;
+	char path[CASE_DIRECTORY_SIZE + SEGMENT_NAME_SIZE];
+	char name[SEGMENT_NAME_SIZE];
+	struct catalog_segment *known = NULL;
+	size_t count = 0;
 	int r = catalog_case_segments(catalog, number, INT32_MIN, INT32_MAX, &known, &count);
 
-	if (r < 0)
-		return r;
-	(void)case_directory(fsck_path(fsck, LAYOUT_CASES, cases), number, directory);
-	for (size_t i = 0; i < count; i++) {
-		struct key_id key = case_key(number, known[i].id);
-		struct segment *segment;
-		struct err err;
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		struct io_file *file;
 
-		r = segment_open_keyed(fsck->io, fsck->keyring, directory, &key, known[i].day, &err, &segment);
-		if (r == 0)
-			segment_free(segment);
-		else if (r == -ENOENT)
+		(void)snprintf(path, sizeof(path), "%s/" LAYOUT_CASES "/%08x/%s", fsck->options.directory, number,
+			       segment_name(known[i].day, known[i].id, ".seg", name));
+		if (fsck->io->ops->open(fsck->io, path, IO_READ, &file) == 0)
+			file->ops->close(file);
+		else
 			fsck_damage_format(fsck, known[i].row_count,
-					   LAYOUT_CASES "/%08x/%s: missing: its held reads are lost", number,
-					   segment_name(known[i].day, known[i].id, ".seg", name));
-		else if (r == -EBADMSG)
-			fsck->rows_lost += known[i].row_count; /* told with the file */
+					   LAYOUT_CASES "/%08x/%s: missing, the catalog knows it: what the case held "
+							"of that day is lost",
+					   number, name);
 	}
 	free(known);
-	return 0;
+	return r;
 }
 
-static int check_missing(struct fsck *fsck)
+int fsck_cases_known(struct fsck *fsck, struct catalog *catalog)
 {
-	char path[LAYOUT_PATH_SIZE];
-	struct catalog_options options = {.directory = fsck_path(fsck, LAYOUT_CATALOG, path), .read_only = true};
-	struct missing missing = {.fsck = fsck};
-	struct catalog *catalog;
-	int r = keyring_each(fsck->keyring, KEY_CASE, number_take, &missing);
+	struct keyed keyed = {0};
+	int r = keyring_each(fsck->keyring, KEY_CASE, number_add, &keyed);
 
-	/* A catalog that cannot be opened is told by fsck_catalog. */
-	if (r == 0 && missing.count > 0 && catalog_open(&options, NULL, &catalog) == 0) {
-		for (size_t i = 0; i < missing.count && r == 0; i++)
-			r = check_known(&missing, catalog, missing.numbers[i]);
-		catalog_free(catalog);
-	}
-	free(missing.numbers);
-	return r == -EBADMSG ? 0 : r;
-}
-
-int fsck_cases(struct fsck *fsck)
-{
-	int r = check_directories(fsck);
-
-	return r < 0 ? r : check_missing(fsck);
+	for (size_t i = 0; r == 0 && i < keyed.count; i++)
+		r = known_check(fsck, catalog, keyed.numbers[i]);
+	free(keyed.numbers);
+	return r;
 }

@@ -108,6 +108,8 @@ static int check_segments(struct fsck *fsck, struct catalog *catalog)
 	}
 	if (r == 0)
 		r = check_unknown(fsck, known, count);
+	if (r == 0)
+		r = fsck_cases_known(fsck, catalog);
 	free(known);
 	free(scratch);
 	return r;

@@ -198,8 +198,8 @@ static int close_dump(struct fsck *fsck)
 
 static int check_parts(struct fsck *fsck)
 {
-	static int (*const parts[])(struct fsck * fsck) = {fsck_keys,     fsck_top,     fsck_segments, fsck_cases,
-							   fsck_journals, fsck_catalog, fsck_register, fsck_audit};
+	static int (*const parts[])(struct fsck * fsck) = {fsck_keys,  fsck_top,     fsck_segments, fsck_journals,
+							   fsck_cases, fsck_catalog, fsck_register, fsck_audit};
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && r == 0; i++)

@@ -25,10 +25,10 @@
 #define LAYOUT_LISTS "lists"
 #define LAYOUT_AUDIT "audit"
 #define LAYOUT_PURGE "purge"
-#define LAYOUT_LANES_A "lanes.a"
-#define LAYOUT_LANES_B "lanes.b"
 #define LAYOUT_CASES "cases"
 #define LAYOUT_CLOCK "clock"
+#define LAYOUT_LANES_A "lanes.a"
+#define LAYOUT_LANES_B "lanes.b"
 #define LAYOUT_KEYRING_A "keyring.a"
 #define LAYOUT_KEYRING_B "keyring.b"
 
