@@ -269,8 +269,8 @@ static bool injure(const struct yard *yard, const char *file, enum injury injury
 	if (strncmp(file, "../master", 9) == 0)
 		at = 1; /* its last byte is a newline, which may be missing */
 	CHECK_INT(1, pread(fd, &byte, 1, at));
-	/* The master key's digits may be written in capitals, so only a low bit is sure to make it another key. */
-	byte ^= (uint8_t)(at == 1 && strncmp(file, "../master", 9) == 0 ? 1 : 1 << prng_below(prng, 8));
+	/* Hex digits may be large letters too: bit 5 of one says nothing. */
+	byte ^= strncmp(file, "../master", 9) == 0 ? 1 : (uint8_t)(1 << prng_below(prng, 8));
 	CHECK_INT(1, pwrite(fd, &byte, 1, at));
 	close(fd);
 	return true;
