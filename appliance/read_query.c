@@ -7,6 +7,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/gantry.h"
+#include "appliance/read_cursor.h"
 #include "appliance/read_window.h"
 #include "matcher/vrm.h"
 #include "mgmt/call.h"
@@ -57,7 +58,7 @@ static int take_cameras(struct read_query *query, struct call *call)
 		if (count == 0 || query->cameras[count - 1] != query->cameras[i])
 			query->cameras[count++] = query->cameras[i];
 	query->search.cameras = query->cameras;
-	query->search.camera_count = count;
+	query->search.camera_count = query->camera_count = count;
 	return 0;
 }
 
@@ -153,18 +154,15 @@ static int take_window(struct read_query *query, struct call *call, struct gantr
 	return 0;
 }
 
-static int take_page(struct read_query *query, struct call *call)
+static int take_page(struct read_query *query, struct call *call, struct gantry *gantry)
 {
 	const char *order = call_text(call, "order");
-	const char *cursor = call_text(call, "cursor");
+	int result;
 
 	query->search.oldest_first = order != NULL && strcmp(order, "oldest") == 0;
 	query->search.limit = (uint32_t)call_integer(call, "limit", 100);
-	if (cursor != NULL && search_cursor_parse(cursor, &query->search.cursor) < 0) {
-		call_fail(call, CALL_INVALID_PARAMS, "cursor: not one that a search has given");
-		return -EINVAL;
-	}
-	return 0;
+	result = read_cursor_question(call, query, &query->question);
+	return result < 0 ? result : read_cursor_take(call, gantry, query);
 }
 
 /* A request may lower the budgets of the settings, never raise them. */
@@ -234,7 +232,7 @@ int read_query_take(struct read_query *query, struct call *call, struct gantry *
 	take_limits(query, call, gantry);
 	if ((result = take_vrm(query, call)) < 0 || (result = take_cameras(query, call)) < 0 ||
 	    (result = take_restricted(query, call)) < 0 || (result = take_area(query, call, gantry)) < 0 ||
-	    (!count_only && (result = take_page(query, call)) < 0))
+	    (!count_only && (result = take_page(query, call, gantry)) < 0))
 		return result;
 	if (call_has(call, "hold"))
 		return take_hold(query, call, gantry);

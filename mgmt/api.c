@@ -199,7 +199,7 @@ const struct api_method api_methods[] = {
 	 {SEARCH_PARAMS,
 	  {"limit", API_INTEGER, false, 1, 10000, NULL, "at most so many rows; default 100"},
 	  {"order", API_CHOICE, false, 0, 0, orders, "by capture time; default newest"},
-	  {"cursor", API_STRING, false, 1, 256, NULL, "from the result that was truncated: go on after it"},
+	  {"cursor", API_STRING, false, 1, 256, NULL, "of the truncated result: go on after it; same question only"},
 	  {"window", API_INTEGER, false, 1, 1000000, NULL,
 	   "rows the client takes before it sends credit; default: no limit"},
 	  {0}}},
