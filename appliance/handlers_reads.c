@@ -119,7 +119,7 @@ static int answer(struct searching *searching)
 
 	/* An unreadable part is damage, whoever finds it. */
 	for (uint64_t i = 0; i < result->faults && i < SEARCH_FAULTS_MAX; i++)
-		gantry_alarm(searching->gantry, result->fault[i].err.text);
+		store_damage_met(searching->gantry->store, result->fault[i].err.text);
 	if (searching->question == QUESTION_SEARCH)
 		error = put_page(searching, object);
 	if (searching->question == QUESTION_CONSECUTIVE)

@@ -218,6 +218,12 @@ struct store_status {
 };
 int store_status(struct store *store, struct store_status *ret_status);
 
+/*
+ * Damage that somebody met who read: an alarm, and counted, the first time that its text comes. No VRM in it. Any
+ * control thread.
+ */
+void store_damage_met(struct store *store, const char *text);
+
 /* The days that hold reads or were purged, ascending. Caller frees *ret_days. */
 int store_days(struct store *store, struct store_day **ret_days, size_t *ret_count);
 
