@@ -180,6 +180,7 @@ def a_clock_under_suspicion_purges_nothing(directory, random):
     status = appliance.ctl("status")[-1]
     check(status["retention"]["state"] == "suspended" and not status["retention"]["clock_trusted"], f"{status['retention']}")
     check(any("under suspicion" in alarm for alarm in status["alarms"]), f"{status['alarms']}")
+    check(sum("under suspicion" in alarm for alarm in status["alarms"]) == 1, f"told twice: {status['alarms']}")
     check(0 < status["retention"]["clock_trusted_in_s"] < 600, f"{status['retention']}")
     for command in (["run", date(AGO)], ["approve", number]):
         said = appliance.refused("purge", *command, *GROUNDS, uid=SECOND_UID if command[0] == "approve" else None)
