@@ -175,7 +175,7 @@ struct store_tidy {
 	int32_t day; /* in the making, when running */
 	uint64_t rows_done;
 	uint64_t rows_total;
-	uint64_t rewrites; /* since the start of the process */
+	uint64_t rewrites; /* merges, since the start of the process */
 	uint64_t failures;
 	int32_t last_day;
 	int64_t last_us; /* when the last one was done; 0: none yet */
