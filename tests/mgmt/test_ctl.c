@@ -400,7 +400,11 @@ static void searches(void)
 	CHECK_STR("1234\n", output);
 	CHECK_INT(1, run(&world, "search 'AB1?CDE' --purpose serious --case C-17"));
 	CHECK(complains("reason is missing"));
-	CHECK_INT(1, test_audit_count(world.test.options.audit, "reads.search", AUDIT_REFUSED));
+	CHECK_INT(1, run(&world, "search 'AB1?CDE' --purpose serious --case q --reason 'because of it'"));
+	CHECK(complains("case is no reference"));
+	CHECK_INT(1, run(&world, "search 'AB1?CDE' --purpose serious --case C-17 --reason xx"));
+	CHECK(complains("reason says nothing"));
+	CHECK_INT(3, test_audit_count(world.test.options.audit, "reads.search", AUDIT_REFUSED));
 	world.complete = false;
 	CHECK_INT(4, run(&world, "search 'AB1?CDE' " GROUNDS));
 	CHECK(complains("INCOMPLETE"));
