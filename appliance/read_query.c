@@ -12,6 +12,7 @@
 #include "matcher/vrm.h"
 #include "mgmt/call.h"
 #include "storage/hold.h"
+#include "storage/register.h"
 #include "storage/store.h"
 
 static const struct search_fold misreads = {vrm_fold, VRM_KEY_ALPHABET};
@@ -213,7 +214,7 @@ static int take_hold(struct read_query *query, struct call *call, struct gantry 
 		return result;
 	query->search.case_number = hold.number;
 	query->search.from_us = call_time(call, "from", 0);
-	query->search.to_us = call_time(call, "to", clock_wall_us());
+	query->search.to_us = call_time(call, "to", clock_wall_us() + gantry->config.future_s * 1000000);
 	if (query->search.from_us < query->search.to_us)
 		return 0;
 	call_fail(call, CALL_INVALID_PARAMS, "from is not before to");
@@ -246,16 +247,27 @@ int read_query_take_consecutive(struct read_query *query, struct call *call, str
 				      .has_to = call_has(call, "before"),
 				      .from_us = call_time(call, "from", 0),
 				      .to_us = call_time(call, "before", 0)};
+	struct reg_camera known;
+	uint32_t camera;
+	int result;
 
 	if (ask.has_from && ask.has_to) {
 		call_fail(call, CALL_INVALID_PARAMS, "give either from or before");
 		return -EINVAL;
 	}
+	camera = (uint32_t)call_integer(call, "camera", 0);
+	result = reg_camera_get(store_register(gantry->store, NULL), camera, &known);
+	if (result == -ENOENT) {
+		call_fail(call, CALL_REFUSED, "camera: there is no %u in the register; see cameras.show", camera);
+		return -EINVAL;
+	}
+	if (result < 0)
+		return result;
 	take_limits(query, call, gantry);
 	query->cameras = malloc(sizeof(uint32_t));
 	if (query->cameras == NULL)
 		return -ENOMEM;
-	query->cameras[0] = (uint32_t)call_integer(call, "camera", 0);
+	query->cameras[0] = camera;
 	query->search.cameras = query->cameras;
 	query->search.camera_count = 1;
 	query->search.limit = (uint32_t)call_integer(call, "count", 250);
