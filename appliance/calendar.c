@@ -98,7 +98,7 @@ static bool run_round(struct calendar *calendar)
 	purge_hooks_of(gantry, &hooks.purge);
 	result = retention_round(gantry->store, (uint32_t)getuid(), &hooks, &round);
 	if (keep_round(calendar, &round, result))
-		gantry_alarm(gantry, round.why.text);
+		log_warn("%s", round.why.text);
 	return result == 0 && !round.suspended;
 }
 

@@ -50,17 +50,25 @@
 /* Prefaulting takes a core up to half a second a GiB behind the start: more is for whoever asks for it. */
 #define MEMTABLE_AUTO_MAX ((size_t)2 << 30)
 
+/* One that is told again becomes the newest; else a full ring loses its oldest. */
 static void on_alarm(void *context, const char *text)
 {
 	struct gantry *gantry = context;
+	char alarm[sizeof(gantry->alarms[0])];
+	unsigned at = 0;
 
 	log_warn("%s", text);
+	(void)snprintf(alarm, sizeof(alarm), "%s", text);
 	pthread_mutex_lock(&gantry->alarm_lock);
-	if (gantry->alarm_count == sizeof(gantry->alarms) / sizeof(gantry->alarms[0])) {
-		memmove(gantry->alarms[0], gantry->alarms[1], sizeof(gantry->alarms) - sizeof(gantry->alarms[0]));
+	while (at < gantry->alarm_count && strcmp(gantry->alarms[at], alarm) != 0)
+		at++;
+	if (at == sizeof(gantry->alarms) / sizeof(gantry->alarms[0]))
+		at = 0;
+	if (at < gantry->alarm_count) {
 		gantry->alarm_count--;
+		memmove(gantry->alarms[at], gantry->alarms[at + 1], (gantry->alarm_count - at) * sizeof(alarm));
 	}
-	(void)snprintf(gantry->alarms[gantry->alarm_count++], sizeof(gantry->alarms[0]), "%s", text);
+	memcpy(gantry->alarms[gantry->alarm_count++], alarm, sizeof(alarm));
 	pthread_mutex_unlock(&gantry->alarm_lock);
 }
 
@@ -240,7 +248,6 @@ static int start_store(struct gantry *gantry, struct err *err)
 	};
 	const struct key_id identity = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY};
 	uint8_t key[KEY_SIZE];
-	const char *why;
 	int result;
 
 	(void)snprintf(keyring_b, sizeof(keyring_b), "%s/%s", config->keyring_copy, LAYOUT_KEYRING_B);
@@ -254,8 +261,6 @@ static int start_store(struct gantry *gantry, struct err *err)
 		return result;
 	for (unsigned i = 0; i < gantry->worker_count; i++)
 		worker_attach(gantry->workers[i], gantry->store);
-	if (store_register(gantry->store, &why) == NULL)
-		on_alarm(gantry, why);
 	/* Search needs it for public ids; made once, and the ids stay the same for ever. */
 	if ((result = keyring_key(gantry, identity, true, key)) < 0)
 		return err_set(err, result, "the key of public ids: %s", strerror(-result));
@@ -554,8 +559,9 @@ static void resume_purges(struct gantry *gantry)
 
 	purge_hooks_of(gantry, &hooks);
 	result = purge_resume(gantry->store, &hooks, &err);
+	/* The calendar goes on with them, and says as long as it is so what they wait for. */
 	if (result < 0)
-		on_alarm(gantry, err.text);
+		log_warn("%s", err.text);
 	else if (result > 0)
 		log_info("%d interrupted purge(s) finished", result);
 }

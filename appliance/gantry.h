@@ -77,7 +77,7 @@ struct gantry {
 	struct list **lists;
 	size_t list_count;
 
-	/* Alarms of the store, newest last. */
+	/* What happened, newest last, each text once. What lasts is no event: status asks whose state it is. */
 	pthread_mutex_t alarm_lock;
 	char alarms[16][192];
 	unsigned alarm_count;

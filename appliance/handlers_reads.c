@@ -7,6 +7,7 @@
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
 #include "appliance/present.h"
+#include "appliance/read_cursor.h"
 #include "appliance/read_query.h"
 #include "mgmt/call.h"
 #include "storage/consecutive.h"
@@ -82,15 +83,19 @@ static json_t *result_json(const struct searching *searching)
 	return object;
 }
 
-static void put_page(const struct search_result *result, json_t *object)
+static int put_page(const struct searching *searching, json_t *object)
 {
+	const struct search_result *result = &searching->result;
 	char cursor[SEARCH_CURSOR_TEXT_SIZE];
+	int error;
 
 	(void)json_object_set_new(object, "truncated", json_boolean(result->truncated));
 	if (!result->truncated)
-		return;
-	search_cursor_text(&result->cursor, cursor);
-	(void)json_object_set_new(object, "cursor", json_string(cursor));
+		return 0;
+	error = read_cursor_give(searching->gantry, searching->query.question, &result->cursor, cursor);
+	if (error == 0)
+		(void)json_object_set_new(object, "cursor", json_string(cursor));
+	return error;
 }
 
 static void put_evaluation(const struct searching *searching, json_t *object)
@@ -106,21 +111,27 @@ static void put_evaluation(const struct searching *searching, json_t *object)
 	(void)json_object_set_new(object, "last", json_string(clock_text_utc(searching->last_us, time)));
 }
 
-static void answer(struct searching *searching)
+static int answer(struct searching *searching)
 {
 	const struct search_result *result = &searching->result;
 	json_t *object = result_json(searching);
+	int error = 0;
 
 	/* An unreadable part is damage, whoever finds it. */
 	for (uint64_t i = 0; i < result->faults && i < SEARCH_FAULTS_MAX; i++)
-		gantry_alarm(searching->gantry, result->fault[i].err.text);
+		store_damage_met(searching->gantry->store, result->fault[i].err.text);
 	if (searching->question == QUESTION_SEARCH)
-		put_page(result, object);
+		error = put_page(searching, object);
 	if (searching->question == QUESTION_CONSECUTIVE)
 		put_evaluation(searching, object);
+	if (error < 0) {
+		json_decref(object);
+		return error;
+	}
 	call_audit_fact(searching->call, "count", json_integer((json_int_t)result->count));
 	call_audit_fact(searching->call, "complete", json_boolean(!result->incomplete));
 	call_result(searching->call, object);
+	return 0;
 }
 
 static int take_query(struct searching *searching)
@@ -155,8 +166,7 @@ static int search(struct searching *searching)
 		return result;
 	if (searching->result.stop == SEARCH_CANCELLED)
 		return -ECANCELED;
-	answer(searching);
-	return 0;
+	return answer(searching);
 }
 
 static int ask(struct call *call, struct gantry *gantry, enum question question)

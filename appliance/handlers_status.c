@@ -212,6 +212,18 @@ static json_t *marks_json(struct gantry *gantry, int64_t now_us)
 			 info.pending > 0 ? (double)(now_us - info.pending_since_us) / 1e6 : 0.0);
 }
 
+/* A standing alarm often quotes the event that began it, or the event the reason that stands. */
+static bool is_told(const json_t *array, const char *text)
+{
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		const char *told = json_string_value(json_array_get(array, i));
+
+		if (strstr(told, text) != NULL || strstr(text, told) != NULL)
+			return true;
+	}
+	return false;
+}
+
 static json_t *alarms_json(struct gantry *gantry, const struct store_status *status, const struct totals *totals)
 {
 	json_t *array = json_array();
@@ -232,7 +244,8 @@ static json_t *alarms_json(struct gantry *gantry, const struct store_status *sta
 	calendar_alarms(gantry->calendar, array);
 	pthread_mutex_lock(&gantry->alarm_lock);
 	for (unsigned i = 0; i < gantry->alarm_count; i++)
-		(void)json_array_append_new(array, json_string(gantry->alarms[i]));
+		if (!is_told(array, gantry->alarms[i]))
+			(void)json_array_append_new(array, json_string(gantry->alarms[i]));
 	pthread_mutex_unlock(&gantry->alarm_lock);
 	return array;
 }

@@ -7,10 +7,12 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/gantry.h"
+#include "appliance/read_cursor.h"
 #include "appliance/read_window.h"
 #include "matcher/vrm.h"
 #include "mgmt/call.h"
 #include "storage/hold.h"
+#include "storage/register.h"
 #include "storage/store.h"
 
 static const struct search_fold misreads = {vrm_fold, VRM_KEY_ALPHABET};
@@ -57,7 +59,7 @@ static int take_cameras(struct read_query *query, struct call *call)
 		if (count == 0 || query->cameras[count - 1] != query->cameras[i])
 			query->cameras[count++] = query->cameras[i];
 	query->search.cameras = query->cameras;
-	query->search.camera_count = count;
+	query->search.camera_count = query->camera_count = count;
 	return 0;
 }
 
@@ -153,18 +155,15 @@ static int take_window(struct read_query *query, struct call *call, struct gantr
 	return 0;
 }
 
-static int take_page(struct read_query *query, struct call *call)
+static int take_page(struct read_query *query, struct call *call, struct gantry *gantry)
 {
 	const char *order = call_text(call, "order");
-	const char *cursor = call_text(call, "cursor");
+	int result;
 
 	query->search.oldest_first = order != NULL && strcmp(order, "oldest") == 0;
 	query->search.limit = (uint32_t)call_integer(call, "limit", 100);
-	if (cursor != NULL && search_cursor_parse(cursor, &query->search.cursor) < 0) {
-		call_fail(call, CALL_INVALID_PARAMS, "cursor: not one that a search has given");
-		return -EINVAL;
-	}
-	return 0;
+	result = read_cursor_question(call, query, &query->question);
+	return result < 0 ? result : read_cursor_take(call, gantry, query);
 }
 
 /* A request may lower the budgets of the settings, never raise them. */
@@ -215,7 +214,7 @@ static int take_hold(struct read_query *query, struct call *call, struct gantry 
 		return result;
 	query->search.case_number = hold.number;
 	query->search.from_us = call_time(call, "from", 0);
-	query->search.to_us = call_time(call, "to", clock_wall_us());
+	query->search.to_us = call_time(call, "to", clock_wall_us() + gantry->config.future_s * 1000000);
 	if (query->search.from_us < query->search.to_us)
 		return 0;
 	call_fail(call, CALL_INVALID_PARAMS, "from is not before to");
@@ -234,7 +233,7 @@ int read_query_take(struct read_query *query, struct call *call, struct gantry *
 	take_limits(query, call, gantry);
 	if ((result = take_vrm(query, call)) < 0 || (result = take_cameras(query, call)) < 0 ||
 	    (result = take_restricted(query, call)) < 0 || (result = take_area(query, call, gantry)) < 0 ||
-	    (!count_only && (result = take_page(query, call)) < 0))
+	    (!count_only && (result = take_page(query, call, gantry)) < 0))
 		return result;
 	if (call_has(call, "hold"))
 		return take_hold(query, call, gantry);
@@ -248,16 +247,27 @@ int read_query_take_consecutive(struct read_query *query, struct call *call, str
 				      .has_to = call_has(call, "before"),
 				      .from_us = call_time(call, "from", 0),
 				      .to_us = call_time(call, "before", 0)};
+	struct reg_camera known;
+	uint32_t camera;
+	int result;
 
 	if (ask.has_from && ask.has_to) {
 		call_fail(call, CALL_INVALID_PARAMS, "give either from or before");
 		return -EINVAL;
 	}
+	camera = (uint32_t)call_integer(call, "camera", 0);
+	result = reg_camera_get(store_register(gantry->store, NULL), camera, &known);
+	if (result == -ENOENT) {
+		call_fail(call, CALL_REFUSED, "camera: there is no %u in the register; see cameras.show", camera);
+		return -EINVAL;
+	}
+	if (result < 0)
+		return result;
 	take_limits(query, call, gantry);
 	query->cameras = malloc(sizeof(uint32_t));
 	if (query->cameras == NULL)
 		return -ENOMEM;
-	query->cameras[0] = (uint32_t)call_integer(call, "camera", 0);
+	query->cameras[0] = camera;
 	query->search.cameras = query->cameras;
 	query->search.camera_count = 1;
 	query->search.limit = (uint32_t)call_integer(call, "count", 250);

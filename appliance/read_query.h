@@ -21,7 +21,9 @@ struct read_query {
 	struct search_query search;
 	struct glob key;
 	struct glob text;
-	uint32_t *cameras;
+	uint32_t *cameras; /* as asked for: sorted, each once; NULL any */
+	size_t camera_count;
+	uint64_t question; /* of reads.search: see read_cursor.h */
 	struct read_area area;
 };
 

@@ -8,12 +8,11 @@
 
 #include <xxhash.h>
 
+#include "storage/segment_text.h"
+
 #define TABLE_MIN 1024
 #define OCTAVE_BITS 4 /* classes to an octave: 2^4 */
 #define CLASSES (64 << OCTAVE_BITS)
-#define SAME UINT64_C(0xffffffffffffff01) /* as the row before */
-#define KEY_BASE 37
-#define KEY_CHARACTERS 12 /* 37^12 < 2^64 */
 
 /* How often each symbol came; open addressing, symbol 0 is kept as ZERO. */
 struct symbols {
@@ -24,6 +23,12 @@ struct symbols {
 	uint64_t total;
 };
 #define ZERO UINT64_C(0xffffffffffffff00)
+
+/* Symbols of which something is known beforehand. */
+struct given {
+	struct symbols conditions;
+	struct symbols pairs;
+};
 
 /* Distances by sign and class, and the bits below their classes. */
 struct distances {
@@ -42,7 +47,10 @@ struct suite_entropy {
 	struct symbols cameras;
 	struct symbols feeds;
 	struct symbols plain[SUITE_COLUMNS];
-	struct distances keys;
+	struct given key_shapes;
+	struct given key_characters;
+	struct given countries;
+	struct given kinds;
 	struct distances captures;
 	struct distances receipts;
 	struct distances latitudes;
@@ -54,7 +62,9 @@ struct suite_entropy {
 const char *suite_column_name(enum suite_column column)
 {
 	static const char *const names[SUITE_COLUMNS] = {
+		[SUITE_COLUMN_GROUPS] = "groups",
 		[SUITE_COLUMN_KEY] = "key",
+		[SUITE_COLUMN_FORM] = "form",
 		[SUITE_COLUMN_TEXT] = "text",
 		[SUITE_COLUMN_CAPTURE] = "capture",
 		[SUITE_COLUMN_RECEIPT] = "receipt",
@@ -90,12 +100,22 @@ static void symbols_fini(struct symbols *symbols)
 	free(symbols->counts);
 }
 
+static void given_fini(struct given *given)
+{
+	symbols_fini(&given->conditions);
+	symbols_fini(&given->pairs);
+}
+
 struct suite_entropy *suite_entropy_free(struct suite_entropy *entropy)
 {
 	if (entropy == NULL)
 		return NULL;
 	symbols_fini(&entropy->cameras);
 	symbols_fini(&entropy->feeds);
+	given_fini(&entropy->key_shapes);
+	given_fini(&entropy->key_characters);
+	given_fini(&entropy->countries);
+	given_fini(&entropy->kinds);
 	for (unsigned i = 0; i < SUITE_COLUMNS; i++)
 		symbols_fini(&entropy->plain[i]);
 	free(entropy->positions);
@@ -188,26 +208,53 @@ static double distances_bits(const struct distances *distances)
 	return bits;
 }
 
-/* Keys in their order as numbers, as far as 64 bits go. */
-static uint64_t key_number(const uint8_t key[READ_TEXT_SIZE])
+static uint64_t given(uint32_t condition, uint32_t symbol)
 {
-	uint64_t number = 0;
-
-	for (unsigned i = 0; i < KEY_CHARACTERS; i++) {
-		uint8_t c = key[i];
-
-		number = number * KEY_BASE + (c == 0 ? 0 : c <= '9' ? c - '0' + 1u : c - 'A' + 11u);
-	}
-	return number;
+	return (uint64_t)condition << 32 | symbol;
 }
 
-static uint64_t text_symbol(const struct read *row)
+static int add_given(struct given *given_of, uint32_t condition, uint32_t symbol)
 {
-	uint8_t difference[READ_TEXT_SIZE];
+	return symbols_add(&given_of->conditions, condition) | symbols_add(&given_of->pairs, given(condition, symbol));
+}
 
+static double given_bits(const struct given *given_of)
+{
+	return symbols_bits(&given_of->pairs) - symbols_bits(&given_of->conditions);
+}
+
+/* The row's text where it is not as expected. */
+static int text_add(struct suite_entropy *entropy, const struct read *before, const struct read *row)
+{
+	uint8_t expected[READ_TEXT_SIZE];
+	bool differs;
+	int r;
+
+	if (before != NULL)
+		memcpy(expected, before->text, sizeof(expected));
+	else
+		segment_text_expect(row->key, expected);
+	differs = memcmp(expected, row->text, sizeof(expected)) != 0;
+	r = symbols_add(&entropy->plain[SUITE_COLUMN_FORM], differs);
 	for (unsigned i = 0; i < READ_TEXT_SIZE; i++)
-		difference[i] = row->text[i] ^ row->key[i];
-	return XXH3_64bits(difference, sizeof(difference));
+		expected[i] ^= row->text[i];
+	return differs ? r | symbols_add(&entropy->plain[SUITE_COLUMN_TEXT], XXH3_64bits(expected, sizeof(expected)))
+		       : r;
+}
+
+/* A key once, from the one before. */
+static int key_add(struct suite_entropy *entropy, const uint8_t *before, const uint8_t *key)
+{
+	unsigned size = segment_text_size(key);
+	unsigned at = 0;
+	int r;
+
+	while (at < READ_TEXT_SIZE && before[at] == key[at])
+		at++;
+	r = add_given(&entropy->key_shapes, segment_text_size(before), at << 8 | size);
+	for (unsigned i = at; i < size; i++)
+		r |= add_given(&entropy->key_characters, i << 16 | (i == at ? 0x100u | before[i] : 0u), key[i]);
+	return r;
 }
 
 static int position_add(struct suite_entropy *entropy, const struct read *row)
@@ -231,23 +278,18 @@ static int position_add(struct suite_entropy *entropy, const struct read *row)
 	return 0;
 }
 
-static uint64_t given(uint32_t condition, uint32_t symbol)
-{
-	return (uint64_t)condition << 32 | symbol;
-}
-
 static int row_add(struct suite_entropy *entropy, const struct read *before, const struct read *row)
 {
 	struct symbols *plain = entropy->plain;
 	bool same = before != NULL && memcmp(before->key, row->key, READ_TEXT_SIZE) == 0;
 	int64_t since = same ? before->capture_us : read_day(row->capture_us) * DAY_US;
-	bool same_text = same && memcmp(before->text, row->text, READ_TEXT_SIZE) == 0;
-	bool same_country = same && before->country == row->country;
+	uint32_t country = before != NULL ? before->country : UINT16_MAX;
+	bool keyless = row->key[0] == 0;
 	int r = 0;
 
 	/* A stretch begins anywhere: its first key has no neighbour. */
-	if (before != NULL)
-		distances_add(&entropy->keys, (int64_t)(key_number(row->key) - key_number(before->key)));
+	if (before != NULL && !same)
+		r |= key_add(entropy, before->key, row->key);
 	distances_add(&entropy->captures, row->capture_us - since);
 	distances_add(&entropy->receipts, row->receipt_us - row->capture_us);
 	r |= symbols_add(&entropy->cameras, row->camera);
@@ -257,9 +299,9 @@ static int row_add(struct suite_entropy *entropy, const struct read *before, con
 	r |= symbols_add(&plain[SUITE_COLUMN_FLAGS], given(row->camera, row->flags));
 	r |= symbols_add(&plain[SUITE_COLUMN_ROAD_LANE], given(row->camera, row->road_lane));
 	r |= symbols_add(&plain[SUITE_COLUMN_EPOCH], given(row->feed, row->epoch));
-	r |= symbols_add(&plain[SUITE_COLUMN_COUNTRY], same_country ? SAME : row->country);
-	r |= symbols_add(&plain[SUITE_COLUMN_TEXT], same_text ? SAME : text_symbol(row));
-	r |= symbols_add(&plain[SUITE_COLUMN_KIND], row->kind);
+	r |= add_given(&entropy->countries, country << 2 | (uint32_t)same << 1 | keyless, row->country);
+	r |= add_given(&entropy->kinds, keyless, row->kind);
+	r |= text_add(entropy, same ? before : NULL, row);
 	r |= symbols_add(&plain[SUITE_COLUMN_CONFIDENCE], row->confidence);
 	r |= symbols_add(&plain[SUITE_COLUMN_IMAGES], row->images);
 	if ((row->flags & READ_FLAG_POSITION) != 0)
@@ -270,9 +312,18 @@ static int row_add(struct suite_entropy *entropy, const struct read *before, con
 
 int suite_entropy_add(struct suite_entropy *entropy, const struct read *rows, size_t count)
 {
-	for (size_t i = 0; i < count; i++)
+	uint64_t group = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		group++;
 		if (row_add(entropy, i == 0 ? NULL : &rows[i - 1], &rows[i]) < 0)
 			return -ENOMEM;
+		if (i + 1 < count && memcmp(rows[i].key, rows[i + 1].key, READ_TEXT_SIZE) == 0)
+			continue;
+		if (symbols_add(&entropy->plain[SUITE_COLUMN_GROUPS], group) < 0)
+			return -ENOMEM;
+		group = 0;
+	}
 	return 0;
 }
 
@@ -284,7 +335,13 @@ double suite_entropy_bits(const struct suite_entropy *entropy, enum suite_column
 		return 0;
 	switch (column) {
 	case SUITE_COLUMN_KEY:
-		bits = distances_bits(&entropy->keys);
+		bits = given_bits(&entropy->key_shapes) + given_bits(&entropy->key_characters);
+		break;
+	case SUITE_COLUMN_COUNTRY:
+		bits = given_bits(&entropy->countries);
+		break;
+	case SUITE_COLUMN_KIND:
+		bits = given_bits(&entropy->kinds);
 		break;
 	case SUITE_COLUMN_CAPTURE:
 		bits = distances_bits(&entropy->captures);

@@ -81,9 +81,9 @@ void suite_options_help(FILE *out)
 	      "reads.\n"
 	      "Every answer is compared with what the generator knows. bytes a read: segment file, catalog and both\n"
 	      "keyring copies over the reads kept. entropy: what a perfect coder would need with a simple model of\n"
-	      "each column (order 0; the key by its gap to the one before, times by their distances, what hangs on "
-	      "the\n"
-	      "camera given the camera): bench/suite_entropy.h has it column by column. Cold: each question in a "
+	      "each column (each key once, by what it shares with the one before; times by their distances; what\n"
+	      "hangs on the camera given the camera): a floor under what the format codes, each field taken by\n"
+	      "itself; bench/suite_entropy.h has it column by column. Cold: each question in a "
 	      "fresh\n"
 	      "process after the page cache was emptied; its clock starts when keyring and catalog are open.\n\n"
 	      "exit status: 0 done; 1 an answer was wrong, or an error; 2 usage; 3 no room on the disk.\n",

@@ -241,9 +241,25 @@ static double cold_of(const struct search *search, enum round round)
 	return search->figures[round].cold_ms.median;
 }
 
+static double start_of(const struct search *search, enum round round)
+{
+	return search->figures[round].start_ms.median;
+}
+
 static double worse(double a, double b)
 {
 	return a > b ? a : b;
+}
+
+/* Both clocks of every figure: "conditions" says what each includes. */
+static void figure_put(json_t *object, const char *name, double cold_ms, double start_ms)
+{
+	char key[64];
+
+	(void)snprintf(key, sizeof(key), "%s_ms", name);
+	suite_report_real(object, key, cold_ms);
+	(void)snprintf(key, sizeof(key), "%s_from_start_ms", name);
+	suite_report_real(object, key, start_ms);
 }
 
 /*
@@ -287,17 +303,21 @@ static int report(const struct search *search, int *ret_status)
 		unasked += search->figures[i].asked == 0;
 	}
 	suite_report_text(json_object_get(object, "conditions"), "cache", search->cache);
-	suite_report_text(json_object_get(object, "conditions"), "clock",
-			  "cold: a fresh process, its own code in memory, keyring, catalog and views open, to the last "
-			  "row; from_start: from the start of that process");
+	suite_report_text(
+		json_object_get(object, "conditions"), "clock",
+		"..._ms, cold: a fresh process, its own code in memory, keyring, catalog and views open, from the "
+		"question to the last row, as in an appliance that runs; ..._from_start_ms: the whole process, "
+		"from its start to the same row: loading the program, keyring, catalog and views too");
 	suite_report_integer(object, "reads_held", (long long)year->rows);
 	suite_report_integer(object, "days", search->options->days);
 	suite_report_real(object, "bytes_per_read", (double)year->bytes / (double)year->rows);
-	suite_report_real(object, "exact_day_ms", cold_of(search, EXACT_DAY));
-	suite_report_real(object, "exact_year_ms", cold_of(search, EXACT_YEAR));
-	suite_report_real(object, "partial_day_ms", worse(cold_of(search, LEADING_DAY), cold_of(search, INNER_DAY)));
-	suite_report_real(object, "partial_year_ms", worse(cold_of(search, LEADING_YEAR), cold_of(search, INNER_YEAR)));
-	suite_report_real(object, "scene_ms", cold_of(search, SCENE_DAY));
+	figure_put(object, "exact_day", cold_of(search, EXACT_DAY), start_of(search, EXACT_DAY));
+	figure_put(object, "exact_year", cold_of(search, EXACT_YEAR), start_of(search, EXACT_YEAR));
+	figure_put(object, "partial_day", worse(cold_of(search, LEADING_DAY), cold_of(search, INNER_DAY)),
+		   worse(start_of(search, LEADING_DAY), start_of(search, INNER_DAY)));
+	figure_put(object, "partial_year", worse(cold_of(search, LEADING_YEAR), cold_of(search, INNER_YEAR)),
+		   worse(start_of(search, LEADING_YEAR), start_of(search, INNER_YEAR)));
+	figure_put(object, "scene", cold_of(search, SCENE_DAY), start_of(search, SCENE_DAY));
 	(void)json_object_set_new(object, "questions", questions_new(search));
 	(void)json_object_set_new(object, "year_of_national_days", national_new(search));
 	suite_report_integer(object, "full_day_reads", (long long)year->full_rows);

@@ -55,7 +55,9 @@ static const struct {
 	const char *part;
 	unsigned columns;
 } parts[] = {
+	{"groups", BIT(GROUPS)},
 	{"key", BIT(KEY)},
+	{"form", BIT(FORM)},
 	{"text", BIT(TEXT)},
 	{"source", BIT(FEED) | BIT(EPOCH)},
 	{"capture", BIT(CAPTURE)},

@@ -47,7 +47,7 @@ const struct api_param api_grounds[] = {
 		{"strict", API_BOOLEAN, false, 0, 0, NULL, "compare the text as received, not the VRM key"},           \
 		{"not_read", API_BOOLEAN, false, 0, 0, NULL, "records of plates that were not read (R4)"},             \
 		{"from", API_TIME, false, 0, 0, NULL, "captured at or after; default: the oldest that may be seen"},   \
-		{"to", API_TIME, false, 0, 0, NULL, "captured before; default: now"},                                  \
+		{"to", API_TIME, false, 0, 0, NULL, "captured before; default: now and reads.future more"},            \
 		{"cameras", API_INTEGERS, false, 1, 10000, NULL, "only these; default: all"},                          \
 		{"circle", API_STRING, false, 5, 64, NULL, "only in this area: LAT,LON,RADIUS in degrees and metres"}, \
 		{"polygon", API_STRING, false, 11, 6000, NULL, "only in this area: LAT,LON LAT,LON LAT,LON …"},        \
@@ -199,7 +199,7 @@ const struct api_method api_methods[] = {
 	 {SEARCH_PARAMS,
 	  {"limit", API_INTEGER, false, 1, 10000, NULL, "at most so many rows; default 100"},
 	  {"order", API_CHOICE, false, 0, 0, orders, "by capture time; default newest"},
-	  {"cursor", API_STRING, false, 1, 256, NULL, "from the result that was truncated: go on after it"},
+	  {"cursor", API_STRING, false, 1, 256, NULL, "of the truncated result: go on after it; same question only"},
 	  {"window", API_INTEGER, false, 1, 1000000, NULL,
 	   "rows the client takes before it sends credit; default: no limit"},
 	  {0}}},
@@ -217,7 +217,8 @@ const struct api_method api_methods[] = {
 	 {{"camera", API_INTEGER, true, U32, NULL, "which camera"},
 	  {"count", API_INTEGER, false, 1, 10000, NULL, "so many reads; default 250"},
 	  {"from", API_TIME, false, 0, 0, NULL, "the first ones captured at or after"},
-	  {"before", API_TIME, false, 0, 0, NULL, "instead: the last ones captured before; default: now"},
+	  {"before", API_TIME, false, 0, 0, NULL,
+	   "instead: the last ones captured before; default: now and reads.future more"},
 	  BUDGET_PARAMS,
 	  {"window", API_INTEGER, false, 1, 1000000, NULL,
 	   "rows the client takes before it sends credit; default: no limit"},

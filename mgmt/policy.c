@@ -65,10 +65,14 @@ static const char *grounds_fault(const json_t *params)
 
 	if (purpose == NULL)
 		return "purpose is missing: say which lawful purpose this serves";
-	if (reference == NULL || !has_alnum(reference) || is_placeholder(reference))
+	if (reference == NULL)
 		return "case is missing: give the reference of the case";
-	if (reason == NULL || letter_count(reason) < REASON_LETTERS_MIN || is_placeholder(reason))
+	if (!has_alnum(reference) || is_placeholder(reference))
+		return "case is no reference: give that of the case, not a placeholder or a single letter";
+	if (reason == NULL)
 		return "reason is missing: say in words why this is needed";
+	if (letter_count(reason) < REASON_LETTERS_MIN || is_placeholder(reason))
+		return "reason says nothing: say in words why this is needed, not with a placeholder";
 	return NULL;
 }
 

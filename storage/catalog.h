@@ -19,6 +19,7 @@
 #include "storage/segment_format.h"
 
 struct catalog;
+struct catalog_day;
 
 struct catalog_options {
 	const char *directory; /* made when absent */
@@ -90,7 +91,9 @@ struct catalog_restore {
 	size_t lane_count;
 	const uint64_t *journals; /* sealed */
 	size_t journal_count;
-	const struct catalog_totals *totals; /* NULL: as the segments add up */
+	const struct catalog_day *purged; /* days that were purged, with their counts */
+	size_t purged_count;
+	const struct catalog_totals *totals; /* NULL: as segments and purged days add up */
 };
 /* Everything in one transaction; the catalog is not new any more. -EEXIST when it was not. */
 int catalog_restore(struct catalog *catalog, const struct catalog_restore *restore);

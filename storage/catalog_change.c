@@ -217,6 +217,10 @@ int catalog_restore(struct catalog *catalog, const struct catalog_restore *resto
 	r = restore_segments(&change, restore, &totals);
 	for (size_t i = 0; i < restore->journal_count; i++)
 		mark_sealed(&change, restore->journals[i], 0);
+	for (size_t i = 0; i < restore->purged_count; i++) {
+		put_day(&change, &restore->purged[i]);
+		totals.stored += restore->purged[i].rows;
+	}
 	put_lanes(&change, restore->lanes, restore->lane_count);
 	put_totals(&change, restore->totals != NULL ? restore->totals : &totals);
 	if (change.error == 0)

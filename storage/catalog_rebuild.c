@@ -9,6 +9,7 @@
 #include "storage/catalog_rebuild.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,8 @@
 #include "storage/io.h"
 #include "storage/keyring.h"
 #include "storage/lanes_copy.h"
+#include "storage/layout.h"
+#include "storage/purge_file.h"
 #include "storage/segment_read.h"
 
 struct found {
@@ -29,6 +32,8 @@ struct rebuilding {
 	const struct catalog_rebuild *options;
 	struct lanes_content lanes;
 	struct found found;
+	struct catalog_day *purged;
+	size_t purged_count;
 	struct err *err;
 };
 
@@ -154,6 +159,8 @@ static int restore(struct rebuilding *rebuilding, bool lanes_known, struct catal
 	struct found *found = &rebuilding->found;
 	const struct segment_summary **taken = calloc(found->count + 1, sizeof(*taken));
 	struct catalog_restore restored = {.segments = taken,
+					   .purged = rebuilding->purged,
+					   .purged_count = rebuilding->purged_count,
 					   .lanes = rebuilding->lanes.lanes,
 					   .lane_count = rebuilding->lanes.lane_count,
 					   .journals = rebuilding->lanes.journals,
@@ -170,8 +177,73 @@ static int restore(struct rebuilding *rebuilding, bool lanes_known, struct catal
 			taken[restored.segment_count++] = found->summaries[i];
 	r = catalog_restore(rebuilding->options->catalog, &restored);
 	free(taken);
-	*result = (struct catalog_rebuild_result){restored.segment_count, rebuilding->lanes.lane_count, lanes_known};
+	*result = (struct catalog_rebuild_result){restored.segment_count, rebuilding->lanes.lane_count,
+						  rebuilding->purged_count, lanes_known};
 	return r;
+}
+
+/* One row a day: of two certificates the one that counts more, a purge begun anew found what the first had left. */
+static int purged_add(struct rebuilding *rebuilding, const struct purge_certificate *certificate)
+{
+	struct catalog_day *day = rebuilding->purged;
+	struct catalog_day *end = day + rebuilding->purged_count;
+	void *grown;
+
+	while (day < end && day->day != certificate->day)
+		day++;
+	if (day == end) {
+		grown = realloc(rebuilding->purged, (rebuilding->purged_count + 1) * sizeof(*rebuilding->purged));
+		if (grown == NULL)
+			return -ENOMEM;
+		rebuilding->purged = grown;
+		day = &rebuilding->purged[rebuilding->purged_count++];
+	} else if (day->rows > certificate->reads) {
+		return 0;
+	}
+	*day = (struct catalog_day){.day = certificate->day,
+				    .state = CATALOG_DAY_PURGED,
+				    .rows = certificate->reads,
+				    .bytes = certificate->bytes,
+				    .segments = certificate->segments,
+				    .changed_us = certificate->finished_us,
+				    .note_size = (uint32_t)strlen(certificate->authority)};
+	static_assert(PURGE_TEXT_SIZE <= CATALOG_NOTE_SIZE + 1, "an authority fits a note");
+	memcpy(day->note, certificate->authority, day->note_size);
+	return 0;
+}
+
+static int on_purge_file(void *context, const char *name)
+{
+	struct rebuilding *rebuilding = context;
+	const struct catalog_rebuild *options = rebuilding->options;
+	char directory[LAYOUT_PATH_SIZE];
+	struct purge_record record;
+	struct err err = {""};
+	uint64_t number;
+	int32_t day;
+	int r;
+
+	if (!purge_file_name_parse(name, PURGE_FILE_CERTIFICATE, &day, &number) ||
+	    !keyring_day_destroyed(options->keyring, day))
+		return 0;
+	(void)snprintf(directory, sizeof(directory), "%s/" LAYOUT_PURGE, options->directory);
+	r = purge_file_read(options->io, directory, PURGE_FILE_CERTIFICATE, day, number, &err, &record);
+	if (r == -EBADMSG) {
+		options->damage(options->context, err.text);
+		return 0;
+	}
+	return r < 0 ? r : purged_add(rebuilding, &record.certificate);
+}
+
+static int purged_gather(struct rebuilding *rebuilding)
+{
+	const struct catalog_rebuild *options = rebuilding->options;
+	char directory[LAYOUT_PATH_SIZE];
+	int r;
+
+	(void)snprintf(directory, sizeof(directory), "%s/" LAYOUT_PURGE, options->directory);
+	r = options->io->ops->list(options->io, directory, on_purge_file, rebuilding);
+	return r == -ENOENT ? 0 : r;
 }
 
 int catalog_rebuild(const struct catalog_rebuild *rebuild, struct err *err, struct catalog_rebuild_result *ret_result)
@@ -189,10 +261,13 @@ int catalog_rebuild(const struct catalog_rebuild *rebuild, struct err *err, stru
 	if (r == 0)
 		r = io->ops->list(io, rebuild->segments_directory, on_name, &rebuilding);
 	if (r == 0)
+		r = purged_gather(&rebuilding);
+	if (r == 0)
 		r = restore(&rebuilding, lanes == 0, &result);
 	for (size_t i = 0; i < rebuilding.found.count; i++)
 		free(rebuilding.found.summaries[i]);
 	free(rebuilding.found.summaries);
+	free(rebuilding.purged);
 	lanes_content_fini(&rebuilding.lanes);
 	if (r < 0)
 		return err != NULL && err->text[0] != '\0' ? r

@@ -1,5 +1,6 @@
 /*
- * A lost catalog, made anew from the files: the segments that hold reads nothing else holds, and the lanes' copy. One
+ * A lost catalog, made anew from the files: the segments that hold reads nothing else holds, the lanes' copy, and what
+ * became of purged days, from their certificates. One
  * catalog transaction: a crash before it finds a catalog that is still new, and the rebuild begins again.
  *
  * Of all segment files exactly one generation is taken (docs/disk-format.md, "Rebuilding the catalog"). No file is
@@ -21,7 +22,7 @@ struct catalog_rebuild {
 	struct io *io;
 	struct keyring *keyring;
 	struct catalog *catalog; /* catalog_is_new() */
-	const char *directory;   /* of the lanes' copy */
+	const char *directory;   /* of the data: lanes' copy, purge/ */
 	const char *segments_directory;
 	void (*damage)(void *context, const char *text); /* a segment or copy that cannot be read; no VRM in it */
 	void *context;
@@ -30,6 +31,7 @@ struct catalog_rebuild {
 struct catalog_rebuild_result {
 	size_t segments;
 	size_t lanes;
+	size_t purged_days;
 	bool lanes_known; /* from the copy; else they begin anew */
 };
 

@@ -105,6 +105,8 @@ int fsck_catalog_rebuild(struct fsck *fsck);
 
 /* fsck_cases.c, for fsck_catalog: copies that the catalog knows against the files. */
 int fsck_cases_known(struct fsck *fsck, struct catalog *catalog);
+/* Copies of held rows of days that are purged, into a catalog that was rebuilt. < 0: as the catalog's. */
+int fsck_cases_adopt(struct fsck *fsck, struct catalog *catalog, uint64_t *ret_copies);
 
 bool fsck_is_sealed(const struct fsck *fsck, uint64_t journal_id, int32_t day);
 bool fsck_is_sealed_at_all(const struct fsck *fsck, uint64_t journal_id);

@@ -129,6 +129,54 @@ int fsck_cases(struct fsck *fsck)
 	return r;
 }
 
+struct adoption {
+	struct fsck *fsck;
+	struct catalog *catalog;
+	uint64_t copies;
+};
+
+/* As at a start (cases_recover.c): where the day's keys are gone, the file is the only witness. */
+static int copy_adopt(struct adoption *adoption, const char *directory, uint32_t number, int32_t day, uint64_t id)
+{
+	struct fsck *fsck = adoption->fsck;
+	struct key_id key = case_key(number, id);
+	struct segment *segment;
+	struct err err = {""};
+	int r;
+
+	if (!keyring_day_destroyed(fsck->keyring, day))
+		return 0;
+	r = segment_open_keyed(fsck->io, fsck->keyring, directory, &key, day, &err, &segment);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0; /* told by the check that follows */
+	r = catalog_case_put(adoption->catalog, number, day, segment_summary(segment));
+	segment_free(segment);
+	adoption->copies += r == 0;
+	return r;
+}
+
+static int case_adopt(struct adoption *adoption, uint32_t number)
+{
+	char cases[LAYOUT_PATH_SIZE], directory[CASE_DIRECTORY_SIZE];
+	char **names;
+	size_t count;
+	int r;
+
+	(void)case_directory(fsck_path(adoption->fsck, LAYOUT_CASES, cases), number, directory);
+	r = fsck_list(adoption->fsck->io, directory, &names, &count);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (size_t i = 0; i < count && r == 0; i++) {
+		int32_t day;
+		uint64_t id;
+
+		if (segment_name_parse(names[i], ".seg", &day, &id) == 0)
+			r = copy_adopt(adoption, directory, number, day, id);
+	}
+	fsck_list_free(names, count);
+	return r;
+}
+
 struct keyed {
 	uint32_t *numbers;
 	size_t count;
@@ -148,6 +196,19 @@ static int number_add(void *context, struct key_id key)
 	keyed->numbers = grown;
 	keyed->numbers[keyed->count++] = (uint32_t)key.day;
 	return 0;
+}
+
+int fsck_cases_adopt(struct fsck *fsck, struct catalog *catalog, uint64_t *ret_copies)
+{
+	struct adoption adoption = {.fsck = fsck, .catalog = catalog};
+	struct keyed keyed = {0};
+	int r = keyring_each(fsck->keyring, KEY_CASE, number_add, &keyed);
+
+	for (size_t i = 0; r == 0 && i < keyed.count; i++)
+		r = case_adopt(&adoption, keyed.numbers[i]);
+	free(keyed.numbers);
+	*ret_copies = adoption.copies;
+	return r;
 }
 
 static int known_check(struct fsck *fsck, struct catalog *catalog, uint32_t number)

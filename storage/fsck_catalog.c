@@ -268,6 +268,7 @@ static int rebuild_into(struct fsck *fsck, const char *fresh, struct err *err)
 					  .damage = rebuild_damage,
 					  .context = fsck};
 	struct catalog_rebuild_result result = {0};
+	uint64_t copies = 0;
 	int r;
 
 	leftovers_remove(fresh);
@@ -275,11 +276,29 @@ static int rebuild_into(struct fsck *fsck, const char *fresh, struct err *err)
 	if (r < 0)
 		return r;
 	r = catalog_rebuild(&rebuild, err, &result);
+	if (r == 0)
+		r = fsck_cases_adopt(fsck, rebuild.catalog, &copies);
 	catalog_free(rebuild.catalog);
 	if (r == 0)
-		fsck_note(fsck, "catalog rebuilt: %zu segments, %s", result.segments,
+		fsck_note(fsck, "catalog rebuilt: %zu segments, %llu copies of held reads, %zu purged days, %s",
+			  result.segments, (unsigned long long)copies, result.purged_days,
 			  result.lanes_known ? "lanes from their copy" : "lanes begin anew");
 	return r;
+}
+
+/* Does every value of it read? Then it is put aside without being called damaged. */
+static bool former_sound(const char *path)
+{
+	struct catalog_options options = {.directory = path, .read_only = true};
+	struct catalog *catalog;
+	struct err err = {""};
+	bool sound;
+
+	if (catalog_open(&options, &err, &catalog) < 0)
+		return false;
+	sound = check_values(catalog) == 0;
+	catalog_free(catalog);
+	return sound;
 }
 
 /* A crash between the two renames leaves no catalog: the next start makes one. */
@@ -291,7 +310,8 @@ int fsck_catalog_rebuild(struct fsck *fsck)
 
 	(void)fsck_path(fsck, LAYOUT_CATALOG, path);
 	(void)fsck_path(fsck, LAYOUT_CATALOG ".new", fresh);
-	(void)snprintf(aside, sizeof(aside), "%s.damaged-%lld", path, (long long)(clock_wall_us() / 1000000));
+	(void)snprintf(aside, sizeof(aside), "%s.%s-%lld", path, former_sound(path) ? "former" : "damaged",
+		       (long long)(clock_wall_us() / 1000000));
 	r = rebuild_into(fsck, fresh, &err);
 	if (r == 0 && rename(path, aside) < 0 && errno != ENOENT)
 		r = err_set(&err, -errno, "%s: cannot be put aside: %s", path, strerror(errno));

@@ -58,7 +58,8 @@ int fsck_top(struct fsck *fsck)
 
 		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || is_known(name))
 			continue;
-		if (strncmp(name, LAYOUT_CATALOG ".damaged-", 16) == 0)
+		if (strncmp(name, LAYOUT_CATALOG ".damaged-", 16) == 0 ||
+		    strncmp(name, LAYOUT_CATALOG ".former-", 15) == 0)
 			fsck_note(fsck, "%s: a catalog that was put aside; remove it when nobody wants to look at it",
 				  name);
 		else

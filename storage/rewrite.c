@@ -288,13 +288,16 @@ int rewrite_plan(struct rewrite *rewrite, int32_t day, const uint64_t *parents, 
 	return 0;
 }
 
-static void figures_note(struct store *store, const struct rewrite_result *done, int result, const struct err *err,
-			 int32_t day, size_t parents, int64_t ns)
+/* With a rule it was no merge, and is told by whoever has the rule. */
+static void figures_note(struct store *store, bool merge, const struct rewrite_result *done, int result,
+			 const struct err *err, int32_t day, size_t parents, int64_t ns)
 {
 	struct store_tidy *tidy = &store->tidy;
 
 	pthread_mutex_lock(&store->status_mutex);
-	if (result == 0) {
+	if (result == 0 && !merge) {
+		tidy->why[0] = '\0';
+	} else if (result == 0) {
 		tidy->rewrites++;
 		tidy->last_day = day;
 		tidy->last_us = clock_wall_us();
@@ -334,7 +337,7 @@ int rewrite_segments(struct store *store, int32_t day, const uint64_t *parents, 
 	if (result == 0)
 		result = rewrite_parents(&rewrite, rule, &done);
 	rewrite_free(&rewrite);
-	figures_note(store, &done, result, err, day, count, clock_mono_ns() - start_ns);
+	figures_note(store, rule == NULL, &done, result, err, day, count, clock_mono_ns() - start_ns);
 	if (result == 0)
 		*ret_result = done;
 	return result;

@@ -128,8 +128,15 @@ void search_public_id(const uint8_t identity_key[32], const struct read *read, u
 /* Equal in all fields of the public id but the ordinal. */
 bool search_shares_public_id(const struct read *a, const struct read *b);
 
-/* A cursor as text for clients; holds the last row's fields, so it is as confidential as the row. */
-void search_cursor_text(const struct search_cursor *cursor, char text[SEARCH_CURSOR_TEXT_SIZE]);
-int search_cursor_parse(const char *text, struct search_cursor *ret_cursor); /* -EINVAL */
+/*
+ * A cursor as text for clients: AES-256-GCM under a key that HKDF-SHA-256 derives from KEY_IDENTITY, because it holds
+ * the last row's fields. `question` is a digest of what was asked; it is a place in that answer and in no other.
+ * An unset cursor is the empty text.
+ */
+void search_cursor_seal(const uint8_t identity_key[32], uint64_t question, const struct search_cursor *cursor,
+			char ret_text[SEARCH_CURSOR_TEXT_SIZE]);
+/* -EINVAL: no text that search_cursor_seal gave under this key; -ESTALE: of another question. */
+int search_cursor_open(const uint8_t identity_key[32], uint64_t question, const char *text,
+		       struct search_cursor *ret_cursor);
 
 #endif

@@ -175,7 +175,7 @@ struct store_tidy {
 	int32_t day; /* in the making, when running */
 	uint64_t rows_done;
 	uint64_t rows_total;
-	uint64_t rewrites; /* since the start of the process */
+	uint64_t rewrites; /* merges, since the start of the process */
 	uint64_t failures;
 	int32_t last_day;
 	int64_t last_us; /* when the last one was done; 0: none yet */
@@ -217,6 +217,12 @@ struct store_status {
 	struct store_tidy tidy;
 };
 int store_status(struct store *store, struct store_status *ret_status);
+
+/*
+ * Damage that somebody met who read: an alarm, and counted, the first time that its text comes. No VRM in it. Any
+ * control thread.
+ */
+void store_damage_met(struct store *store, const char *text);
 
 /* The days that hold reads or were purged, ascending. Caller frees *ret_days. */
 int store_days(struct store *store, struct store_day **ret_days, size_t *ret_count);

@@ -11,6 +11,8 @@
 #include "appliance/base/err.h"
 #include "mgmt/api.h"
 
+#define TWICE "%.*s is given twice"
+
 /* Arrays are given item by item. */
 static const char *const singular[][2] = {{"cameras", "camera"}, {"lists", "list"}, {"reads", "read"}};
 
@@ -144,6 +146,8 @@ static int take_flag(struct parser *parser, const char *name)
 		flag = &options->markdown;
 	if (flag == NULL)
 		return 1;
+	if (*flag)
+		return err_set(parser->err, -EINVAL, TWICE, (int)strlen(name), name);
 	*flag = true;
 	return 0;
 }
@@ -187,6 +191,8 @@ static int take_extra(struct parser *parser, const char *name, size_t size, cons
 			continue;
 		if (value == NULL)
 			return err_set(parser->err, -EINVAL, "%s needs a value", extras[i].name);
+		if (extras[i].text != NULL ? *extras[i].text != NULL : *extras[i].number != 0)
+			return err_set(parser->err, -EINVAL, TWICE, (int)size, name);
 		if (extras[i].text != NULL)
 			*extras[i].text = value;
 		else if (take_number(value, extras[i].number) < 0)
@@ -196,6 +202,13 @@ static int take_extra(struct parser *parser, const char *name, size_t size, cons
 	return 1;
 }
 
+/* Of two values one would be dropped without a word, and the answer be to another question than the one asked. */
+static bool is_given(const struct parser *parser, const struct api_param *param)
+{
+	return param->type != API_INTEGERS && param->type != API_STRINGS &&
+	       json_object_get(parser->options->params, param->name) != NULL;
+}
+
 static int take_param(struct parser *parser, const char *arg, size_t size, const char *value, bool *ret_used)
 {
 	const struct api_param *param =
@@ -203,6 +216,8 @@ static int take_param(struct parser *parser, const char *arg, size_t size, const
 
 	if (param == NULL)
 		return err_set(parser->err, -EINVAL, "%.*s: no such option", (int)size, arg);
+	if (is_given(parser, param))
+		return err_set(parser->err, -EINVAL, TWICE, (int)size, arg);
 	if (param->type == API_BOOLEAN) {
 		*ret_used = false;
 		return json_object_set_new(parser->options->params, param->name, json_true());
@@ -250,10 +265,14 @@ static int take_positional(struct parser *parser)
 		return err_set(parser->err, -EINVAL, "\"%.64s\": one word too many", arg);
 	parser->placed = true;
 	if (command->positional == NULL) {
+		if (parser->options->file != NULL)
+			return err_set(parser->err, -EINVAL, "FILE is given twice");
 		parser->options->file = arg;
 		return 0;
 	}
 	param = api_param_find(parser->method, command->positional);
+	if (is_given(parser, param))
+		return err_set(parser->err, -EINVAL, "%s is given twice", param->name);
 	if (set_param(parser->options->params, param, arg) < 0)
 		return err_set(parser->err, -EINVAL, "%s: must be %s", param->name, api_type_name(param->type));
 	return 0;

@@ -148,6 +148,11 @@ def pages_by_cursor(directory, random):
         more = ["--cursor", result["cursor"]]
     check([row["id"] for row in seen] == [row["id"] for row in whole], f"{len(seen)} by pages, {len(whole)} at once")
     check(len(whole) > 1500, "too few rows to need pages")
+    for other in (["*B*", "--order", "oldest"], ["*A*", "--order", "newest"], ["*A*", "--order", "oldest", "--camera", "1"],
+                  ["*A*", "--order", "oldest", "--tolerant"], ["*A*", "--order", "oldest", "--from", "2020-01-01"]):
+        check("another question" in appliance.refused("search", *other, *more, *GROUNDS), f"{other} takes the cursor of another")
+    check(not any(row["vrm"].encode().hex() in more[1].lower() for row in seen
+                  if len(row["vrm"]) > 5), "a cursor shows a VRM")
 
 
 def grounds_are_asked_for_and_audited(directory, random):

@@ -149,6 +149,10 @@ def no_search_answers_what_was_not_stored(directory, random):
         check(got <= rows, f"{file}: {len(got - rows)} rows that were never stored")
         if not result["complete"]:
             incomplete += 1
+            counted = appliance.ctl("status")[-1]["storage"]["damage_count"]
+            check(counted > 0, f"{file}: a search met damage that status does not count")
+            search(appliance, allow_incomplete=True)
+            check(appliance.ctl("status")[-1]["storage"]["damage_count"] == counted, f"{file}: counted twice")
             check(any(os.path.basename(file)[:8] in json.dumps(entry) for entry in result["unreadable"]),
                   f"{file}: the answer names something else: {result['unreadable']}")
         else:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from rig import GANTRYCTL, GROUNDS, SECOND_UID, Appliance, check, fleet, fleet_result, main, run
+from rig import FSCK, GANTRYCTL, GROUNDS, SECOND_UID, Appliance, check, fleet, fleet_result, main, run
 
 AGO = 5  # days
 
@@ -99,6 +99,23 @@ def held_reads_outlive_their_day(directory, random):
     check([hold["copied_reads"] for hold in holds] == [len(expected), 5], f"{holds}")
     check(vrm[:-1].upper().replace("O", "0").replace("I", "1") in json.dumps(holds[0]), f"{holds[0]}")
 
+    # A sound catalog made anew: copies, purged days and their counts are in it.
+    purged = appliance.ctl("status")[-1]["totals"]["purged"]
+    check(purged == certificate["reads"] > 1000, f"{purged} purged, {certificate}")
+    days = lambda: appliance.ctl("segments", "show", "--by-day")[:-1]
+    before = days()
+    check(any(day["day"] == date(AGO) and day["state"] == "purged" for day in before), f"{before}")
+    appliance.stop()
+    said = run([FSCK, appliance.data, "--master-key", appliance.master, "--rebuild-catalog"])
+    check("2 copies of held reads, 1 purged days" in said, said)
+    check(sorted(name.split("-")[0] for name in os.listdir(appliance.data) if name.startswith("catalog.")) ==
+          ["catalog.former"], f"{os.listdir(appliance.data)}")
+    appliance.start()
+    check("adopted" not in appliance.tail(), "the rebuilt catalog did not know the copies")
+    check(days() == before, f"{days()} after a rebuild, {before} before")
+    check(appliance.ctl("status")[-1]["totals"]["purged"] == purged, "the purge history is gone")
+    check(ids(search(appliance, "*", "--hold", "C-1")) == ids(expected), "what C-1 holds is gone")
+
     # Reviews, a restart, and the release.
     check(appliance.ctl("holds", "review")[-1]["holds"] == [], "a review is due already")
     check(len(appliance.ctl("holds", "review", "--by", tomorrow)[-1]["holds"]) == 2, "no review by tomorrow")
@@ -163,6 +180,7 @@ def a_clock_under_suspicion_purges_nothing(directory, random):
     status = appliance.ctl("status")[-1]
     check(status["retention"]["state"] == "suspended" and not status["retention"]["clock_trusted"], f"{status['retention']}")
     check(any("under suspicion" in alarm for alarm in status["alarms"]), f"{status['alarms']}")
+    check(sum("under suspicion" in alarm for alarm in status["alarms"]) == 1, f"told twice: {status['alarms']}")
     check(0 < status["retention"]["clock_trusted_in_s"] < 600, f"{status['retention']}")
     for command in (["run", date(AGO)], ["approve", number]):
         said = appliance.refused("purge", *command, *GROUNDS, uid=SECOND_UID if command[0] == "approve" else None)

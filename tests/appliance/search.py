@@ -255,6 +255,7 @@ def time_is_bounded(directory, random):
         result = ask(appliance, "search", *open_question, "--count")[1]
         check(abs(micros(result["to"]) - micros(result["from"]) - 31 * DAY_US) < 1000000, f"{open_question}: {result}")
         check(result["count"] <= recent, f"{open_question} reached back: {result}")
+        check(abs(micros(result["to"]) - time.time() * 1000000 - 600 * 1000000) < 30000000, f"no `to`: {result}")
         said = appliance.refused("search", *open_question, "--from", iso(now - 60 * DAY_US), *GROUNDS)
         check("31 days" in said and "-32001" in said, said)
     for closed_question in ([plate], [plate[:2] + "*"], ["--camera", camera], ["*", "--circle", "54,-2,1000000"]):
@@ -275,6 +276,7 @@ def time_is_bounded(directory, random):
     found, result = ask(appliance, "consecutive", camera, "--count", "10000", "--from", iso(now - 60 * DAY_US))
     check(all(micros(row["capture"]) >= now - 20 * DAY_US for row in found), "an over-age read was given")
     check(any(row["day"] == old for row in appliance.ctl("segments", "show", "--by-day")[:-1]), "the day is unknown")
+    check("no 9999 in the register" in appliance.refused("consecutive", "9999", *GROUNDS), "a camera that nobody knows")
     said = appliance.refused("search", "A?", "--from", iso(now), "--to", iso(now - 1), *GROUNDS)
     check("from is not before to" in said, said)
 

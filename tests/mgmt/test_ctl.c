@@ -269,6 +269,13 @@ static void wrong_command_lines(void)
 		{"search AB1 --purpose curiosity", "\"purpose\""},
 		{"search AB1 --strict=1", "takes no value"},
 		{"search AB1 --count --limit 5 " GROUNDS, "do not go together"},
+		{"search AB1 --vrm AB2 " GROUNDS, "--vrm is given twice"},
+		{"search --vrm AB1 AB2 " GROUNDS, "vrm is given twice"},
+		{"search AB1 --limit 5 --limit=6 " GROUNDS, "--limit is given twice"},
+		{"search AB1 --from 2026-07-01 --from 2026-07-02 " GROUNDS, "--from is given twice"},
+		{"search AB1 --strict --strict " GROUNDS, "--strict is given twice"},
+		{"search AB1 --csv --csv " GROUNDS, "--csv is given twice"},
+		{"hits follow --for 1 --for 2", "--for is given twice"},
 		{"hits follow --count 0", "--count"},
 		{"hits follow --for x", "--for"},
 		{"lists load --name n", "FILE"},
@@ -393,7 +400,11 @@ static void searches(void)
 	CHECK_STR("1234\n", output);
 	CHECK_INT(1, run(&world, "search 'AB1?CDE' --purpose serious --case C-17"));
 	CHECK(complains("reason is missing"));
-	CHECK_INT(1, test_audit_count(world.test.options.audit, "reads.search", AUDIT_REFUSED));
+	CHECK_INT(1, run(&world, "search 'AB1?CDE' --purpose serious --case q --reason 'because of it'"));
+	CHECK(complains("case is no reference"));
+	CHECK_INT(1, run(&world, "search 'AB1?CDE' --purpose serious --case C-17 --reason xx"));
+	CHECK(complains("reason says nothing"));
+	CHECK_INT(3, test_audit_count(world.test.options.audit, "reads.search", AUDIT_REFUSED));
 	world.complete = false;
 	CHECK_INT(4, run(&world, "search 'AB1?CDE' " GROUNDS));
 	CHECK(complains("INCOMPLETE"));

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "appliance/base/bytes.h"
 #include "appliance/base/glob.h"
 #include "storage/catalog.h"
 #include "storage/memtable.h"
@@ -67,6 +68,8 @@ static size_t model_answer(const struct world *world, const struct search_query 
 	return count;
 }
 
+static const uint8_t cursor_key[32] = {1, 2, 3};
+
 /* All pages of the answer, and the count, against the model. */
 static void check_query(struct world *world, struct search_query *query, struct answer *answer, struct read *expected,
 			struct search_result *result)
@@ -86,8 +89,8 @@ static void check_query(struct world *world, struct search_query *query, struct 
 		CHECK_INT(answer->count - was, result->count);
 		CHECK(result->count <= query->limit);
 		CHECK(!result->truncated || result->count == query->limit);
-		search_cursor_text(&result->cursor, text);
-		CHECK_INT(0, search_cursor_parse(text, &query->cursor));
+		search_cursor_seal(cursor_key, 7, &result->cursor, text);
+		CHECK_INT(0, search_cursor_open(cursor_key, 7, text, &query->cursor));
 	} while (result->truncated && ++pages < ROWS_MAX);
 	CHECK_INT(count, answer->count);
 	CHECK_MEM(expected, answer->rows, count * sizeof(*expected));
@@ -527,18 +530,42 @@ static void cursors_from_outside_are_checked(void)
 
 	cursor.last = fixture_wild_read(&prng, FIXTURE_DAY);
 	memset(cursor.last.zero, 0, 3);
-	search_cursor_text(&cursor, text);
-	CHECK_INT(0, search_cursor_parse(text, &back));
+	search_cursor_seal(cursor_key, 7, &cursor, text);
+	CHECK_INT(0, search_cursor_open(cursor_key, 7, text, &back));
 	CHECK_MEM(&cursor.last, &back.last, sizeof(back.last));
 	CHECK_INT(3, back.ordinal);
 	size = strlen(text);
+	for (size_t i = 0; i < size; i++) {
+		char was = text[i];
+
+		text[i] = was == '0' ? '1' : '0';
+		CHECK_INT(-EINVAL, search_cursor_open(cursor_key, 7, text, &back));
+		text[i] = was;
+	}
 	for (size_t cut = 1; cut < size; cut++) {
 		text[size - cut] = '\0';
-		CHECK_INT(-EINVAL, search_cursor_parse(text, &back));
+		CHECK_INT(-EINVAL, search_cursor_open(cursor_key, 7, text, &back));
 	}
-	CHECK_INT(-EINVAL, search_cursor_parse("zz", &back));
-	CHECK_INT(0, search_cursor_parse("", &back));
+	CHECK_INT(-EINVAL, search_cursor_open(cursor_key, 7, "zz", &back));
+	CHECK_INT(0, search_cursor_open(cursor_key, 7, "", &back));
 	CHECK(!back.set);
+}
+
+/* It is handed to a client, kept in scripts, and given back: nothing of the row is in it for them. */
+static void cursors_tell_nothing_and_fit_one_question(void)
+{
+	struct search_cursor cursor = {.set = true, .last = {.key = "AB12CDE", .text = "AB12 CDE", .camera = 9}};
+	const uint8_t other_key[32] = {9};
+	struct search_cursor back;
+	char text[SEARCH_CURSOR_TEXT_SIZE], again[SEARCH_CURSOR_TEXT_SIZE], plain[2 * 7 + 1];
+
+	search_cursor_seal(cursor_key, 7, &cursor, text);
+	search_cursor_seal(cursor_key, 7, &cursor, again);
+	hex_encode("AB12CDE", 7, plain);
+	CHECK(strstr(text, plain) == NULL);
+	CHECK(strcmp(text, again) != 0);
+	CHECK_INT(-ESTALE, search_cursor_open(cursor_key, 8, text, &back));
+	CHECK_INT(-EINVAL, search_cursor_open(other_key, 7, text, &back));
 }
 
 static bool always(void *context)
@@ -645,6 +672,7 @@ int main(int argc, char **argv)
 		{"a view waits for the sealer", a_view_waits_for_the_sealer},
 		{"batches hold every row and hit", batches_hold_every_row_and_hit},
 		{"cursors from outside are checked", cursors_from_outside_are_checked},
+		{"cursors tell nothing and fit one question", cursors_tell_nothing_and_fit_one_question},
 		{"rot is named and never answered", rot_is_named_and_never_answered},
 		{"budgets stop a search and say so", budgets_stop_and_say_so},
 		{"an exact search reads few pages", an_exact_search_reads_few_pages},
