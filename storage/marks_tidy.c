@@ -216,21 +216,14 @@ static void extras_take(struct removal *removal)
 	}
 }
 
-static int rule_row(void *context, const struct read *row)
-{
-	const struct removal *removal = context;
-
-	return mark_drops(mark_find(removal->marks, row));
-}
-
 static int segments_rewrite(struct removal *removal)
 {
-	struct rewrite_rule rule = {.row = rule_row,
+	struct rewrite_rule rule = {.row = mark_rule,
 				    .extra = removal->extra,
 				    .extra_count = removal->extra_count,
 				    .extra_hits = removal->hits,
 				    .extra_hit_count = removal->hit_count,
-				    .context = removal};
+				    .context = (void *)removal->marks};
 	struct rewrite_result done;
 	int result;
 

@@ -36,6 +36,7 @@
 
 #define THINGS 48
 #define SIM_DIRECTORY "/data"
+#define CHANGES SIM_DIRECTORY "/register/changes.log"
 #define IDENTITY ((struct key_id){.day = KEY_DAY_NONE, .kind = KEY_IDENTITY})
 
 /* What the model knows of one sighting. */
@@ -862,6 +863,41 @@ static void test_search_meanwhile(void)
 	world_free(world);
 }
 
+/* ---- a register that was incomplete for a while */
+
+/* Thing 0 is erased and removed, then sent again and sealed while nobody can know that. Thing 1's day is the same. */
+static struct world *incomplete_world(const char *name)
+{
+	struct world *world = crash_world(check_seed(), name);
+
+	act_do(world, 0, MARK_ERASED);
+	act_do(world, 1, MARK_AMENDED);
+	tidy(world);
+	CHECK_INT(0, rig_close(&world->rig, true));
+	CHECK_INT(0, sim_deny(world->io, CHANGES, EACCES));
+	world_open(world);
+	CHECK(store_register(world->rig.store, NULL) == NULL);
+	send_by(world, 0, 2);
+	send_by(world, 1, 3);
+	CHECK_INT(0, rig_close(&world->rig, true));
+	CHECK_INT(0, sim_deny(world->io, CHANGES, 0));
+	world_open(world);
+	CHECK(store_register(world->rig.store, NULL) != NULL);
+	verify(world);
+	return world;
+}
+
+static void test_merged_away(void)
+{
+	struct world *world = incomplete_world("merged");
+
+	CHECK(tidier_round(world->rig.store) >= 0);
+	verify_removed(world);
+	verify(world);
+	books_hold(world);
+	world_free(world);
+}
+
 /* ---- the set alone */
 
 static void test_set(void)
@@ -924,6 +960,7 @@ int main(int argc, char **argv)
 		{"keys go with what they sealed", test_keys_go},
 		{"hits of a corrected read", test_hits_kept},
 		{"searches meanwhile", test_search_meanwhile},
+		{"what was sealed without the register goes with a merge", test_merged_away},
 		{NULL, NULL},
 	};
 
