@@ -7,6 +7,9 @@
  * the rewriting finds no segment that holds the reads, the corrected ones in place, and only the records left to do.
  *
  * A corrected read of a day without any segment waits, sealed in the register, for the first one.
+ *
+ * Segments are judged and rewritten one by one: what is damaged holds up no other. The marks whose reads may lie in a
+ * damaged segment are put off, by PUT_OFF_NS, without another look at it or another key; that is told once.
  */
 #include "storage/marks_tidy.h"
 
@@ -26,6 +29,21 @@
 #include "storage/view.h"
 
 #define SEAL_WAIT_NS (INT64_C(10) * 1000000000)
+#define PUT_OFF_NS (INT64_C(3600) * 1000000000) /* damage does not heal by itself */
+#define RETRY_NS (INT64_C(60) * 1000000000)     /* a disk may */
+
+enum stand {
+	STAND_DONE,    /* in no segment */
+	STAND_WAITS,   /* its corrected read waits for a segment */
+	STAND_BLOCKED, /* may lie in a segment that cannot be rewritten now: at the next round */
+	STAND_PUT_OFF, /* the same: not at the next round */
+};
+
+/* A mark's read lies in that segment, or may. */
+struct sight {
+	uint64_t segment;
+	size_t todo;
+};
 
 /* One day's removal. */
 struct removal {
@@ -36,10 +54,16 @@ struct removal {
 	const struct mark_day *marks;
 	struct mark_todo *todos;
 	size_t todo_count;
-	bool *placed; /* by todo: its corrected read stands in a segment, or needs not */
-	uint64_t parents[SEGMENT_LINEAGE_MAX];
+	bool *placed;       /* by todo: its corrected read stands in a segment, or needs not */
+	enum stand *stands; /* by todo */
+	struct sight *sights;
+	size_t sight_count;
+	size_t sight_room;
+	int failed; /* what the first segment that is left as it is said; err has the words */
+	int64_t put_off_ns;
+	uint64_t parents[SEGMENT_LINEAGE_MAX]; /* to be rewritten, each by itself */
 	size_t parent_count;
-	bool more;         /* there are more segments to rewrite than one rewriting takes */
+	bool more;         /* there are more segments to rewrite than one round takes */
 	uint64_t smallest; /* segment of the day, to take corrections in; 0 none */
 	uint64_t smallest_size;
 	struct read *extra;
@@ -134,28 +158,144 @@ static void parent_add(struct removal *removal, uint64_t id)
 		removal->parents[removal->parent_count++] = id;
 }
 
-/* Does the segment hold what a mark is after? A mark that cannot be read any more suspects every segment. */
+static int sight_add(struct removal *removal, uint64_t segment, size_t todo)
+{
+	if (removal->sight_count == removal->sight_room) {
+		size_t room = removal->sight_room * 2 + 16;
+		struct sight *sights = realloc(removal->sights, room * sizeof(*sights));
+
+		if (sights == NULL)
+			return err_set(removal->err, -ENOMEM, "out of memory");
+		removal->sights = sights;
+		removal->sight_room = room;
+	}
+	removal->sights[removal->sight_count++] = (struct sight){segment, todo};
+	return 0;
+}
+
+static bool is_damage(int result)
+{
+	return result == -EBADMSG || result == -ENOENT || result == -ENOKEY;
+}
+
+/* Failures that are of this segment, and leave the others be. */
+static bool is_its_own(int result)
+{
+	return is_damage(result) || result == -EIO || result == -EAGAIN;
+}
+
+/* The segment stays as it is; so do the marks that were seen in it. */
+static void segment_block(struct removal *removal, uint64_t segment, int why, const struct err *err)
+{
+	bool fresh = false;
+
+	for (size_t i = 0; i < removal->sight_count; i++) {
+		size_t todo = removal->sights[i].todo;
+
+		if (removal->sights[i].segment != segment)
+			continue;
+		if (removal->stands[todo] != STAND_PUT_OFF)
+			removal->stands[todo] = why == -EAGAIN ? STAND_BLOCKED : STAND_PUT_OFF;
+		fresh = fresh || removal->todos[todo].until_ns == 0;
+	}
+	if (is_damage(why) && fresh)
+		store_damage(removal->store,
+			     "day %d, segment %016llx is damaged: erased or amended reads in it stay hidden, but "
+			     "cannot be removed: %s",
+			     removal->day, (unsigned long long)segment, err->text);
+	if (is_damage(why) || (why == -EIO && removal->put_off_ns == 0))
+		removal->put_off_ns = is_damage(why) ? PUT_OFF_NS : RETRY_NS;
+	if (removal->failed == 0)
+		removal->failed =
+			err_set(removal->err, why, "segment %016llx: %s", (unsigned long long)segment, err->text);
+}
+
+static bool in_range(const struct catalog_segment *which, const struct mark_todo *todo)
+{
+	return !todo->readable ||
+	       (todo->read.capture_us >= which->capture_first_us && todo->read.capture_us <= which->capture_last_us);
+}
+
+/* Does the segment hold what the mark is after? A mark that cannot be read any more suspects every segment. */
+static int todo_judge(struct removal *removal, const struct catalog_segment *which, const struct segment *segment,
+		      struct segment_rows *rows, size_t at)
+{
+	const struct mark_todo *todo = &removal->todos[at];
+	struct sighting sighting = {.marked = true};
+	int result = 0;
+
+	if (!in_range(which, todo))
+		return 0;
+	if (todo->readable)
+		result = segment_look(removal, segment, &todo->read, rows, &sighting);
+	if (result == 0 ? sighting.marked : is_its_own(result)) {
+		int added = sight_add(removal, which->id, at);
+
+		result = added < 0 ? added : result;
+	}
+	if (result == 0 && !removal->placed[at]) {
+		result = segment_look(removal, segment, &todo->corrected, rows, &sighting);
+		removal->placed[at] = result == 0 && sighting.same;
+	}
+	return result;
+}
+
+/* 0, also when the segment is blocked, or -errno: then nothing more can be said of the day. */
 static int segment_judge(struct removal *removal, const struct catalog_segment *which, const struct segment *segment,
 			 struct segment_rows *rows)
 {
-	int result = 0;
+	size_t seen = removal->sight_count;
+	struct err first = {""};
+	int why = 0;
 
-	for (size_t i = 0; result == 0 && i < removal->todo_count; i++) {
-		const struct mark_todo *todo = &removal->todos[i];
-		struct sighting sighting = {.marked = true};
+	for (size_t i = 0; i < removal->todo_count; i++) {
+		int result = todo_judge(removal, which, segment, rows, i);
 
-		if (todo->readable &&
-		    (todo->read.capture_us < which->capture_first_us || todo->read.capture_us > which->capture_last_us))
-			continue;
-		if (todo->readable)
-			result = segment_look(removal, segment, &todo->read, rows, &sighting);
-		if (result == 0 && sighting.marked)
-			parent_add(removal, which->id);
-		if (result == 0 && !removal->placed[i]) {
-			result = segment_look(removal, segment, &todo->corrected, rows, &sighting);
-			removal->placed[i] = result == 0 && sighting.same;
+		if (result < 0 && !is_its_own(result))
+			return result;
+		if (result < 0 && why == 0) {
+			why = result;
+			first = *removal->err;
 		}
 	}
+	if (why < 0) {
+		segment_block(removal, which->id, why, &first);
+		return 0;
+	}
+	if (removal->sight_count > seen)
+		parent_add(removal, which->id);
+	if (removal->smallest == 0 || which->file_size < removal->smallest_size) {
+		removal->smallest = which->id;
+		removal->smallest_size = which->file_size;
+	}
+	return 0;
+}
+
+/* It cannot even be opened. */
+static int segment_suspect(struct removal *removal, const struct catalog_segment *which, int why)
+{
+	struct err err = *removal->err;
+	int result = 0;
+
+	for (size_t i = 0; result == 0 && i < removal->todo_count; i++)
+		if (in_range(which, &removal->todos[i]))
+			result = sight_add(removal, which->id, i);
+	if (result == 0)
+		segment_block(removal, which->id, why, &err);
+	return result;
+}
+
+static int segment_take(struct removal *removal, const struct catalog_segment *which, struct segment_rows *rows)
+{
+	struct segment *segment;
+	int result = view_segment_get(removal->store->views, which, removal->err, &segment);
+
+	if (result == VIEW_PURGED)
+		return err_set(removal->err, -ESTALE, "the day is being purged");
+	if (result < 0)
+		return is_its_own(result) ? segment_suspect(removal, which, result) : result;
+	result = segment_judge(removal, which, segment, rows);
+	view_segment_put(removal->store->views, segment);
 	return result;
 }
 
@@ -164,22 +304,8 @@ static int segments_judge(struct removal *removal, const struct view *view)
 	struct segment_rows *rows = malloc(sizeof(*rows));
 	int result = rows != NULL ? 0 : err_set(removal->err, -ENOMEM, "out of memory");
 
-	for (size_t i = 0; result == 0 && i < view->segment_count; i++) {
-		const struct catalog_segment *which = &view->segments[i];
-		struct segment *segment;
-
-		if (removal->smallest == 0 || which->file_size < removal->smallest_size) {
-			removal->smallest = which->id;
-			removal->smallest_size = which->file_size;
-		}
-		result = view_segment_get(removal->store->views, which, removal->err, &segment);
-		if (result == VIEW_PURGED)
-			result = err_set(removal->err, -ESTALE, "the day is being purged");
-		if (result < 0)
-			break;
-		result = segment_judge(removal, which, segment, rows);
-		view_segment_put(removal->store->views, segment);
-	}
+	for (size_t i = 0; result == 0 && i < view->segment_count; i++)
+		result = segment_take(removal, &view->segments[i], rows);
 	if (rows != NULL)
 		bytes_wipe(rows, sizeof(*rows));
 	free(rows);
@@ -216,7 +342,8 @@ static void extras_take(struct removal *removal)
 	}
 }
 
-static int segments_rewrite(struct removal *removal)
+/* 0, or -errno of the segment. The corrected reads come in with the first that can be rewritten. */
+static int segment_rewrite(struct removal *removal, uint64_t id, struct err *err)
 {
 	struct rewrite_rule rule = {.row = mark_rule,
 				    .extra = removal->extra,
@@ -225,49 +352,80 @@ static int segments_rewrite(struct removal *removal)
 				    .extra_hit_count = removal->hit_count,
 				    .context = (void *)removal->marks};
 	struct rewrite_result done;
-	int result;
+	int result = rewrite_segments(removal->store, removal->day, &id, 1, &rule, err, &done);
 
-	if (removal->parent_count == 0 && removal->extra_count > 0 && removal->smallest != 0)
-		parent_add(removal, removal->smallest);
-	if (removal->parent_count == 0)
-		return 0;
-	result = rewrite_segments(removal->store, removal->day, removal->parents, removal->parent_count, &rule,
-				  removal->err, &done);
 	if (result == REWRITE_WAITS)
-		return err_set(removal->err, -EAGAIN, "its journal is not destroyed yet, or a search reads on");
-	if (result == 0)
-		killpoint("mark.rewritten");
-	return result;
+		return err_set(err, -EAGAIN, "its journal is not destroyed yet, or a search reads on");
+	if (result < 0)
+		return result;
+	killpoint("mark.rewritten");
+	removal->extra_count = 0;
+	removal->hit_count = 0;
+	return 0;
 }
 
-/* The records: all of them, but for those whose corrected read has found no segment. The number done. */
-static int records_write(struct removal *removal)
+static int segments_rewrite(struct removal *removal)
 {
-	bool waits = removal->smallest == 0;
-	size_t done = 0;
-	size_t left = removal->todo_count;
-	int result;
+	if (removal->parent_count == 0 && removal->extra_count > 0 && removal->smallest != 0)
+		parent_add(removal, removal->smallest);
+	for (size_t i = 0; i < removal->parent_count; i++) {
+		struct err err = {""};
+		int result = segment_rewrite(removal, removal->parents[i], &err);
 
-	/* Those that are done come first. */
-	for (size_t i = 0; i < left;) {
-		if (!waits || removal->placed[i]) {
-			i++;
-			continue;
+		/* A commit that may have happened is brought to its end before anything else. */
+		if (result < 0 && (!is_its_own(result) || removal->store->pending_rewrite != NULL)) {
+			*removal->err = err;
+			return result;
 		}
+		if (result < 0)
+			segment_block(removal, removal->parents[i], result, &err);
+	}
+	return 0;
+}
+
+/* Where each mark stands, behind the rewriting. */
+static void stands_judge(struct removal *removal)
+{
+	for (size_t i = 0; i < removal->todo_count; i++)
+		if (removal->stands[i] == STAND_DONE && !removal->placed[i] && removal->extra_count > 0)
+			removal->stands[i] = removal->failed == 0       ? STAND_WAITS
+					     : removal->put_off_ns == 0 ? STAND_BLOCKED
+									: STAND_PUT_OFF;
+}
+
+/* Those that stand so, at the beginning of todos from `from` on; how many. */
+static size_t todos_gather(struct removal *removal, enum stand stand, size_t from)
+{
+	for (size_t i = from; i < removal->todo_count; i++) {
 		struct mark_todo todo = removal->todos[i];
 
-		left--;
-		removal->todos[i] = removal->todos[left];
-		removal->placed[i] = removal->placed[left];
-		removal->todos[left] = todo;
-		removal->placed[left] = false;
+		if (removal->stands[i] != stand)
+			continue;
+		removal->todos[i] = removal->todos[from];
+		removal->stands[i] = removal->stands[from];
+		removal->todos[from] = todo;
+		removal->stands[from++] = stand;
 		bytes_wipe(&todo, sizeof(todo));
 	}
-	done = left;
-	marks_removed(removal->store->marks, removal->day, removal->todos + done, removal->todo_count - done);
-	if (done == 0)
+	return from;
+}
+
+/* The records of what is done. The number done. */
+static int records_write(struct removal *removal)
+{
+	struct marks *marks = removal->store->marks;
+	size_t done = todos_gather(removal, STAND_DONE, 0);
+	size_t waiting = todos_gather(removal, STAND_WAITS, done);
+	size_t put_off = todos_gather(removal, STAND_PUT_OFF, waiting);
+	int result;
+
+	marks_removed(marks, removal->day, removal->todos + done, waiting - done);
+	if (removal->put_off_ns != 0)
+		marks_put_off(marks, removal->day, removal->todos + waiting, put_off - waiting,
+			      clock_mono_ns() + removal->put_off_ns);
+	if (done == 0 || removal->more)
 		return 0;
-	result = marks_done(removal->store->marks, removal->day, removal->todos, done, removal->err);
+	result = marks_done(marks, removal->day, removal->todos, done, removal->err);
 	return result < 0 ? result : (int)done;
 }
 
@@ -281,7 +439,8 @@ static int removal_begin(struct removal *removal)
 	for (size_t i = 0; i < removal->todo_count; i++)
 		hits += removal->todos[i].hit_count;
 	removal->hits = calloc(hits + 1, sizeof(*removal->hits));
-	if (removal->placed == NULL || removal->extra == NULL || removal->hits == NULL)
+	removal->stands = calloc(removal->todo_count + 1, sizeof(*removal->stands));
+	if (removal->stands == NULL || removal->placed == NULL || removal->extra == NULL || removal->hits == NULL)
 		return err_set(removal->err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < removal->todo_count; i++)
 		removal->placed[i] = removal->todos[i].kind != MARK_AMENDED || !removal->todos[i].readable ||
@@ -302,9 +461,11 @@ static int removal_run(struct removal *removal)
 		result = segments_rewrite(removal);
 	}
 	rewrite_unlock(removal->store);
-	if (result < 0 || removal->more)
+	if (result < 0)
 		return result;
-	return records_write(removal);
+	stands_judge(removal);
+	result = records_write(removal);
+	return result < 0 || removal->failed == 0 ? result : removal->failed;
 }
 
 static void removal_fini(struct removal *removal)
@@ -315,6 +476,8 @@ static void removal_fini(struct removal *removal)
 		bytes_wipe(removal->extra, removal->todo_count * sizeof(*removal->extra));
 	free(removal->todos);
 	free(removal->placed);
+	free(removal->stands);
+	free(removal->sights);
 	free(removal->extra);
 	free(removal->hits);
 	mark_set_release(removal->set);
@@ -331,14 +494,29 @@ static bool nothing_to_do(const struct removal *removal)
 	return catalog_day(removal->store->catalog, removal->day, &day) == -ENOENT || day.segments == 0;
 }
 
+/* Leaves out what is put off. */
+static void todos_due(struct removal *removal)
+{
+	int64_t now_ns = clock_mono_ns();
+	size_t due = 0;
+
+	for (size_t i = 0; i < removal->todo_count; i++)
+		if (removal->todos[i].until_ns <= now_ns)
+			removal->todos[due++] = removal->todos[i];
+	bytes_wipe(removal->todos + due, (removal->todo_count - due) * sizeof(*removal->todos));
+	removal->todo_count = due;
+}
+
 /* The set is taken behind the marks: it has all of them, and maybe more, which are then dropped before their time. */
-static int tidy_day(struct store *store, int32_t day, struct err *err)
+static int tidy_day(struct store *store, int32_t day, bool now, struct err *err)
 {
 	struct removal removal = {.store = store, .day = day, .err = err};
 	int result = marks_pending(store->marks, day, &removal.todos, &removal.todo_count);
 
 	if (result < 0)
 		return err_set(err, result, "out of memory");
+	if (!now)
+		todos_due(&removal);
 	removal.set = marks_hold(store->marks);
 	removal.marks = mark_set_day(removal.set, day);
 	if (removal.marks != NULL && !nothing_to_do(&removal))
@@ -377,7 +555,7 @@ int marks_tidy(struct store *store, bool now, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < count; i++) {
 		struct err why = {""};
-		int part = tidy_day(store, days[i], &why);
+		int part = tidy_day(store, days[i], now, &why);
 
 		if (part > 0)
 			done += part;
