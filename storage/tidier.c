@@ -19,6 +19,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/log.h"
 #include "storage/marks.h"
+#include "storage/marks_look.h"
 #include "storage/marks_tidy.h"
 #include "storage/merge.h"
 #include "storage/rewrite.h"
@@ -156,6 +157,8 @@ static void removals(struct store *store)
 
 	if (marks_tidy(store, false, &err) < 0)
 		log_debug("%s, trying again", err.text);
+	if (marks_look(store, false, &err) < 0)
+		log_info("%s, trying again", err.text);
 }
 
 static int duty(struct store *store, bool may_pause)

@@ -22,6 +22,7 @@
 #include "storage/journal.h"
 #include "storage/keyring.h"
 #include "storage/lane.h"
+#include "storage/marks_look.h"
 #include "storage/marks_tidy.h"
 #include "storage/memtable.h"
 #include "storage/register.h"
@@ -995,6 +996,25 @@ static struct world *incomplete_world(const char *name)
 	return world;
 }
 
+/* Neither anything pending nor a merge: the day itself remembers. */
+static void test_looked_through(void)
+{
+	struct world *world = incomplete_world("looked");
+	struct catalog_day day;
+	struct err err;
+
+	CHECK_INT(0, catalog_day(store_catalog(world->rig.store), world->rig.first_day, &day));
+	CHECK(day.unjudged);
+	for (unsigned i = 0; i < 40 && marks_look(world->rig.store, true, &err) == -EAGAIN; i++)
+		CHECK_INT(0, store_seal_all(world->rig.store, 0));
+	verify_removed(world);
+	verify(world);
+	books_hold(world);
+	CHECK_INT(0, catalog_day(store_catalog(world->rig.store), world->rig.first_day, &day));
+	CHECK(!day.unjudged);
+	world_free(world);
+}
+
 static void test_merged_away(void)
 {
 	struct world *world = incomplete_world("merged");
@@ -1070,6 +1090,7 @@ int main(int argc, char **argv)
 		{"searches meanwhile", test_search_meanwhile},
 		{"a damaged segment holds up no other", test_damaged},
 		{"what was sealed without the register goes with a merge", test_merged_away},
+		{"what was sealed without the register is looked through", test_looked_through},
 		{NULL, NULL},
 	};
 
