@@ -14,6 +14,7 @@
 #include "appliance/change.h"
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
+#include "appliance/read_query.h"
 #include "appliance/tables.h"
 #include "matcher/matchset.h"
 #include "matcher/vrm.h"
@@ -68,6 +69,20 @@ static int look_row(void *context, const struct read *read, const char public_id
 	return 0;
 }
 
+/* R34 holds for marks too: what no search shows any more is not looked at either. */
+static int check_age(const struct marking *marking)
+{
+	struct read_window_rules rules = read_query_rules(marking->gantry);
+	struct read_window_ask ask = {.has_to = true, .to_us = marking->capture_us + 1};
+	struct read_window window;
+	struct err err = {""};
+	int result = read_window_set(&rules, &ask, &err, &window);
+
+	if (result < 0)
+		call_fail(marking->call, CALL_REFUSED, "%s", err.text);
+	return result;
+}
+
 /* All reads of that camera at that microsecond. 0, or -errno with the call failed. */
 static int look(struct marking *marking)
 {
@@ -79,8 +94,10 @@ static int look(struct marking *marking)
 				     .limit = SEARCH_LIMIT_MAX,
 				     .ms_max = marking->gantry->config.search_ms_max};
 	struct err err = {""};
-	int result;
+	int result = check_age(marking);
 
+	if (result < 0)
+		return result;
 	marking->found = false;
 	marking->corrected_found = false;
 	result = search_run(marking->gantry->views, &query, &err, look_row, marking, &marking->result);

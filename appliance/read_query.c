@@ -137,13 +137,21 @@ static bool is_open(const struct search_query *search, int64_t fixed_min)
 	return search->cameras == NULL && (pattern == NULL || read_window_pattern_open(pattern, fixed_min));
 }
 
-static int take_window(struct read_query *query, struct call *call, struct gantry *gantry,
-		       const struct read_window_ask *ask)
+struct read_window_rules read_query_rules(const struct gantry *gantry)
 {
-	struct read_window_rules rules = {.now_us = clock_wall_us(),
+	int64_t now_us = clock_wall_us();
+
+	return (struct read_window_rules){.now_us = now_us,
+					  .age_us = store_age_us(gantry->store, now_us),
 					  .retention_days = gantry->config.retention_days,
 					  .future_s = gantry->config.future_s,
 					  .open_days = gantry->config.search_open_days};
+}
+
+static int take_window(struct read_query *query, struct call *call, struct gantry *gantry,
+		       const struct read_window_ask *ask)
+{
+	struct read_window_rules rules = read_query_rules(gantry);
 	struct read_window window;
 	struct err err = {""};
 	int result = read_window_set(&rules, ask, &err, &window);

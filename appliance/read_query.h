@@ -11,6 +11,7 @@
 
 #include "appliance/base/glob.h"
 #include "appliance/read_area.h"
+#include "appliance/read_window.h"
 #include "storage/search.h"
 
 struct call;
@@ -35,6 +36,9 @@ int read_query_take(struct read_query *query, struct call *call, struct gantry *
 
 /* reads.consecutive: of one camera, from a moment on or the last before one. Same results. */
 int read_query_take_consecutive(struct read_query *query, struct call *call, struct gantry *gantry);
+
+/* What time a request may look at now. */
+struct read_window_rules read_query_rules(const struct gantry *gantry);
 
 void read_query_fini(struct read_query *query);
 

@@ -10,7 +10,7 @@
 int read_window_set(const struct read_window_rules *rules, const struct read_window_ask *ask, struct err *err,
 		    struct read_window *ret_window)
 {
-	int64_t oldest_us = rules->now_us - rules->retention_days * DAY_US;
+	int64_t oldest_us = rules->age_us - rules->retention_days * DAY_US;
 	int64_t newest_us = rules->now_us + rules->future_s * 1000000;
 	int64_t open_us = rules->open_days * DAY_US;
 	struct read_window window = {oldest_us, newest_us};
@@ -25,6 +25,8 @@ int read_window_set(const struct read_window_rules *rules, const struct read_win
 			       rules->retention_days, clock_text_utc(oldest_us, oldest));
 	if (ask->has_to && ask->to_us < newest_us)
 		window.to_us = ask->to_us;
+	if (window.from_us > window.to_us)
+		window.from_us = window.to_us; /* the clock was set back by more than is kept */
 	if (ask->has_from && ask->from_us > oldest_us)
 		window.from_us = ask->from_us < window.to_us ? ask->from_us : window.to_us;
 	if (ask->open && window.to_us - window.from_us > open_us) {

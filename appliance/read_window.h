@@ -23,6 +23,7 @@ struct glob;
 
 struct read_window_rules {
 	int64_t now_us;
+	int64_t age_us; /* by which reads grow too old: now_us, or later when the clock was set back */
 	int64_t retention_days;
 	int64_t future_s; /* reads may be captured so much later than now */
 	int64_t open_days;

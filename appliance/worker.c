@@ -281,6 +281,7 @@ static bool turn(struct worker *worker)
 	}
 	worker->now_ns = clock_mono_ns();
 	worker->now_us = clock_wall_us();
+	worker->oldest_us = store_age_us(worker->store, worker->now_us) - worker->options.retention_us;
 	watch_link(worker);
 	worker_grants(worker);
 	worker->datagram_count = 0;

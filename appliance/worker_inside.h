@@ -50,6 +50,7 @@ struct worker {
 	uint64_t seen;               /* generation whose feeds' keys have been taken over */
 	int64_t now_ns;
 	int64_t now_us;
+	int64_t oldest_us;       /* reads captured before are too old, also when the clock was set back */
 	struct feed_state *acks; /* feeds that are owed an ACK */
 	struct idle idle;
 	int64_t started_ns;

@@ -75,8 +75,7 @@ static struct judgement judge(struct worker *worker, const struct feed_entry *en
 		return refuse(REFUSAL_CAMERA_SUSPENDED);
 	if (read->capture_us > worker->now_us + worker->options.future_us)
 		return refuse(REFUSAL_FUTURE);
-	if (read->capture_us < worker->now_us - worker->options.retention_us ||
-	    !store_day_open(worker->store, read_day(read->capture_us)))
+	if (read->capture_us < worker->oldest_us || !store_day_open(worker->store, read_day(read->capture_us)))
 		return refuse(REFUSAL_TOO_OLD);
 	/*
 	 * A plate in a script that has no key is a read all the same: it is kept under its text with an empty key,

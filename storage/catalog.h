@@ -61,6 +61,7 @@ struct catalog_seal {
 	uint64_t refused[REFUSAL_COUNT]; /* of this journal */
 	uint64_t erased;                 /* reads of this journal that are left out for good */
 	int64_t now_us;                  /* wall clock: when its days were sealed into */
+	bool unjudged;                   /* nobody could know what of it is erased or amended */
 };
 /* Segments, lanes, totals, days' counts and "journal sealed" in one transaction. -EEXIST: that journal is sealed
  * already. */
@@ -158,6 +159,7 @@ struct catalog_day {
 	uint32_t segments;
 	int64_t changed_us; /* of the state; wall clock given by the caller */
 	int64_t sealed_us;  /* when something was last sealed into it; 0 unknown */
+	bool unjudged;      /* segments of it may hold reads that were erased or amended before */
 	uint32_t note_size; /* the purge's authority and progress: the caller's bytes */
 	uint8_t note[CATALOG_NOTE_SIZE];
 };
@@ -165,6 +167,9 @@ struct catalog_day {
 int catalog_each_day(struct catalog *catalog, int (*each)(void *context, const struct catalog_day *day), void *context);
 /* -ENOENT when nothing is known of the day (it is open). */
 int catalog_day(struct catalog *catalog, int32_t day, struct catalog_day *ret_day);
+
+/* Its segments have been looked through: not unjudged any more. Idempotent. */
+int catalog_day_judged(struct catalog *catalog, int32_t day);
 
 /* Durable intent: the day is closed. Again on an intended day: replaces the note. -EALREADY purged. -E2BIG note. */
 int catalog_purge_intend(struct catalog *catalog, int32_t day, int64_t now_us, const void *note, size_t note_size);

@@ -25,10 +25,12 @@ static void put_totals(struct catalog_change *change, const struct catalog_total
 	catalog_change_put(change, DB_META, "totals", 6, bytes, sizeof(bytes), 0);
 }
 
-/* Adds the segment's row and its counts. `sealed_us` 0: nothing new came into its day. -EEXIST when its row is there.
+/*
+ * Adds the segment's row and its counts. `sealed_us` 0: nothing new came into its day. `unjudged`: its day is. -EEXIST
+ * when its row is there.
  */
 static int add_segment(struct catalog_change *change, const struct segment_summary *segment, int64_t sealed_us,
-		       struct catalog_totals *totals)
+		       bool unjudged, struct catalog_totals *totals)
 {
 	uint8_t bytes[SEGMENT_SUMMARY_SIZE_MAX];
 	uint8_t key[CATALOG_SEGMENT_KEY_SIZE];
@@ -47,6 +49,7 @@ static int add_segment(struct catalog_change *change, const struct segment_summa
 	day.segments++;
 	if (sealed_us != 0)
 		day.sealed_us = sealed_us;
+	day.unjudged = day.unjudged || unjudged;
 	put_day(change, &day);
 	totals->stored += segment->row_count;
 	totals->hits += segment->sections[SEGMENT_HITS].item_count;
@@ -93,7 +96,7 @@ int catalog_seal(struct catalog *catalog, const struct catalog_seal *seal)
 	r = catalog_get_totals(catalog, change.txn, &totals);
 	mark_sealed(&change, seal->journal_id, MDB_NOOVERWRITE);
 	for (size_t i = 0; i < seal->segment_count && r == 0; i++)
-		r = add_segment(&change, &seal->segments[i], seal->now_us, &totals);
+		r = add_segment(&change, &seal->segments[i], seal->now_us, seal->unjudged, &totals);
 	put_lanes(&change, seal->lanes, seal->lane_count);
 	for (unsigned i = 0; i < REFUSAL_COUNT; i++)
 		totals.refused[i] += seal->refused[i];
@@ -154,7 +157,7 @@ static int replace_segments(struct catalog_change *change, const struct catalog_
 	if (replace->child == NULL)
 		return 0;
 	totals->erased -= replace->child->row_count + replace->child->collapsed_count;
-	return add_segment(change, replace->child, 0, totals);
+	return add_segment(change, replace->child, 0, false, totals);
 }
 
 int catalog_replace(struct catalog *catalog, const struct catalog_replace *replace)
@@ -194,7 +197,7 @@ static int restore_segments(struct catalog_change *change, const struct catalog_
 	for (size_t i = 0; i < restore->segment_count && r == 0; i++) {
 		const struct segment_summary *segment = restore->segments[i];
 
-		r = add_segment(change, segment, 0, totals);
+		r = add_segment(change, segment, 0, true, totals); /* how they were sealed stood in the one lost */
 		if (segment->lineage_kind == SEGMENT_FROM_JOURNALS)
 			for (uint32_t j = 0; j < segment->lineage_count; j++)
 				mark_sealed(change, segment->lineage[j], 0);
@@ -246,6 +249,22 @@ int catalog_journal_forget(struct catalog *catalog, uint64_t journal_id)
 	if (change.error == MDB_NOTFOUND)
 		change.error = 0;
 	return catalog_change_end(&change, 0);
+}
+
+int catalog_day_judged(struct catalog *catalog, int32_t number)
+{
+	struct catalog_day day;
+	struct catalog_change change;
+	int r = catalog_change_begin(catalog, &change);
+
+	if (r < 0)
+		return r;
+	r = catalog_get_day(catalog, change.txn, number, &day);
+	if (r == 0) {
+		day.unjudged = false;
+		put_day(&change, &day);
+	}
+	return catalog_change_end(&change, r == -ENOENT ? 0 : r);
 }
 
 int catalog_purge_intend(struct catalog *catalog, int32_t number, int64_t now_us, const void *note, size_t note_size)

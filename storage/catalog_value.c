@@ -5,6 +5,7 @@
 
 #define DAY_VERSION 1
 #define TOTALS_VERSION 2
+#define DAY_UNJUDGED 1 /* of a day's flags */
 
 void catalog_lane_key(const struct catalog_lane *lane, uint8_t key[CATALOG_LANE_KEY_SIZE])
 {
@@ -29,7 +30,8 @@ size_t catalog_day_encode(const struct catalog_day *day, uint8_t bytes[CATALOG_D
 {
 	memset(bytes, 0, CATALOG_DAY_FIXED);
 	le32_put(bytes, DAY_VERSION);
-	le32_put(bytes + 4, day->state);
+	le16_put(bytes + 4, (uint16_t)day->state);
+	le16_put(bytes + 6, day->unjudged ? DAY_UNJUDGED : 0);
 	le64_put(bytes + 8, day->rows);
 	le64_put(bytes + 16, day->hits);
 	le64_put(bytes + 24, day->collapsed);
@@ -45,13 +47,14 @@ size_t catalog_day_encode(const struct catalog_day *day, uint8_t bytes[CATALOG_D
 int catalog_day_decode(int32_t number, const void *value, size_t size, struct catalog_day *ret_day)
 {
 	const uint8_t *bytes = value;
-	uint32_t state, note_size;
+	uint32_t state, flags, note_size;
 
 	if (size < CATALOG_DAY_FIXED || le32_get(bytes) != DAY_VERSION)
 		return -EBADMSG;
-	state = le32_get(bytes + 4);
+	state = le16_get(bytes + 4);
+	flags = le16_get(bytes + 6);
 	note_size = le32_get(bytes + 52);
-	if (state > CATALOG_DAY_PURGED || note_size > CATALOG_NOTE_SIZE ||
+	if (state > CATALOG_DAY_PURGED || flags > DAY_UNJUDGED || note_size > CATALOG_NOTE_SIZE ||
 	    size != CATALOG_DAY_FIXED + (size_t)note_size)
 		return -EBADMSG;
 	ret_day->day = number;
@@ -64,6 +67,7 @@ int catalog_day_decode(int32_t number, const void *value, size_t size, struct ca
 	ret_day->segments = le32_get(bytes + 48);
 	ret_day->note_size = note_size;
 	ret_day->sealed_us = (int64_t)le64_get(bytes + 56);
+	ret_day->unjudged = flags == DAY_UNJUDGED;
 	memcpy(ret_day->note, bytes + CATALOG_DAY_FIXED, note_size);
 	return 0;
 }

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,8 @@ struct clock_guard {
 	struct clock_guard_options options;
 	struct clock_source clock;
 	char directory[LAYOUT_PATH_SIZE];
-	pthread_mutex_t mutex; /* guards all below */
+	_Atomic int64_t floor_us; /* the latest trusted time; written under the mutex */
+	pthread_mutex_t mutex;    /* guards all below */
 	enum clock_trust trust;
 	int64_t trusted_us; /* the last time under trust; 0 none */
 	int64_t wall_us;    /* of the last look */
@@ -115,6 +117,13 @@ static void judge(struct clock_guard *guard, int64_t wall_us, int64_t mono_ns)
 	}
 }
 
+/* Steps too small for suspicion do not add up to a way back; what is right after suspicion is right. */
+static void floor_move(struct clock_guard *guard, bool regained)
+{
+	if (regained || guard->trusted_us > atomic_load_explicit(&guard->floor_us, memory_order_relaxed))
+		atomic_store_explicit(&guard->floor_us, guard->trusted_us, memory_order_relaxed);
+}
+
 static void look_locked(struct clock_guard *guard)
 {
 	enum clock_trust before = guard->trust;
@@ -126,6 +135,7 @@ static void look_locked(struct clock_guard *guard)
 	guard->mono_ns = mono_ns;
 	if (guard->trust == CLOCK_TRUSTED)
 		guard->trusted_us = wall_us;
+	floor_move(guard, guard->trust == CLOCK_TRUSTED && before != CLOCK_TRUSTED);
 	if (guard->trust != before || !guard->saved || mono_ns - guard->saved_ns >= SAVE_INTERVAL_NS)
 		file_write(guard);
 }
@@ -140,6 +150,7 @@ static void begin(struct clock_guard *guard)
 	guard->mono_ns = guard->clock.mono_ns(guard->clock.context);
 	guard->wall_us = guard->clock.wall_us(guard->clock.context);
 	guard->trusted_us = result == 0 ? last_us : 0;
+	floor_move(guard, true);
 	if (result < 0 && !(result == -ENOENT && guard->options.fresh) && !guard->options.always)
 		suspect(guard, CLOCK_UNKNOWN);
 	if (result == 0 && trust != CLOCK_TRUSTED && (trust == CLOCK_JUMPED || !guard->options.always))
@@ -214,4 +225,11 @@ void clock_guard_look(struct clock_guard *guard, struct clock_guard_state *ret_s
 	explain(guard, &state);
 	pthread_mutex_unlock(&guard->mutex);
 	*ret_state = state;
+}
+
+int64_t clock_guard_age_us(const struct clock_guard *guard, int64_t wall_us)
+{
+	int64_t floor_us = atomic_load_explicit(&guard->floor_us, memory_order_relaxed);
+
+	return wall_us > floor_us ? wall_us : floor_us;
 }

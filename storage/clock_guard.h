@@ -10,7 +10,7 @@
  * minute and at every change, checksummed: docs/disk-format.md. That it cannot be written is told once and is no
  * failure: then the next start may find itself under suspicion.
  *
- * Any control thread (a mutex inside).
+ * Any control thread (a mutex inside); clock_guard_age_us any thread, workers too (one load).
  */
 #ifndef GANTRY_STORAGE_CLOCK_GUARD_H
 #define GANTRY_STORAGE_CLOCK_GUARD_H
@@ -64,5 +64,12 @@ struct clock_guard_state {
 
 /* Looks at the clocks now. Call it every few seconds, and before anything is destroyed by date. */
 void clock_guard_look(struct clock_guard *guard, struct clock_guard_state *ret_state);
+
+/*
+ * The time by which a read is judged too old to be taken or shown: `wall_us`, or the latest time that was trusted when
+ * that is later. So a clock that is set back brings nothing back that was over age; once the guard trusts the clock
+ * again after suspicion, its time counts. `wall_us`: the wall clock, as the caller read it.
+ */
+int64_t clock_guard_age_us(const struct clock_guard *guard, int64_t wall_us);
 
 #endif

@@ -249,6 +249,11 @@ enum mark_kind mark_find(const struct mark_day *day, const struct read *read)
 	return MARK_NONE;
 }
 
+int mark_rule(void *day, const struct read *read)
+{
+	return mark_drops(mark_find(day, read));
+}
+
 bool mark_id_taken(const struct mark_day *day, const struct read *read, uint32_t ordinal)
 {
 	uint8_t id[MARK_ID_SIZE];

@@ -81,6 +81,9 @@ static inline bool mark_drops(enum mark_kind kind)
 	return kind == MARK_ERASED || kind == MARK_AMENDED;
 }
 
+/* mark_drops of the read's mark as rewrite.h asks for it: the context is a const struct mark_day, or NULL. */
+int mark_rule(void *day, const struct read *read);
+
 /*
  * Was this public id that of a read which is erased or amended? Then no other read may take it over, or a request to
  * erase it that is repeated would reach a stranger. Control threads.

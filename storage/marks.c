@@ -26,6 +26,7 @@
 struct work {
 	bool readable;
 	bool removed; /* lies in no segment; its correction waits for one */
+	int64_t until_ns;
 	struct read read;
 	struct read corrected;
 	unsigned hit_count;
@@ -735,6 +736,7 @@ void marks_info(struct marks *marks, struct marks_info *ret_info)
 
 int marks_due(struct marks *marks, int64_t until_us, int32_t **ret_days, size_t *ret_count)
 {
+	int64_t now_ns = until_us == INT64_MAX ? INT64_MAX : clock_mono_ns();
 	size_t count = 0;
 	int32_t *days;
 
@@ -744,7 +746,7 @@ int marks_due(struct marks *marks, int64_t until_us, int32_t **ret_days, size_t 
 	for (size_t i = 0; days != NULL && i < marks->count; i++) {
 		const struct mark *mark = &marks->all[i];
 
-		if (mark->work != NULL && mark->made_us <= until_us &&
+		if (mark->work != NULL && mark->made_us <= until_us && mark->work->until_ns <= now_ns &&
 		    (count == 0 || days[count - 1] != mark->brief.day))
 			days[count++] = mark->brief.day;
 	}
@@ -762,6 +764,7 @@ static void todo_of(const struct mark *mark, struct mark_todo *ret_todo)
 				       .kind = mark->brief.kind,
 				       .made_us = mark->made_us,
 				       .removed = mark->work->removed,
+				       .until_ns = mark->work->until_ns,
 				       .readable = mark->work->readable,
 				       .read = mark->work->read,
 				       .corrected = mark->work->corrected,
@@ -854,6 +857,18 @@ void marks_removed(struct marks *marks, int32_t day, const struct mark_todo *tod
 
 		if (mark != NULL)
 			mark->work->removed = true;
+	}
+	(void)pthread_mutex_unlock(&marks->change);
+}
+
+void marks_put_off(struct marks *marks, int32_t day, const struct mark_todo *todos, size_t count, int64_t until_ns)
+{
+	(void)pthread_mutex_lock(&marks->change);
+	for (size_t i = 0; i < count; i++) {
+		struct mark *mark = find_todo(marks, day, &todos[i]);
+
+		if (mark != NULL)
+			mark->work->until_ns = until_ns;
 	}
 	(void)pthread_mutex_unlock(&marks->change);
 }

@@ -1,12 +1,16 @@
 /*
  * A day's way: what memory still holds of its marked reads is sealed, which leaves them out → under the tidy mutex the
- * segments that hold them are found, by the fences for VRM key and capture time, and rewritten without them, corrected
- * reads coming in (mark.rewritten) → the records say so, the keys of their sealed parts go (marks_done).
+ * segments that hold them are found (marks_find.c), by the fences for VRM key and capture time, and rewritten without
+ * them, corrected reads coming in (mark.rewritten) → the records say so, the keys of their sealed parts go
+ * (marks_done).
  *
  * Once the seal is over no further segment can hold such a read: a seal that begins later knows the mark. A crash after
  * the rewriting finds no segment that holds the reads, the corrected ones in place, and only the records left to do.
  *
  * A corrected read of a day without any segment waits, sealed in the register, for the first one.
+ *
+ * Segments are judged and rewritten one by one: what is damaged holds up no other. The marks whose reads may lie in a
+ * damaged segment are put off, by PUT_OFF_NS, without another look at it or another key; that is told once.
  */
 #include "storage/marks_tidy.h"
 
@@ -18,36 +22,11 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/killpoint.h"
-#include "storage/marks.h"
+#include "storage/marks_removal.h"
 #include "storage/rewrite.h"
-#include "storage/row.h"
-#include "storage/segment_read.h"
 #include "storage/store_internal.h"
-#include "storage/view.h"
 
 #define SEAL_WAIT_NS (INT64_C(10) * 1000000000)
-
-/* One day's removal. */
-struct removal {
-	struct store *store;
-	int32_t day;
-	struct err *err;
-	struct mark_set *set;
-	const struct mark_day *marks;
-	struct mark_todo *todos;
-	size_t todo_count;
-	bool *placed; /* by todo: its corrected read stands in a segment, or needs not */
-	uint64_t parents[SEGMENT_LINEAGE_MAX];
-	size_t parent_count;
-	bool more;         /* there are more segments to rewrite than one rewriting takes */
-	uint64_t smallest; /* segment of the day, to take corrections in; 0 none */
-	uint64_t smallest_size;
-	struct read *extra;
-	size_t extra_count;
-	struct hit *hits;
-	size_t hit_count;
-	struct segment_scratch scratch;
-};
 
 static bool chunk_holds(const struct removal *removal, const struct chunk *chunk)
 {
@@ -89,117 +68,6 @@ static int memory_seal(struct removal *removal)
 	return result < 0 ? err_set(removal->err, result, "sealing: %s", strerror(-result)) : 0;
 }
 
-/* What a row of a segment, with the key and time that are looked for, says. */
-struct sighting {
-	bool marked; /* a row that must go */
-	bool same;   /* the very row of `like` */
-};
-
-static int segment_look(struct removal *removal, const struct segment *segment, const struct read *like,
-			struct segment_rows *rows, struct sighting *ret_sighting)
-{
-	uint32_t pages = segment_summary(segment)->sections[SEGMENT_ROWS].page_count;
-	struct sighting sighting = {false, false};
-	uint32_t page;
-	int result = segment_find(segment, &removal->scratch, SEGMENT_ROWS, like->key, removal->err, &page);
-
-	for (; result == 0 && page < pages; page++) {
-		result = segment_read_rows(segment, &removal->scratch, page, removal->err, rows);
-		for (uint32_t i = 0; result == 0 && i < rows->count; i++) {
-			const struct read *row = &rows->rows[i];
-			int order = memcmp(row->key, like->key, READ_TEXT_SIZE);
-
-			if (order > 0 || (order == 0 && row->capture_us > like->capture_us)) {
-				*ret_sighting = sighting;
-				return 0;
-			}
-			if (order < 0 || row->capture_us < like->capture_us)
-				continue;
-			sighting.marked = sighting.marked || mark_drops(mark_find(removal->marks, row));
-			sighting.same = sighting.same || row_compare(row, like) == 0;
-		}
-	}
-	if (result == 0)
-		*ret_sighting = sighting;
-	return result;
-}
-
-static void parent_add(struct removal *removal, uint64_t id)
-{
-	if (removal->parent_count > 0 && removal->parents[removal->parent_count - 1] == id)
-		return;
-	if (removal->parent_count == SEGMENT_LINEAGE_MAX)
-		removal->more = true;
-	else
-		removal->parents[removal->parent_count++] = id;
-}
-
-/* Does the segment hold what a mark is after? A mark that cannot be read any more suspects every segment. */
-static int segment_judge(struct removal *removal, const struct catalog_segment *which, const struct segment *segment,
-			 struct segment_rows *rows)
-{
-	int result = 0;
-
-	for (size_t i = 0; result == 0 && i < removal->todo_count; i++) {
-		const struct mark_todo *todo = &removal->todos[i];
-		struct sighting sighting = {.marked = true};
-
-		if (todo->readable &&
-		    (todo->read.capture_us < which->capture_first_us || todo->read.capture_us > which->capture_last_us))
-			continue;
-		if (todo->readable)
-			result = segment_look(removal, segment, &todo->read, rows, &sighting);
-		if (result == 0 && sighting.marked)
-			parent_add(removal, which->id);
-		if (result == 0 && !removal->placed[i]) {
-			result = segment_look(removal, segment, &todo->corrected, rows, &sighting);
-			removal->placed[i] = result == 0 && sighting.same;
-		}
-	}
-	return result;
-}
-
-static int segments_judge(struct removal *removal, const struct view *view)
-{
-	struct segment_rows *rows = malloc(sizeof(*rows));
-	int result = rows != NULL ? 0 : err_set(removal->err, -ENOMEM, "out of memory");
-
-	for (size_t i = 0; result == 0 && i < view->segment_count; i++) {
-		const struct catalog_segment *which = &view->segments[i];
-		struct segment *segment;
-
-		if (removal->smallest == 0 || which->file_size < removal->smallest_size) {
-			removal->smallest = which->id;
-			removal->smallest_size = which->file_size;
-		}
-		result = view_segment_get(removal->store->views, which, removal->err, &segment);
-		if (result == VIEW_PURGED)
-			result = err_set(removal->err, -ESTALE, "the day is being purged");
-		if (result < 0)
-			break;
-		result = segment_judge(removal, which, segment, rows);
-		view_segment_put(removal->store->views, segment);
-	}
-	if (rows != NULL)
-		bytes_wipe(rows, sizeof(*rows));
-	free(rows);
-	return result;
-}
-
-/* Which segments have to be rewritten, and which corrected reads stand in one. */
-static int segments_find(struct removal *removal)
-{
-	struct view view;
-	int result = view_take(removal->store->views, removal->day, removal->day, &view);
-
-	if (result < 0)
-		return err_set(removal->err, result, "looking for it: %s", strerror(-result));
-	result = segments_judge(removal, &view);
-	view_release(&view);
-	segment_scratch_fini(&removal->scratch);
-	return result;
-}
-
 /* The corrected reads that come in with this rewriting. */
 static void extras_take(struct removal *removal)
 {
@@ -216,65 +84,90 @@ static void extras_take(struct removal *removal)
 	}
 }
 
-static int rule_row(void *context, const struct read *row)
+/* 0, or -errno of the segment. The corrected reads come in with the first that can be rewritten. */
+static int segment_rewrite(struct removal *removal, uint64_t id, struct err *err)
 {
-	const struct removal *removal = context;
-
-	return mark_drops(mark_find(removal->marks, row));
-}
-
-static int segments_rewrite(struct removal *removal)
-{
-	struct rewrite_rule rule = {.row = rule_row,
+	struct rewrite_rule rule = {.row = mark_rule,
 				    .extra = removal->extra,
 				    .extra_count = removal->extra_count,
 				    .extra_hits = removal->hits,
 				    .extra_hit_count = removal->hit_count,
-				    .context = removal};
+				    .context = (void *)removal->marks};
 	struct rewrite_result done;
-	int result;
+	int result = rewrite_segments(removal->store, removal->day, &id, 1, &rule, err, &done);
 
-	if (removal->parent_count == 0 && removal->extra_count > 0 && removal->smallest != 0)
-		parent_add(removal, removal->smallest);
-	if (removal->parent_count == 0)
-		return 0;
-	result = rewrite_segments(removal->store, removal->day, removal->parents, removal->parent_count, &rule,
-				  removal->err, &done);
 	if (result == REWRITE_WAITS)
-		return err_set(removal->err, -EAGAIN, "its journal is not destroyed yet, or a search reads on");
-	if (result == 0)
-		killpoint("mark.rewritten");
-	return result;
+		return err_set(err, -EAGAIN, "its journal is not destroyed yet, or a search reads on");
+	if (result < 0)
+		return result;
+	killpoint("mark.rewritten");
+	removal->extra_count = 0;
+	removal->hit_count = 0;
+	return 0;
 }
 
-/* The records: all of them, but for those whose corrected read has found no segment. The number done. */
-static int records_write(struct removal *removal)
+static int segments_rewrite(struct removal *removal)
 {
-	bool waits = removal->smallest == 0;
-	size_t done = 0;
-	size_t left = removal->todo_count;
-	int result;
+	if (removal->parent_count == 0 && removal->extra_count > 0 && removal->smallest != 0)
+		removal_add_parent(removal, removal->smallest);
+	for (size_t i = 0; i < removal->parent_count; i++) {
+		struct err err = {""};
+		int result = segment_rewrite(removal, removal->parents[i], &err);
 
-	/* Those that are done come first. */
-	for (size_t i = 0; i < left;) {
-		if (!waits || removal->placed[i]) {
-			i++;
-			continue;
+		/* A commit that may have happened is brought to its end before anything else. */
+		if (result < 0 && (!removal_goes_on(result) || removal->store->pending_rewrite != NULL)) {
+			*removal->err = err;
+			return result;
 		}
+		if (result < 0)
+			removal_block(removal, removal->parents[i], result, &err);
+	}
+	return 0;
+}
+
+/* Where each mark stands, behind the rewriting. */
+static void stands_judge(struct removal *removal)
+{
+	for (size_t i = 0; i < removal->todo_count; i++)
+		if (removal->stands[i] == STAND_DONE && !removal->placed[i] && removal->extra_count > 0)
+			removal->stands[i] = removal->failed == 0       ? STAND_WAITS
+					     : removal->put_off_ns == 0 ? STAND_BLOCKED
+									: STAND_PUT_OFF;
+}
+
+/* Those that stand so, at the beginning of todos from `from` on; how many. */
+static size_t todos_gather(struct removal *removal, enum stand stand, size_t from)
+{
+	for (size_t i = from; i < removal->todo_count; i++) {
 		struct mark_todo todo = removal->todos[i];
 
-		left--;
-		removal->todos[i] = removal->todos[left];
-		removal->placed[i] = removal->placed[left];
-		removal->todos[left] = todo;
-		removal->placed[left] = false;
+		if (removal->stands[i] != stand)
+			continue;
+		removal->todos[i] = removal->todos[from];
+		removal->stands[i] = removal->stands[from];
+		removal->todos[from] = todo;
+		removal->stands[from++] = stand;
 		bytes_wipe(&todo, sizeof(todo));
 	}
-	done = left;
-	marks_removed(removal->store->marks, removal->day, removal->todos + done, removal->todo_count - done);
-	if (done == 0)
+	return from;
+}
+
+/* The records of what is done. The number done. */
+static int records_write(struct removal *removal)
+{
+	struct marks *marks = removal->store->marks;
+	size_t done = todos_gather(removal, STAND_DONE, 0);
+	size_t waiting = todos_gather(removal, STAND_WAITS, done);
+	size_t put_off = todos_gather(removal, STAND_PUT_OFF, waiting);
+	int result;
+
+	marks_removed(marks, removal->day, removal->todos + done, waiting - done);
+	if (removal->put_off_ns != 0)
+		marks_put_off(marks, removal->day, removal->todos + waiting, put_off - waiting,
+			      clock_mono_ns() + removal->put_off_ns);
+	if (done == 0 || removal->more)
 		return 0;
-	result = marks_done(removal->store->marks, removal->day, removal->todos, done, removal->err);
+	result = marks_done(marks, removal->day, removal->todos, done, removal->err);
 	return result < 0 ? result : (int)done;
 }
 
@@ -288,7 +181,8 @@ static int removal_begin(struct removal *removal)
 	for (size_t i = 0; i < removal->todo_count; i++)
 		hits += removal->todos[i].hit_count;
 	removal->hits = calloc(hits + 1, sizeof(*removal->hits));
-	if (removal->placed == NULL || removal->extra == NULL || removal->hits == NULL)
+	removal->stands = calloc(removal->todo_count + 1, sizeof(*removal->stands));
+	if (removal->stands == NULL || removal->placed == NULL || removal->extra == NULL || removal->hits == NULL)
 		return err_set(removal->err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < removal->todo_count; i++)
 		removal->placed[i] = removal->todos[i].kind != MARK_AMENDED || !removal->todos[i].readable ||
@@ -303,15 +197,17 @@ static int removal_run(struct removal *removal)
 	if (result < 0)
 		return result;
 	rewrite_lock(removal->store);
-	result = segments_find(removal);
+	result = removal_find(removal);
 	if (result == 0) {
 		extras_take(removal);
 		result = segments_rewrite(removal);
 	}
 	rewrite_unlock(removal->store);
-	if (result < 0 || removal->more)
+	if (result < 0)
 		return result;
-	return records_write(removal);
+	stands_judge(removal);
+	result = records_write(removal);
+	return result < 0 || removal->failed == 0 ? result : removal->failed;
 }
 
 static void removal_fini(struct removal *removal)
@@ -322,6 +218,8 @@ static void removal_fini(struct removal *removal)
 		bytes_wipe(removal->extra, removal->todo_count * sizeof(*removal->extra));
 	free(removal->todos);
 	free(removal->placed);
+	free(removal->stands);
+	free(removal->sights);
 	free(removal->extra);
 	free(removal->hits);
 	mark_set_release(removal->set);
@@ -338,14 +236,29 @@ static bool nothing_to_do(const struct removal *removal)
 	return catalog_day(removal->store->catalog, removal->day, &day) == -ENOENT || day.segments == 0;
 }
 
+/* Leaves out what is put off. */
+static void todos_due(struct removal *removal)
+{
+	int64_t now_ns = clock_mono_ns();
+	size_t due = 0;
+
+	for (size_t i = 0; i < removal->todo_count; i++)
+		if (removal->todos[i].until_ns <= now_ns)
+			removal->todos[due++] = removal->todos[i];
+	bytes_wipe(removal->todos + due, (removal->todo_count - due) * sizeof(*removal->todos));
+	removal->todo_count = due;
+}
+
 /* The set is taken behind the marks: it has all of them, and maybe more, which are then dropped before their time. */
-static int tidy_day(struct store *store, int32_t day, struct err *err)
+static int tidy_day(struct store *store, int32_t day, bool now, struct err *err)
 {
 	struct removal removal = {.store = store, .day = day, .err = err};
 	int result = marks_pending(store->marks, day, &removal.todos, &removal.todo_count);
 
 	if (result < 0)
 		return err_set(err, result, "out of memory");
+	if (!now)
+		todos_due(&removal);
 	removal.set = marks_hold(store->marks);
 	removal.marks = mark_set_day(removal.set, day);
 	if (removal.marks != NULL && !nothing_to_do(&removal))
@@ -365,7 +278,8 @@ static void lateness_judge(struct store *store, const struct err *why)
 	if (late && !store->removal_late)
 		store_alarm(store,
 			    "%llu erased or amended reads are hidden, but not physically removed within the hour: %s",
-			    (unsigned long long)info.pending, why->text[0] != '\0' ? why->text : "in work");
+			    (unsigned long long)info.pending,
+			    why->text[0] != '\0' ? why->text : "in work, or in a damaged segment that status names");
 	store->removal_late = late;
 }
 
@@ -384,7 +298,7 @@ int marks_tidy(struct store *store, bool now, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < count; i++) {
 		struct err why = {""};
-		int part = tidy_day(store, days[i], &why);
+		int part = tidy_day(store, days[i], now, &why);
 
 		if (part > 0)
 			done += part;

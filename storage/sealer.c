@@ -273,7 +273,8 @@ static int generation_commit(struct store *store, struct generation *generation,
 				    .lanes = pending->lanes,
 				    .lane_count = pending->lane_count,
 				    .erased = pending->erased,
-				    .now_us = clock_wall_us()};
+				    .now_us = clock_wall_us(),
+				    .unjudged = store->reg == NULL};
 	int result;
 
 	memcpy(seal.refused, pending->refused, sizeof(seal.refused));

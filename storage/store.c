@@ -539,6 +539,11 @@ struct clock_guard *store_clock_guard(struct store *store)
 	return store->guard;
 }
 
+int64_t store_age_us(const struct store *store, int64_t wall_us)
+{
+	return clock_guard_age_us(store->guard, wall_us);
+}
+
 int64_t store_wall_us(struct store *store)
 {
 	return store->clock.wall_us(store->clock.context);

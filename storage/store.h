@@ -6,8 +6,8 @@
  * Life cycle: store_open recovers what a crash left, of every worker there ever was, and starts the threads; workers
  * then append through store_journal; store_close ends the threads when no worker runs any more.
  *
- * Threads: store_open/close one control thread; store_day_open and store_credit_open any thread, workers too (one
- * load); everything else any control thread.
+ * Threads: store_open/close one control thread; store_day_open, store_credit_open and store_age_us any thread, workers
+ * too (one load); everything else any control thread.
  *
  * Lock order: purge mutex, tidy mutex, hold mutex, seal mutex, lane mutex, memtable_lock, LMDB's writer.
  */
@@ -108,6 +108,8 @@ struct keyring *store_keyring(struct store *store);
 struct views *store_views(struct store *store); /* for searches: storage/view.h */
 struct marks *store_marks(struct store *store); /* storage/marks.h */
 struct clock_guard *store_clock_guard(struct store *store);
+/* clock_guard_age_us of the store's guard. Any thread, workers too. */
+int64_t store_age_us(const struct store *store, int64_t wall_us);
 /* NULL when the register is incomplete: journal on, but neither search, match nor purge. *ret_why then says so. */
 struct reg *store_register(struct store *store, const char **ret_why);
 /* "<directory>/audit" and the like: base name from layout.h. Owned by the store. */

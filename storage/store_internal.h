@@ -146,6 +146,7 @@ struct store {
 
 	int64_t disk_checked_ns; /* keeper's */
 	bool removal_late;       /* marks_tidy's: said already */
+	int64_t look_again_ns;   /* marks_look's: not before */
 
 	pthread_mutex_t thread_mutex; /* of the bells and of stop */
 	pthread_cond_t sealer_bell;

@@ -18,6 +18,8 @@
 #define LOG_MODULE "tidier"
 #include "appliance/base/clock.h"
 #include "appliance/base/log.h"
+#include "storage/marks.h"
+#include "storage/marks_look.h"
 #include "storage/marks_tidy.h"
 #include "storage/merge.h"
 #include "storage/rewrite.h"
@@ -95,15 +97,21 @@ static int64_t quiet_us(struct store *store, int32_t number)
 	return since < 0 ? -since : since;
 }
 
+/* What is erased or amended does not outlive a merge, however it came into a segment. */
 static int merge_one(struct store *store, const struct merge_plan *plan)
 {
+	struct mark_set *marks = marks_hold(store->marks);
+	struct rewrite_rule rule = {.row = mark_rule, .context = (void *)mark_set_day(marks, plan->day)};
 	struct rewrite_result done;
 	struct err err;
-	int result = rewrite_segments(store, plan->day, plan->parents, plan->parent_count, NULL, &err, &done);
+	int result = rewrite_segments(store, plan->day, plan->parents, plan->parent_count,
+				      rule.context != NULL ? &rule : NULL, &err, &done);
 
+	mark_set_release(marks);
 	if (result == 0)
-		log_info("day %d: %zu segments merged into one of %llu reads, %llu equal ones left out", plan->day,
-			 plan->parent_count, (unsigned long long)done.rows, (unsigned long long)done.collapsed);
+		log_info("day %d: %zu segments merged into one of %llu reads, %llu equal and %llu marked ones left out",
+			 plan->day, plan->parent_count, (unsigned long long)done.rows,
+			 (unsigned long long)done.collapsed, (unsigned long long)done.dropped);
 	if (result >= 0 || result == -ECANCELED)
 		return result;
 	log_warn("merging day %d: %s, trying again later", plan->day, err.text);
@@ -149,6 +157,8 @@ static void removals(struct store *store)
 
 	if (marks_tidy(store, false, &err) < 0)
 		log_debug("%s, trying again", err.text);
+	if (marks_look(store, false, &err) < 0)
+		log_info("%s, trying again", err.text);
 }
 
 static int duty(struct store *store, bool may_pause)

@@ -123,6 +123,9 @@ def a_mark_is_in_force_at_once_and_for_good(directory, random):
     appliance.refused("reads", "erase", *name_of({**erased, "camera": erased["camera"] + 1}), *SUBJECT)
     appliance.refused("reads", "erase", *name_of({**erased, "id": "00" * 16}), *SUBJECT)
     appliance.refused("reads", "erase", *name_of(erased))
+    for verb, more in ("erase", []), ("restrict", []), ("unrestrict", []), ("amend", ["--vrm", "AB12 CDE"]):
+        said = appliance.refused("reads", verb, *name_of({**erased, "capture": "2020-01-01T00:00:00Z"}), *more, *SUBJECT)
+        check("R34" in said, f"reads {verb} of an over-age read: {said}")
     appliance.refused("reads", "amend", *name_of(amended), "--vrm", "AB?", *SUBJECT)
     appliance.refused("search", restricted["vrm"], "--restricted", *GROUNDS)
     check(count(appliance, "*") == before, "what was refused had an effect")

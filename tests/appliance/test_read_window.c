@@ -9,7 +9,8 @@
 #include "tests/check.h"
 
 #define NOW (INT64_C(20779) * DAY_US + 12345678)
-static const struct read_window_rules rules = {.now_us = NOW, .retention_days = 365, .future_s = 600, .open_days = 31};
+static const struct read_window_rules rules = {
+	.now_us = NOW, .age_us = NOW, .retention_days = 365, .future_s = 600, .open_days = 31};
 static const int64_t oldest = NOW - 365 * DAY_US;
 static const int64_t newest = NOW + 600 * INT64_C(1000000);
 
@@ -51,6 +52,29 @@ static void the_edge_of_the_retention(void)
 	CHECK_INT(window.from_us, window.to_us); /* the future holds nothing */
 	ask.from_us = ask.to_us;
 	CHECK_INT(-EINVAL, read_window_set(&rules, &ask, &err, &window));
+}
+
+/* What was over age stays so; and what is captured meanwhile, by the clock that was set back, is seen. */
+static void a_clock_set_back_opens_nothing(void)
+{
+	static const int64_t steps[] = {1, 3600 * INT64_C(1000000), 40 * DAY_US, 364 * DAY_US, 2000 * DAY_US};
+
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		struct read_window_rules back = rules;
+		struct read_window_ask ask = {.has_to = true, .to_us = oldest};
+		struct read_window window;
+		struct err err = {""};
+
+		back.now_us -= steps[i];
+		CHECK_INT(-EPERM, read_window_set(&back, &ask, &err, &window));
+		ask.has_to = false;
+		CHECK_INT(0, read_window_set(&back, &ask, &err, &window));
+		CHECK_INT(newest - steps[i], window.to_us);
+		CHECK_INT(oldest < window.to_us ? oldest : window.to_us, window.from_us);
+		ask.open = true;
+		CHECK_INT(0, read_window_set(&back, &ask, &err, &window));
+		CHECK(window.from_us >= oldest || window.from_us == window.to_us);
+	}
 }
 
 static void open_searches_are_short(void)
@@ -131,6 +155,7 @@ int main(int argc, char **argv)
 	static const struct check_test tests[] = {
 		{"the whole retention", the_whole_retention},
 		{"the edge of the retention", the_edge_of_the_retention},
+		{"a clock set back opens nothing", a_clock_set_back_opens_nothing},
 		{"open searches are short", open_searches_are_short},
 		{"no question reaches further", no_question_reaches_further},
 		{"how much of a plate is enough", how_much_of_a_plate_is_enough},

@@ -314,6 +314,54 @@ static void the_disk_fails(void)
 	world_end();
 }
 
+static int64_t age(void)
+{
+	return clock_guard_age_us(guard, now.wall_us);
+}
+
+/* No step back makes a read younger, small ones in a row neither, until the guard trusts the earlier clock again. */
+static void age_knows_no_way_back(void)
+{
+	int64_t latest_us;
+
+	world_begin();
+	guard_open(true, false);
+	pass(1000);
+	latest_us = now.wall_us;
+	CHECK_INT(latest_us, age());
+	for (unsigned i = 0; i < 100; i++) {
+		now.wall_us -= HOUR / 2;
+		pass(1);
+		CHECK_INT(CLOCK_TRUSTED, state.trust);
+		CHECK_INT(latest_us, age());
+	}
+	now.wall_us = latest_us - 300 * 24 * HOUR;
+	CHECK_INT(latest_us, age()); /* before anyone has looked */
+	pass(1);
+	CHECK_INT(CLOCK_JUMPED, state.trust);
+	CHECK_INT(latest_us, age());
+	world_end();
+}
+
+static void age_outlives_a_restart(void)
+{
+	int64_t latest_us;
+
+	world_begin();
+	guard_open(true, false);
+	pass(100);
+	latest_us = now.wall_us;
+	machine_off(-40 * 24 * HOUR);
+	guard_open(false, false);
+	CHECK_INT(CLOCK_JUMPED, state.trust);
+	CHECK_INT(latest_us, age());
+	recovers();
+	CHECK_INT(now.wall_us, age()); /* the earlier clock is right, says the kernel for ten minutes */
+	now.wall_us += 5 * SECOND;
+	CHECK_INT(now.wall_us, age());
+	world_end();
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
@@ -327,6 +375,8 @@ int main(int argc, char **argv)
 		{"the file is lost or damaged", the_file_is_lost_or_damaged},
 		{"kept every minute", kept_every_minute},
 		{"the disk fails", the_disk_fails},
+		{"age knows no way back", age_knows_no_way_back},
+		{"age outlives a restart", age_outlives_a_restart},
 		{NULL, NULL},
 	};
 

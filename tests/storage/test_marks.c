@@ -22,6 +22,7 @@
 #include "storage/journal.h"
 #include "storage/keyring.h"
 #include "storage/lane.h"
+#include "storage/marks_look.h"
 #include "storage/marks_tidy.h"
 #include "storage/memtable.h"
 #include "storage/register.h"
@@ -36,6 +37,7 @@
 
 #define THINGS 48
 #define SIM_DIRECTORY "/data"
+#define CHANGES SIM_DIRECTORY "/register/changes.log"
 #define IDENTITY ((struct key_id){.day = KEY_DAY_NONE, .kind = KEY_IDENTITY})
 
 /* What the model knows of one sighting. */
@@ -255,8 +257,8 @@ static void verify_vrm(struct world *world, unsigned index)
 	free(found);
 }
 
-/* No row of a segment is one that a mark drops. */
-static void verify_removed(struct world *world)
+/* No row of a segment is one that a mark drops; so many pages cannot be read. */
+static void verify_removed_but(struct world *world, unsigned unreadable)
 {
 	struct views *views = store_views(world->rig.store);
 	struct mark_set *set = marks_hold(store_marks(world->rig.store));
@@ -264,6 +266,7 @@ static void verify_removed(struct world *world)
 	struct segment_scratch scratch = {0};
 	struct view view;
 	struct err err;
+	unsigned failed = 0;
 
 	CHECK_INT(0, view_take(views, INT32_MIN, INT32_MAX, &view));
 	for (size_t i = 0; i < view.segment_count; i++) {
@@ -273,7 +276,10 @@ static void verify_removed(struct world *world)
 		CHECK_INT(0, view_segment_get(views, &view.segments[i], &err, &segment));
 		pages = segment_summary(segment)->sections[SEGMENT_ROWS].page_count;
 		for (uint32_t page = 0; page < pages; page++) {
-			CHECK_INT(0, segment_read_rows(segment, &scratch, page, &err, rows));
+			if (segment_read_rows(segment, &scratch, page, &err, rows) < 0) {
+				failed++;
+				continue;
+			}
 			for (uint32_t r = 0; r < rows->count; r++)
 				CHECK(!mark_drops(mark_find(mark_set_day(set, view.segments[i].day), &rows->rows[r])));
 		}
@@ -283,6 +289,12 @@ static void verify_removed(struct world *world)
 	segment_scratch_fini(&scratch);
 	mark_set_release(set);
 	free(rows);
+	CHECK_INT(unreadable, failed);
+}
+
+static void verify_removed(struct world *world)
+{
+	verify_removed_but(world, 0);
 }
 
 /* ---- acts */
@@ -862,6 +874,158 @@ static void test_search_meanwhile(void)
 	world_free(world);
 }
 
+/* ---- damage */
+
+struct sealed {
+	char path[256];
+	uint64_t size;
+};
+
+/* The two segments of the first day, by age, of a world whose even half was sealed first. */
+static struct world *two_segments(const char *name, struct sealed ret_sealed[2])
+{
+	struct world *world = world_new(check_seed(), name);
+	struct catalog_segment *segments;
+	uint64_t first = 0;
+	size_t count;
+
+	for (unsigned half = 0; half < 2; half++) {
+		char segment[SEGMENT_NAME_SIZE];
+
+		for (unsigned i = half; i < THINGS; i += 2)
+			send_by(world, i, 1);
+		seal(world);
+		CHECK_INT(0, catalog_segments(store_catalog(world->rig.store), world->rig.first_day,
+					      world->rig.first_day, &segments, &count));
+		CHECK_INT(half + 1, count);
+		for (size_t i = 0; i < count; i++)
+			if (segments[i].id != first) {
+				(void)snprintf(ret_sealed[half].path, sizeof(ret_sealed[half].path),
+					       SIM_DIRECTORY "/segments/%s",
+					       segment_name(world->rig.first_day, segments[i].id, ".seg", segment));
+				ret_sealed[half].size = segments[i].file_size;
+			}
+		first = segments[0].id;
+		free(segments);
+	}
+	return world;
+}
+
+static uint64_t damages(struct world *world)
+{
+	struct store_status *status = malloc(sizeof(*status));
+	uint64_t count;
+
+	CHECK(status != NULL);
+	CHECK_INT(0, store_status(world->rig.store, status));
+	count = status->damage_count;
+	free(status);
+	return count;
+}
+
+/*
+ * Reads of both segments are erased or amended, one segment cannot be read: the other one's go, the rest is told once
+ * and put off, and no round after the first touches the disk.
+ */
+static void one_is_damaged(const char *name, int (*hurt)(struct io *io, const struct sealed *sealed), unsigned told)
+{
+	struct sealed sealed[2];
+	struct world *world = two_segments(name, sealed);
+	struct marks_info info;
+	struct err err;
+	uint64_t damage_count;
+	uint64_t ops;
+
+	act_do(world, 0, MARK_ERASED);
+	act_do(world, 1, MARK_ERASED);
+	act_do(world, 3, MARK_AMENDED);
+	act_do(world, 7, MARK_ERASED);
+	CHECK_INT(0, hurt(world->io, &sealed[0]));
+	damage_count = damages(world);
+	for (unsigned i = 0; i < 40; i++)
+		if (marks_tidy(world->rig.store, false, &err) == -EAGAIN)
+			CHECK_INT(0, store_seal_all(world->rig.store, 0));
+	verify_removed_but(world, 1);
+	marks_info(store_marks(world->rig.store), &info);
+	CHECK_INT(4, info.pending); /* each may lie in the page that cannot be read, too */
+	CHECK_INT(damage_count + told, damages(world));
+	ops = sim_ops(world->io);
+	for (unsigned i = 0; i < 10; i++)
+		CHECK_INT(0, marks_tidy(world->rig.store, false, &err));
+	CHECK_INT(ops, sim_ops(world->io));
+	world_free(world);
+}
+
+static int rot_rows(struct io *io, const struct sealed *sealed)
+{
+	return sim_rot(io, sealed->path, SEGMENT_HEADER_SIZE + 4, 1);
+}
+
+static int block_bad(struct io *io, const struct sealed *sealed)
+{
+	return sim_bad_block(io, sealed->path, SEGMENT_HEADER_SIZE + 4);
+}
+
+static void test_damaged(void)
+{
+	one_is_damaged("damaged", rot_rows, 1);
+	one_is_damaged("bad", block_bad, 0);
+}
+
+/* ---- a register that was incomplete for a while */
+
+/* Thing 0 is erased and removed, then sent again and sealed while nobody can know that. Thing 1's day is the same. */
+static struct world *incomplete_world(const char *name)
+{
+	struct world *world = crash_world(check_seed(), name);
+
+	act_do(world, 0, MARK_ERASED);
+	act_do(world, 1, MARK_AMENDED);
+	tidy(world);
+	CHECK_INT(0, rig_close(&world->rig, true));
+	CHECK_INT(0, sim_deny(world->io, CHANGES, EACCES));
+	world_open(world);
+	CHECK(store_register(world->rig.store, NULL) == NULL);
+	send_by(world, 0, 2);
+	send_by(world, 1, 3);
+	CHECK_INT(0, rig_close(&world->rig, true));
+	CHECK_INT(0, sim_deny(world->io, CHANGES, 0));
+	world_open(world);
+	CHECK(store_register(world->rig.store, NULL) != NULL);
+	verify(world);
+	return world;
+}
+
+/* Neither anything pending nor a merge: the day itself remembers. */
+static void test_looked_through(void)
+{
+	struct world *world = incomplete_world("looked");
+	struct catalog_day day;
+	struct err err;
+
+	CHECK_INT(0, catalog_day(store_catalog(world->rig.store), world->rig.first_day, &day));
+	CHECK(day.unjudged);
+	for (unsigned i = 0; i < 40 && marks_look(world->rig.store, true, &err) == -EAGAIN; i++)
+		CHECK_INT(0, store_seal_all(world->rig.store, 0));
+	verify_removed(world);
+	verify(world);
+	books_hold(world);
+	CHECK_INT(0, catalog_day(store_catalog(world->rig.store), world->rig.first_day, &day));
+	CHECK(!day.unjudged);
+	world_free(world);
+}
+
+static void test_merged_away(void)
+{
+	struct world *world = incomplete_world("merged");
+
+	CHECK(tidier_round(world->rig.store) >= 0);
+	verify_removed(world);
+	verify(world);
+	books_hold(world);
+	world_free(world);
+}
+
 /* ---- the set alone */
 
 static void test_set(void)
@@ -924,6 +1088,9 @@ int main(int argc, char **argv)
 		{"keys go with what they sealed", test_keys_go},
 		{"hits of a corrected read", test_hits_kept},
 		{"searches meanwhile", test_search_meanwhile},
+		{"a damaged segment holds up no other", test_damaged},
+		{"what was sealed without the register goes with a merge", test_merged_away},
+		{"what was sealed without the register is looked through", test_looked_through},
 		{NULL, NULL},
 	};
 
