@@ -275,13 +275,52 @@ static int step_certify(struct purge *purge)
 	return 0;
 }
 
+static int kept_count(void *context, const struct reg_hold *hold)
+{
+	struct purge *purge = context;
+	struct purge_certificate *certificate = &purge->record.certificate;
+	struct catalog_segment *segments = NULL;
+	size_t count = 0;
+	int result = catalog_case_segments(purge->store->catalog, hold->number, certificate->day, certificate->day,
+					   &segments, &count);
+
+	for (size_t i = 0; i < count; i++)
+		certificate->held_reads += segments[i].row_count;
+	certificate->held_cases += count > 0;
+	free(segments);
+	return result;
+}
+
+/*
+ * The keyring says that the keys are gone, the intent does not know: it was lost, or rotted, and is begun anew. The
+ * copies are all that is left of the held rows: nothing is copied any more. Counts as far as the catalog has them.
+ */
+static int destroyed_already(struct purge *purge)
+{
+	struct purge_certificate *certificate = &purge->record.certificate;
+	struct catalog_day day = {0};
+	int result = catalog_day(purge->store->catalog, certificate->day, &day);
+
+	purge->record.step = PURGE_KEYS_DESTROYED;
+	certificate->reads = day.rows;
+	certificate->segments = day.segments;
+	certificate->bytes = day.bytes;
+	certificate->held_cases = 0;
+	certificate->held_reads = 0;
+	if (result == 0 || result == -ENOENT)
+		result = hold_each(purge->store, kept_count, purge);
+	return result < 0 ? failed(purge, result, "counting what was held") : 0;
+}
+
 /* With the keys gone a resumed purge has nothing left to seal, count or announce. */
 int purge_steps(struct purge *purge)
 {
 	static int (*const steps[])(struct purge *) = {step_intend,  step_close,  step_hold,   step_audit,
 						       step_destroy, step_unlink, step_forget, step_certify};
+	bool lost = purge->record.step < PURGE_AUDITED &&
+		    keyring_day_destroyed(purge->store->keyring, purge->record.certificate.day);
+	int result = lost ? destroyed_already(purge) : 0;
 	bool destroyed = purge->record.step >= PURGE_KEYS_DESTROYED;
-	int result = 0;
 
 	store_day_close(purge->store, purge->record.certificate.day);
 	for (size_t i = destroyed ? PURGE_UNLINKED : PURGE_INTENDED; result == 0 && i <= PURGE_CERTIFIED; i++)

@@ -20,6 +20,7 @@
 #include "storage/keyring.h"
 #include "storage/marks.h"
 #include "storage/purge.h"
+#include "storage/purge_file.h"
 #include "storage/search.h"
 #include "storage/segment_read.h"
 #include "storage/store_internal.h"
@@ -909,6 +910,83 @@ static void what_is_refused_and_shown(void)
 	world_end();
 }
 
+static void removal_fails(void *context, int32_t day, enum purge_step step)
+{
+	(void)context;
+	(void)day;
+	if (step == PURGE_KEYS_DESTROYED)
+		sim_fail(io, SIM_PUNCH | SIM_NAME, 1, 1000, EIO);
+}
+
+static int intent_find(void *context, const char *name)
+{
+	if (strstr(name, PURGE_FILE_INTENT) != NULL)
+		(void)snprintf(context, 256, SIM_DIRECTORY "/purge/%s", name);
+	return 0;
+}
+
+/* What becomes of the only intent that stands. */
+static void intent_hurt(bool lost)
+{
+	char path[256] = "";
+
+	CHECK_INT(0, io->ops->list(io, SIM_DIRECTORY "/purge", intent_find, path));
+	CHECK(path[0] != '\0');
+	if (lost)
+		CHECK_INT(0, io->ops->unlink(io, path));
+	else
+		CHECK_INT(0, sim_rot(io, path, 40, 1));
+}
+
+/* The keys are gone and the intent does not tell any more: the copies are all there is, and they stay. */
+static void the_intent_is_gone_behind_the_keys(bool lost)
+{
+	struct purge_hooks hooks = {.progress = removal_fails};
+	struct purge_certificate certificate;
+	struct ids *expected = ids_new();
+	struct purge_day *days;
+	uint32_t number, empty;
+	size_t count;
+
+	world_begin(check_seed());
+	fill(20);
+	number = hold_pattern("VRM", "1L?S*");
+	empty = hold_pattern("EMPTY", "NOBODY");
+	ask(expected, 0, 0, "1L?S*", NULL);
+	CHECK(purge_run(rig->store, rig->first_day, "rule", 1, &hooks, &rig->err, &certificate) < 0);
+	sim_fail(io, SIM_ALL, 0, 0, 0);
+	CHECK_INT(0, rig_close(rig, true));
+	intent_hurt(lost);
+	open_store();
+	CHECK_INT(0, purge_plan(rig->store, rig->first_day + 1, &days, &count));
+	CHECK_INT(1, count);
+	free(days);
+	hooks.progress = NULL;
+	CHECK_INT(0, purge_run(rig->store, rig->first_day, "rule", 1, &hooks, &rig->err, &certificate));
+	CHECK_INT(1, certificate.held_cases);
+	CHECK(certificate.held_reads >= expected->count);
+	CHECK(certificate.reads > certificate.held_reads);
+	check_held(expected, number, empty);
+	CHECK_INT(0, purge_plan(rig->store, rig->first_day + 1, &days, &count));
+	CHECK_INT(0, count);
+	free(days);
+	CHECK_INT(0, rig_close(rig, true));
+	open_store();
+	check_held(expected, number, empty);
+	free(expected);
+	world_end();
+}
+
+static void intent_rots_behind_the_keys(void)
+{
+	the_intent_is_gone_behind_the_keys(false);
+}
+
+static void intent_lost_behind_the_keys(void)
+{
+	the_intent_is_gone_behind_the_keys(true);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
@@ -926,6 +1004,8 @@ int main(int argc, char **argv)
 		{"a release cut or failing anywhere", release_cut_or_failing_anywhere},
 		{"the catalog is lost", the_catalog_is_lost},
 		{"damage of a held day is told", damage_of_a_held_day_is_told},
+		{"an intent rots behind the keys' end", intent_rots_behind_the_keys},
+		{"an intent is lost behind the keys' end", intent_lost_behind_the_keys},
 		{NULL, NULL},
 	};
 
