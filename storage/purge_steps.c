@@ -18,6 +18,7 @@
 #include "storage/store_internal.h"
 #include "storage/view.h"
 
+#define COPY_TRIES 16 /* a mark that comes in between makes the copies anew */
 #define WORKERS_WAIT_NS INT64_C(10000000000)
 
 static int failed(struct purge *purge, int result, const char *step)
@@ -124,17 +125,24 @@ static int cases_copy(struct purge *purge, const struct case_numbers *cases)
 
 /*
  * Copies made by an attempt that did not reach the end of this step are provisional: holds may have been added since,
- * so all are made anew. From the durable step on, under the same mutex, no hold is taken for this day any more.
+ * so all are made anew. From the durable step on, under the same mutex, no hold is taken for this day any more. Reads
+ * may still be erased or amended until the keys are gone: copies that do not know of it are made anew too, and the
+ * steps behind them are done again. A resumed purge does not know what its copies knew: any mark of the day will do.
  */
 static int step_hold(struct purge *purge)
 {
 	struct store *store = purge->store;
 	struct case_numbers cases = {0};
+	uint64_t stamp = marks_stamp(store->marks, purge->record.certificate.day);
 	int result;
 
-	if (purge->record.step >= PURGE_HELD)
+	if (purge->record.step >= PURGE_HELD &&
+	    (stamp == purge->marks_stamp || keyring_day_destroyed(store->keyring, purge->record.certificate.day)))
 		return 0;
+	if (purge->record.step > PURGE_CLOSED)
+		purge->record.step = PURGE_CLOSED;
 	pthread_mutex_lock(&store->hold_mutex);
+	purge->marks_stamp = stamp; /* from before the copying, which may see more */
 	result = hold_each(store, case_collect, &cases);
 	if (result < 0)
 		(void)failed(purge, result, "reading the holds");
@@ -171,17 +179,36 @@ static int step_audit(struct purge *purge)
 	return 0;
 }
 
+static int keys_destroy(struct purge *purge)
+{
+	struct store *store = purge->store;
+
+	for (unsigned tries = 0; tries < COPY_TRIES; tries++) {
+		int result = marks_destroy_day(store->marks, store->keyring, purge->record.certificate.day,
+					       purge->marks_stamp);
+
+		if (result != MARKS_CHANGED)
+			return result < 0 ? failed(purge, result, "destroying its keys") : 0;
+		result = step_hold(purge);
+		if (result == 0)
+			result = step_audit(purge);
+		if (result != 0)
+			return result;
+	}
+	return failed(purge, -EAGAIN, "its reads are being erased or amended all the time");
+}
+
 static int step_destroy(struct purge *purge)
 {
 	struct purge_certificate *certificate = &purge->record.certificate;
-	int result = keyring_destroy_day(purge->store->keyring, certificate->day);
+	int result = keys_destroy(purge);
 
-	if (result == 0) {
-		/* At once: whatever fails after this, what is open of the day is not read any more. */
-		views_forget_day(purge->store->views, certificate->day);
-		certificate->destroyed_us = store_wall_us(purge->store);
-		result = record_save(purge, PURGE_KEYS_DESTROYED);
-	}
+	if (result != 0)
+		return result;
+	/* At once: whatever fails after this, what is open of the day is not read any more. */
+	views_forget_day(purge->store->views, certificate->day);
+	certificate->destroyed_us = store_wall_us(purge->store);
+	result = record_save(purge, PURGE_KEYS_DESTROYED);
 	if (result < 0)
 		return failed(purge, result, "destroying its keys");
 	killpoint("purge.keys-destroyed");

@@ -717,6 +717,95 @@ static void provisional_copies_are_made_anew(void)
 	free(found);
 }
 
+struct late_mark {
+	const struct ids *from;
+	size_t erased;  /* index; from->count none */
+	size_t amended; /* likewise, to a VRM that the case holds */
+	unsigned calls;
+	int result;
+};
+
+static int mark_late(void *context, const struct purge_certificate *intended)
+{
+	struct late_mark *late = context;
+
+	(void)intended;
+	if (late->calls++ == 0) {
+		mark(MARK_ERASED, late->from, late->erased, NULL);
+		mark(MARK_AMENDED, late->from, late->amended, "1L9S9");
+	}
+	return late->result;
+}
+
+/* Reads erased and amended behind «held rows committed»: the case shows them no more, nor do its copies have them. */
+static void marked_behind_the_copying(bool stopped)
+{
+	struct late_mark late = {.erased = 0, .amended = 1, .result = stopped ? -EIO : 0};
+	struct purge_hooks hooks = {.audit_intent = mark_late, .context = &late};
+	struct purge_certificate certificate;
+	struct ids *all = ids_new();
+	uint32_t number;
+	uint64_t before;
+
+	world_begin(check_seed());
+	fill(20);
+	number = hold_pattern("VRM", "1L?S*");
+	ask(all, 0, 0, "1L?S*", NULL);
+	before = all->count;
+	CHECK(before > 3);
+	late.from = all;
+	CHECK_INT(late.result, purge_run(rig->store, rig->first_day, "rule", 1, &hooks, &rig->err, &certificate));
+	if (stopped) {
+		/* The copies are older than the marks. */
+		CHECK_INT(before - 2, copied(number, NULL));
+		CHECK_INT(0, copied(number, "1L9S9"));
+		CHECK_INT(0, rig_close(rig, true));
+		open_store();
+		CHECK_INT(before - 2, copied(number, NULL));
+		CHECK_INT(0, rig_purge(rig, 0));
+	} else {
+		CHECK_INT(2, late.calls); /* what was audited is no more true: again */
+		CHECK(certificate.held_reads >= before - 1);
+	}
+	CHECK_INT(before - 1, copied(number, NULL));
+	CHECK_INT(1, copied(number, "1L9S9"));
+	CHECK_INT(1, case_files(number));
+	CHECK_INT(1, case_keys(number));
+	free(all);
+	world_end();
+}
+
+static void marked_while_a_purge_stands(void)
+{
+	marked_behind_the_copying(true);
+}
+
+static void marked_while_a_purge_runs(void)
+{
+	marked_behind_the_copying(false);
+}
+
+/* The keys are gone: there is nothing to mark any more. */
+static void too_late_for_a_mark(void)
+{
+	static const struct hit no_hits[1];
+	struct ids *all = ids_new();
+	struct mark_order order = {.kind = MARK_ERASED, .hits = no_hits, .who_uid = 7};
+	struct key_id keys = {.day = 0};
+
+	world_begin(check_seed());
+	fill(20);
+	ask(all, 0, 0, NULL, NULL);
+	order.read = &all->rows[0];
+	CHECK_INT(0, rig_purge(rig, 0));
+	CHECK_INT(-ESTALE, marks_make(rig->store->marks, &order, &rig->err));
+	keys.day = rig->first_day;
+	CHECK_INT(0, keyring_each(store_keyring(rig->store), KEY_MARK, count_key, &keys));
+	CHECK_INT(0, keys.id);
+	free(all);
+	world_end();
+}
+
 struct racer {
 	struct hold_added added;
 	int result;
@@ -997,6 +1086,9 @@ int main(int argc, char **argv)
 		{"what is refused and shown", what_is_refused_and_shown},
 		{"too late for a day", too_late_for_a_day},
 		{"provisional copies are made anew", provisional_copies_are_made_anew},
+		{"marked while a purge stands", marked_while_a_purge_stands},
+		{"marked while a purge runs", marked_while_a_purge_runs},
+		{"too late for a mark", too_late_for_a_mark},
 		{"holds race purges", holds_race_purges},
 		{"cut at every operation of a purge", cut_at_every_operation},
 		{"every operation of a purge fails", every_operation_fails},
