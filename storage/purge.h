@@ -43,12 +43,16 @@ struct purge_day {
 	bool due;   /* by the rule */
 };
 
-/* Every day before `before_day` that holds reads or has an intent, ascending. Caller frees *ret_days. Changes nothing.
+/*
+ * Every day before `before_day` that holds reads, has an intent, or has keys of segments (which may not open, and then
+ * no catalog counts their reads), ascending. Caller frees *ret_days. Changes nothing.
  */
 int purge_plan(struct store *store, int32_t before_day, struct purge_day **ret_days, size_t *ret_count);
 
 /* Do marks (storage/marks.h) stand for reads of that day, which is not purged yet? */
 bool purge_day_marked(struct store *store, int32_t day);
+/* Has the day keys of segments? 1, 0, -errno. */
+int purge_day_keyed(struct store *store, int32_t day);
 
 struct purge_certificate {
 	uint64_t number; /* of the intent; grows */

@@ -999,6 +999,51 @@ static void what_is_refused_and_shown(void)
 	world_end();
 }
 
+/* The path of a sealed segment of the first day. */
+static const char *segment_path(const struct catalog_segment *segment)
+{
+	static char path[256];
+	char name[SEGMENT_NAME_SIZE];
+
+	(void)snprintf(path, sizeof(path), SIM_DIRECTORY "/segments/%s",
+		       segment_name(rig->first_day, segment->id, ".seg", name));
+	return path;
+}
+
+/* The catalog is lost, and no segment of the day opens to be found again: it goes on its day all the same. */
+static void a_day_that_does_not_open(void)
+{
+	struct catalog_segment *segments;
+	struct key_id keys = {.day = 0};
+	struct purge_day *days;
+	size_t count;
+	size_t planned;
+
+	world_begin(check_seed());
+	fill(20);
+	CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+	CHECK_INT(0, catalog_segments(rig->store->catalog, rig->first_day, rig->first_day, &segments, &count));
+	CHECK_INT(0, rig_close(rig, true));
+	for (size_t i = 0; i < count; i++)
+		CHECK_INT(0, sim_rot(io, segment_path(&segments[i]), 20, 1));
+	free(segments);
+	lose_catalog();
+	open_store();
+	CHECK_INT(0, purge_plan(rig->store, rig->first_day + 1, &days, &planned));
+	CHECK_INT(1, planned);
+	CHECK_INT(rig->first_day, days[0].day);
+	free(days);
+	CHECK_INT(0, rig_purge(rig, 0));
+	keys.day = rig->first_day;
+	CHECK_INT(0, keyring_each(store_keyring(rig->store), KEY_SEGMENT, count_key, &keys));
+	CHECK_INT(0, keys.id);
+	CHECK_INT(0, purge_plan(rig->store, rig->first_day + 1, &days, &planned));
+	CHECK_INT(0, planned);
+	free(days);
+	CHECK_INT(PURGE_NOTHING, rig_purge(rig, 0));
+	world_end();
+}
+
 static void removal_fails(void *context, int32_t day, enum purge_step step)
 {
 	(void)context;
@@ -1096,6 +1141,7 @@ int main(int argc, char **argv)
 		{"a release cut or failing anywhere", release_cut_or_failing_anywhere},
 		{"the catalog is lost", the_catalog_is_lost},
 		{"damage of a held day is told", damage_of_a_held_day_is_told},
+		{"a day that does not open", a_day_that_does_not_open},
 		{"an intent rots behind the keys' end", intent_rots_behind_the_keys},
 		{"an intent is lost behind the keys' end", intent_lost_behind_the_keys},
 		{NULL, NULL},
