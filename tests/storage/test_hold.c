@@ -1044,6 +1044,60 @@ static void a_day_that_does_not_open(void)
 	world_end();
 }
 
+/* A sector that the disk does not give any more holds up no day either. */
+static void a_bad_sector_of_a_held_day(void)
+{
+	struct ids *expected = ids_new();
+	struct catalog_segment *segments;
+	uint64_t damage;
+	uint32_t number;
+	size_t count;
+
+	world_begin(check_seed());
+	fill(20);
+	number = hold_pattern("CASE", "?L*");
+	CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+	ask(expected, 0, 0, "?L*", NULL);
+	CHECK_INT(0, catalog_segments(rig->store->catalog, rig->first_day, rig->first_day, &segments, &count));
+	CHECK(count > 1);
+	CHECK_INT(0, sim_bad_block(io, segment_path(&segments[0]), SEGMENT_HEADER_SIZE + 4));
+	damage = rig->store->damage_count;
+	CHECK_INT(0, rig_purge(rig, 0));
+	CHECK(rig->store->damage_count > damage);
+	CHECK(copied(number, NULL) > 0);
+	CHECK(copied(number, NULL) >= expected->count - segments[0].row_count);
+	CHECK(copied(number, NULL) <= expected->count);
+	free(segments);
+	free(expected);
+	world_end();
+}
+
+/* Half of the day was sealed under another version of the VRM keys. */
+static void a_held_day_of_two_key_versions(void)
+{
+	struct ids *expected = ids_new();
+	struct ids *found = ids_new();
+	uint64_t damage;
+	uint32_t number;
+
+	world_begin(check_seed());
+	send_some(20);
+	CHECK_INT(0, rig_close(rig, true));
+	rig->options.key_version++;
+	open_store();
+	send_some(20);
+	number = hold_pattern("CASE", "?L1*");
+	ask(expected, 0, 0, "?L1*", NULL);
+	damage = rig->store->damage_count;
+	CHECK_INT(0, rig_purge(rig, 0));
+	CHECK(rig->store->damage_count > damage);
+	ask(found, number, 0, NULL, NULL);
+	CHECK(same(expected, found));
+	free(expected);
+	free(found);
+	world_end();
+}
+
 static void removal_fails(void *context, int32_t day, enum purge_step step)
 {
 	(void)context;
@@ -1141,6 +1195,8 @@ int main(int argc, char **argv)
 		{"a release cut or failing anywhere", release_cut_or_failing_anywhere},
 		{"the catalog is lost", the_catalog_is_lost},
 		{"damage of a held day is told", damage_of_a_held_day_is_told},
+		{"a bad sector of a held day", a_bad_sector_of_a_held_day},
+		{"a held day of two key versions", a_held_day_of_two_key_versions},
 		{"a day that does not open", a_day_that_does_not_open},
 		{"an intent rots behind the keys' end", intent_rots_behind_the_keys},
 		{"an intent is lost behind the keys' end", intent_lost_behind_the_keys},
