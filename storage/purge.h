@@ -122,6 +122,9 @@ int purge_resume(struct store *store, const struct purge_hooks *hooks, struct er
 int purge_certificates(struct store *store, int (*each)(void *context, const struct purge_certificate *certificate),
 		       void *context);
 
+/* Has a purge of that day been begun: is there an intent, be it damaged, or are its keys destroyed? 1, 0, -errno. */
+int purge_begun(struct store *store, int32_t day);
+
 /* Every purge that stands half done, in no order, with the last step done. Likewise. */
 int purge_intents(struct store *store,
 		  int (*each)(void *context, const struct purge_certificate *intended, enum purge_step step),

@@ -14,6 +14,7 @@
 #include "storage/clock_guard.h"
 #include "storage/journal.h"
 #include "storage/keyring.h"
+#include "storage/purge_file.h"
 #include "storage/purge_proposal.h"
 #include "storage/store_internal.h"
 #include "tests/check.h"
@@ -391,6 +392,63 @@ static void proposals_expire(void)
 	world_end();
 }
 
+static int audit_fails(void *context, const struct purge_certificate *intended)
+{
+	(void)context;
+	(void)intended;
+	return -EIO;
+}
+
+static int intent_rot(void *context, const char *name)
+{
+	char path[256];
+
+	(void)context;
+	if (strstr(name, PURGE_FILE_INTENT) == NULL)
+		return 0;
+	(void)snprintf(path, sizeof(path), SIM_DIRECTORY "/purge/%s", name);
+	return sim_rot(io, path, 40, 1);
+}
+
+static int intent_count(void *context, const struct purge_certificate *intended, enum purge_step step)
+{
+	(void)intended;
+	(void)step;
+	++*(unsigned *)context;
+	return 0;
+}
+
+/* The damaged intent of a day that is not due still says by its name that the day was begun: one person goes on. */
+static void an_approved_intent_rots(void)
+{
+	struct reg_proposal proposal = {
+		.day = FIRST_DAY - 1, .who_uid = 1, .authority = "letter", .reason = "unlawful"};
+	struct purge_hooks hooks = {.audit_intent = audit_fails};
+	struct purge_certificate certificate;
+	unsigned count = 0;
+
+	world_begin();
+	send(FIRST_DAY - 1);
+	CHECK_INT(0, purge_begun(rig->store, FIRST_DAY - 1));
+	CHECK_INT(-EIO, purge_approve(rig->store, propose(FIRST_DAY - 1, 1), 2, &hooks, &rig->err, &certificate));
+	CHECK_INT(0, rig_close(rig, true));
+	CHECK_INT(0, io->ops->list(io, SIM_DIRECTORY "/purge", intent_rot, NULL));
+	(void)snprintf(rig->err.text, sizeof(rig->err.text), "%s/catalog/data.mdb", rig->db_directory);
+	CHECK_INT(0, unlink(rig->err.text)); /* it would say that the day is being purged */
+	open_store();
+	CHECK_INT(0, purge_intents(rig->store, intent_count, &count));
+	CHECK_INT(0, count);
+	CHECK_INT(1, purge_begun(rig->store, FIRST_DAY - 1));
+	CHECK_INT(0, purge_begun(rig->store, FIRST_DAY - 2));
+	CHECK_INT(-EALREADY, purge_propose(rig->store, &proposal, &rig->err));
+	hooks.audit_intent = NULL;
+	CHECK_INT(0, purge_run(rig->store, FIRST_DAY - 1, "begun before", 3, &hooks, &rig->err, &certificate));
+	CHECK(!day_lives(FIRST_DAY - 1));
+	CHECK_INT(0, purge_resume(rig->store, &hooks, &rig->err)); /* the damaged one is gone */
+	CHECK_INT(1, purge_begun(rig->store, FIRST_DAY - 1));
+	world_end();
+}
+
 /* Cut at every operation of an approval: it is a purge or a proposal afterwards, never a purge nobody approved. */
 static void an_approval_is_cut(void)
 {
@@ -436,6 +494,7 @@ int main(int argc, char **argv)
 		{"two persons", two_persons},
 		{"proposals expire", proposals_expire},
 		{"an approval is cut", an_approval_is_cut},
+		{"an approved intent rots", an_approved_intent_rots},
 		{NULL, NULL},
 	};
 
