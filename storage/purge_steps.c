@@ -85,6 +85,21 @@ static int step_close(struct purge *purge)
 	return 0;
 }
 
+struct wanted_case {
+	uint32_t number;
+	char reference[REG_NAME_SIZE];
+};
+
+static int case_named(void *context, const struct reg_hold *hold)
+{
+	struct wanted_case *wanted = context;
+
+	if (hold->number != wanted->number)
+		return 0;
+	memcpy(wanted->reference, hold->reference, sizeof(wanted->reference));
+	return 1;
+}
+
 struct case_numbers {
 	uint32_t *numbers;
 	size_t count;
@@ -105,6 +120,19 @@ static int case_collect(void *context, const struct reg_hold *hold)
 	return 0;
 }
 
+/* Copies come before anything is freed: the day waits until there is room, and whoever can make some is told. */
+static void room_alarm(struct purge *purge, uint32_t number)
+{
+	const struct purge_certificate *certificate = &purge->record.certificate;
+	struct wanted_case wanted = {.number = number, .reference = "?"};
+
+	(void)hold_each(purge->store, case_named, &wanted);
+	store_alarm(purge->store,
+		    "purge of day %d: no room to copy what case %s holds of it: make up to %llu KiB of room; the day "
+		    "is tried again after the other days that are due",
+		    certificate->day, wanted.reference, (unsigned long long)(certificate->bytes >> 10) + 1);
+}
+
 static int cases_copy(struct purge *purge, const struct case_numbers *cases)
 {
 	struct purge_certificate *certificate = &purge->record.certificate;
@@ -115,6 +143,8 @@ static int cases_copy(struct purge *purge, const struct case_numbers *cases)
 		uint64_t rows = 0;
 		int result = case_copy(purge->store, cases->numbers[i], certificate->day, purge->err, &rows);
 
+		if (result == -ENOSPC)
+			room_alarm(purge, cases->numbers[i]);
 		if (result < 0)
 			return err_prefix(purge->err, result, "purge of day %d, copying held rows", certificate->day);
 		certificate->held_cases += rows > 0;
