@@ -230,11 +230,16 @@ static int purge_answer(struct call *call, int result, const struct err *err,
 	return 0;
 }
 
-/* One person may begin at once what the rule says is due, or what stands half done; nothing else. */
-static int intent_for(void *context, const struct purge_certificate *intended, enum purge_step step)
+/* One person may begin at once what the rule says is due, or what stands half done; nothing else. 1 that is so, 0. */
+static int run_authority(struct gantry *gantry, int32_t day, char text[PURGE_TEXT_SIZE])
 {
-	(void)step;
-	return intended->day == *(const int32_t *)context;
+	if (day < retention_due_before(gantry->store)) {
+		(void)retention_authority(gantry->store, text);
+		return 1;
+	}
+	/* The intent has its own, and this is for one that cannot be read. */
+	(void)snprintf(text, PURGE_TEXT_SIZE, "of a purge that was begun before, whose intent is damaged or lost");
+	return purge_begun(gantry->store, day);
 }
 
 int handle_purge_run(struct call *call, void *context)
@@ -249,16 +254,17 @@ int handle_purge_run(struct call *call, void *context)
 	char authority[PURGE_TEXT_SIZE];
 	struct err err = {""};
 	int32_t day = call_day(call, "day", 0);
-	int result;
+	int result = run_authority(gantry, day, authority);
 
-	if (day >= retention_due_before(gantry->store) && purge_intents(gantry->store, intent_for, &day) != 1) {
+	if (result < 0)
+		return result;
+	if (result == 0) {
 		call_fail(call, CALL_REFUSED,
 			  "that day is not due by the retention rule: purge.propose it, and let another account "
 			  "approve");
 		return 0;
 	}
-	result = purge_run(gantry->store, day, retention_authority(gantry->store, authority), call_peer(call)->uid,
-			   &hooks, &err, &certificate);
+	result = purge_run(gantry->store, day, authority, call_peer(call)->uid, &hooks, &err, &certificate);
 	return purge_answer(call, result, &err, &certificate);
 }
 

@@ -308,8 +308,15 @@ int case_copy(struct store *store, uint32_t number, int32_t day, struct err *err
 	struct leavings leavings = {.number = number, .day = day};
 	struct copying copying = {.store = store};
 	bool copied = false;
-	int result = summary != NULL ? copying_init(&copying, store, number, day) : -ENOMEM;
+	int result;
 
+	/* What there is of the day in the case is all that is left of it. */
+	if (keyring_day_destroyed(store->keyring, day)) {
+		free(summary);
+		return err_set(err, -ESTALE, "day %d is destroyed: the copies of case %u stay as they are", day,
+			       number);
+	}
+	result = summary != NULL ? copying_init(&copying, store, number, day) : -ENOMEM;
 	if (result == 0) {
 		result = copy_write(store, number, day, &copying, err, summary);
 		copied = result == 0;

@@ -32,7 +32,10 @@ static inline struct key_id case_key(uint32_t number, uint64_t segment)
 	return (struct key_id){.id = segment, .day = (int32_t)number, .kind = KEY_CASE};
 }
 
-/* Copies what the case holds of the day; no copy when it holds nothing. *ret_rows: rows copied. */
+/*
+ * Copies what the case holds of the day; no copy when it holds nothing. *ret_rows: rows copied. -ESTALE: the day's keys
+ * are destroyed, the copies stay as they are.
+ */
 int case_copy(struct store *store, uint32_t number, int32_t day, struct err *err, uint64_t *ret_rows);
 
 /*

@@ -12,8 +12,13 @@
  * day, and hold_add says so (it stands for all other days). A read that is accepted before its day closes is sealed by
  * the purge and so copied; after that it is refused as too old.
  *
- * Lock order: purge_mutex, hold_mutex, then as store_internal.h says. Any control thread. Needs the register: -ENOKEY
- * without.
+ * The one order of a mark (storage/marks.h) and a purge: the marks' mutex. Until the keys of its day are destroyed a
+ * read is erased or amended everywhere: copies made before are made anew, by the holds of that moment, before the keys
+ * go, and meanwhile a search that quotes the case shows nothing of it. After that the mark is refused: the read is
+ * purged.
+ *
+ * Lock order: purge_mutex, hold_mutex, the marks' mutex, then as store_internal.h says. Any control thread. Needs the
+ * register: -ENOKEY without.
  */
 #ifndef GANTRY_STORAGE_HOLD_H
 #define GANTRY_STORAGE_HOLD_H

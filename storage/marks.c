@@ -591,6 +591,8 @@ static int judge_locked(struct marks *marks, const struct mark_order *order, str
 				    .kind = (uint8_t)order->kind};
 	mark_hash(&marks->keys, order->read, brief.hash);
 	memcpy(brief.public_id, order->public_id, MARK_ID_SIZE);
+	if (keyring_day_destroyed(marks->keyring, brief.day))
+		return err_set(err, -ESTALE, "the reads of that day are purged");
 	place = find_hash(marks, brief.day, brief.hash);
 	if (place != NULL && place->brief.kind != MARK_RESTRICTED)
 		return MARKS_ALREADY;
@@ -693,6 +695,37 @@ bool marks_made(struct marks *marks, int32_t day, const uint8_t public_id[MARK_I
 				memcmp(marks->all[i].brief.public_id, public_id, MARK_ID_SIZE) == 0);
 	(void)pthread_mutex_unlock(&marks->change);
 	return made;
+}
+
+static uint64_t stamp_locked(const struct marks *marks, int32_t day)
+{
+	uint64_t stamp = 0;
+
+	for (size_t i = day_begin(marks, day); i < marks->count && marks->all[i].brief.day == day; i++)
+		if (mark_drops(marks->all[i].brief.kind))
+			stamp += le64_get(marks->all[i].brief.hash) | 1; /* keyed hashes: no two sums are the same */
+	return stamp;
+}
+
+uint64_t marks_stamp(struct marks *marks, int32_t day)
+{
+	uint64_t stamp;
+
+	(void)pthread_mutex_lock(&marks->change);
+	stamp = stamp_locked(marks, day);
+	(void)pthread_mutex_unlock(&marks->change);
+	return stamp;
+}
+
+int marks_destroy_day(struct marks *marks, struct keyring *keyring, int32_t day, uint64_t stamp)
+{
+	int result = MARKS_CHANGED;
+
+	(void)pthread_mutex_lock(&marks->change);
+	if (stamp_locked(marks, day) == stamp || keyring_day_destroyed(keyring, day))
+		result = keyring_destroy_day(keyring, day);
+	(void)pthread_mutex_unlock(&marks->change);
+	return result;
 }
 
 int marks_forget_day(struct marks *marks, int32_t day, struct err *err)

@@ -41,6 +41,7 @@ enum marks_outcome {
 	MARKS_ALREADY = 1,    /* as asked before: nothing changed */
 	MARKS_RESTRICTED = 2, /* a restricted read is not amended: lift the restriction first */
 	MARKS_WORN_OUT = 3,   /* amended MARKS_AMENDMENTS_MAX times */
+	MARKS_CHANGED = 4,    /* marks_destroy_day: nothing was done */
 };
 
 /* No marks until marks_load. -ENOMEM. */
@@ -72,7 +73,8 @@ void marks_correct(const struct read *read, const uint8_t text[READ_TEXT_SIZE], 
 		   struct read *ret_corrected);
 /*
  * Durable and in force in every set held from now on when it returns 0. An outcome, or -errno with err and nothing
- * changed (after a power cut the mark may yet be found). Erasing a restricted read replaces the restriction.
+ * changed (after a power cut the mark may yet be found); -ESTALE: the keys of the read's day are destroyed. Erasing a
+ * restricted read replaces the restriction.
  */
 int marks_make(struct marks *marks, const struct mark_order *order, struct err *err);
 /* What marks_make would say now, before it changes anything. */
@@ -82,6 +84,14 @@ int marks_lift(struct marks *marks, const struct read *read, uint32_t who_uid, s
 
 /* Was a read with that public id marked so before? For requests that find it no more. */
 bool marks_made(struct marks *marks, int32_t day, const uint8_t public_id[MARK_ID_SIZE], enum mark_kind kind);
+
+/* Stands for what is erased and amended of the day now; 0: nothing. For who copies what is left. */
+uint64_t marks_stamp(struct marks *marks, int32_t day);
+/*
+ * keyring_destroy_day, unless the stamp is another by now: MARKS_CHANGED. In between no mark is made, and of that day
+ * none any more once it returns 0. A day that is destroyed already has no stamp to meet.
+ */
+int marks_destroy_day(struct marks *marks, struct keyring *keyring, int32_t day, uint64_t stamp);
 
 /* The day has been purged: its records go. Idempotent. */
 int marks_forget_day(struct marks *marks, int32_t day, struct err *err);

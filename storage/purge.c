@@ -90,6 +90,9 @@ static int day_holds(struct store *store, int32_t day)
 		return result;
 	if (purge_day_marked(store, day))
 		return 1;
+	result = purge_day_keyed(store, day);
+	if (result != 0)
+		return result;
 	result = memtable_rows(store, day, &count);
 	return result < 0 ? result : count > 0;
 }

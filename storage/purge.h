@@ -43,12 +43,16 @@ struct purge_day {
 	bool due;   /* by the rule */
 };
 
-/* Every day before `before_day` that holds reads or has an intent, ascending. Caller frees *ret_days. Changes nothing.
+/*
+ * Every day before `before_day` that holds reads, has an intent, or has keys of segments (which may not open, and then
+ * no catalog counts their reads), ascending. Caller frees *ret_days. Changes nothing.
  */
 int purge_plan(struct store *store, int32_t before_day, struct purge_day **ret_days, size_t *ret_count);
 
 /* Do marks (storage/marks.h) stand for reads of that day, which is not purged yet? */
 bool purge_day_marked(struct store *store, int32_t day);
+/* Has the day keys of segments? 1, 0, -errno. */
+int purge_day_keyed(struct store *store, int32_t day);
 
 struct purge_certificate {
 	uint64_t number; /* of the intent; grows */
@@ -117,6 +121,9 @@ int purge_resume(struct store *store, const struct purge_hooks *hooks, struct er
 /* Every certificate given, in no order. Stops at the first non-zero. A damaged one is passed over with an alarm. */
 int purge_certificates(struct store *store, int (*each)(void *context, const struct purge_certificate *certificate),
 		       void *context);
+
+/* Has a purge of that day been begun: is there an intent, be it damaged, or are its keys destroyed? 1, 0, -errno. */
+int purge_begun(struct store *store, int32_t day);
 
 /* Every purge that stands half done, in no order, with the last step done. Likewise. */
 int purge_intents(struct store *store,

@@ -96,6 +96,35 @@ static int marks_add(struct store *store, struct plan *plan)
 	return 0;
 }
 
+struct keyed {
+	struct plan *plan; /* NULL: one day is asked for */
+	int32_t day;
+};
+
+static int key_see(void *context, struct key_id key)
+{
+	struct keyed *keyed = context;
+
+	if (keyed->plan == NULL)
+		return key.day == keyed->day;
+	return key.day >= keyed->plan->before_day || plan_day(keyed->plan, key.day) != NULL ? 0 : -ENOMEM;
+}
+
+/* A day whose segments do not open is in no rebuilt catalog, but its keys stand. */
+static int keys_add(struct store *store, struct plan *plan)
+{
+	struct keyed keyed = {.plan = plan};
+
+	return keyring_each(store->keyring, KEY_SEGMENT, key_see, &keyed);
+}
+
+int purge_day_keyed(struct store *store, int32_t day)
+{
+	struct keyed keyed = {.day = day};
+
+	return keyring_each(store->keyring, KEY_SEGMENT, key_see, &keyed);
+}
+
 static void due_mark(struct store *store, struct plan *plan)
 {
 	int32_t before = retention_due_before(store);
@@ -154,6 +183,8 @@ int purge_plan(struct store *store, int32_t before_day, struct purge_day **ret_d
 		result = store->io->ops->list(store->io, store->purge_directory, intent_add, &plan);
 	if (result == 0)
 		result = marks_add(store, &plan);
+	if (result == 0)
+		result = keys_add(store, &plan);
 	if (result < 0) {
 		free(plan.days);
 		return result;

@@ -66,6 +66,7 @@ static int day_check(struct store *store, int32_t day, struct err *err)
 {
 	struct sighting sighting = {store, day};
 	struct catalog_day found;
+	int begun;
 	int result;
 
 	if (day >= read_day(store_wall_us(store)))
@@ -77,7 +78,10 @@ static int day_check(struct store *store, int32_t day, struct err *err)
 	result = catalog_day(store->catalog, day, &found);
 	if (result < 0 && result != -ENOENT)
 		return err_set(err, result, "catalog: %s", strerror(-result));
-	if (keyring_day_destroyed(store->keyring, day) || (result == 0 && found.state != CATALOG_DAY_OPEN))
+	begun = purge_begun(store, day);
+	if (begun < 0)
+		return err_set(err, begun, "the purges that stand: %s", strerror(-begun));
+	if (begun == 1 || (result == 0 && found.state != CATALOG_DAY_OPEN))
 		return err_set(err, -EALREADY, "that day is purged, or being purged; see purge.show");
 	result = purge_proposal_each(store, same_day, &sighting);
 	if (result == 1)

@@ -40,6 +40,21 @@ static int show_one(void *context, const char *name)
 				       : showing->certificate(showing->context, &record.certificate);
 }
 
+static int intent_name(void *context, const char *name)
+{
+	uint64_t number;
+	int32_t day;
+
+	return purge_file_name_parse(name, PURGE_FILE_INTENT, &day, &number) && day == *(const int32_t *)context;
+}
+
+int purge_begun(struct store *store, int32_t day)
+{
+	if (keyring_day_destroyed(store->keyring, day))
+		return 1;
+	return store->io->ops->list(store->io, store->purge_directory, intent_name, &day);
+}
+
 int purge_certificates(struct store *store, int (*each)(void *context, const struct purge_certificate *certificate),
 		       void *context)
 {

@@ -18,6 +18,7 @@
 #include "storage/store_internal.h"
 #include "storage/view.h"
 
+#define COPY_TRIES 16 /* a mark that comes in between makes the copies anew */
 #define WORKERS_WAIT_NS INT64_C(10000000000)
 
 static int failed(struct purge *purge, int result, const char *step)
@@ -84,6 +85,21 @@ static int step_close(struct purge *purge)
 	return 0;
 }
 
+struct wanted_case {
+	uint32_t number;
+	char reference[REG_NAME_SIZE];
+};
+
+static int case_named(void *context, const struct reg_hold *hold)
+{
+	struct wanted_case *wanted = context;
+
+	if (hold->number != wanted->number)
+		return 0;
+	memcpy(wanted->reference, hold->reference, sizeof(wanted->reference));
+	return 1;
+}
+
 struct case_numbers {
 	uint32_t *numbers;
 	size_t count;
@@ -104,6 +120,19 @@ static int case_collect(void *context, const struct reg_hold *hold)
 	return 0;
 }
 
+/* Copies come before anything is freed: the day waits until there is room, and whoever can make some is told. */
+static void room_alarm(struct purge *purge, uint32_t number)
+{
+	const struct purge_certificate *certificate = &purge->record.certificate;
+	struct wanted_case wanted = {.number = number, .reference = "?"};
+
+	(void)hold_each(purge->store, case_named, &wanted);
+	store_alarm(purge->store,
+		    "purge of day %d: no room to copy what case %s holds of it: make up to %llu KiB of room; the day "
+		    "is tried again after the other days that are due",
+		    certificate->day, wanted.reference, (unsigned long long)(certificate->bytes >> 10) + 1);
+}
+
 static int cases_copy(struct purge *purge, const struct case_numbers *cases)
 {
 	struct purge_certificate *certificate = &purge->record.certificate;
@@ -114,6 +143,8 @@ static int cases_copy(struct purge *purge, const struct case_numbers *cases)
 		uint64_t rows = 0;
 		int result = case_copy(purge->store, cases->numbers[i], certificate->day, purge->err, &rows);
 
+		if (result == -ENOSPC)
+			room_alarm(purge, cases->numbers[i]);
 		if (result < 0)
 			return err_prefix(purge->err, result, "purge of day %d, copying held rows", certificate->day);
 		certificate->held_cases += rows > 0;
@@ -124,17 +155,24 @@ static int cases_copy(struct purge *purge, const struct case_numbers *cases)
 
 /*
  * Copies made by an attempt that did not reach the end of this step are provisional: holds may have been added since,
- * so all are made anew. From the durable step on, under the same mutex, no hold is taken for this day any more.
+ * so all are made anew. From the durable step on, under the same mutex, no hold is taken for this day any more. Reads
+ * may still be erased or amended until the keys are gone: copies that do not know of it are made anew too, and the
+ * steps behind them are done again. A resumed purge does not know what its copies knew: any mark of the day will do.
  */
 static int step_hold(struct purge *purge)
 {
 	struct store *store = purge->store;
 	struct case_numbers cases = {0};
+	uint64_t stamp = marks_stamp(store->marks, purge->record.certificate.day);
 	int result;
 
-	if (purge->record.step >= PURGE_HELD)
+	if (purge->record.step >= PURGE_HELD &&
+	    (stamp == purge->marks_stamp || keyring_day_destroyed(store->keyring, purge->record.certificate.day)))
 		return 0;
+	if (purge->record.step > PURGE_CLOSED)
+		purge->record.step = PURGE_CLOSED;
 	pthread_mutex_lock(&store->hold_mutex);
+	purge->marks_stamp = stamp; /* from before the copying, which may see more */
 	result = hold_each(store, case_collect, &cases);
 	if (result < 0)
 		(void)failed(purge, result, "reading the holds");
@@ -171,17 +209,36 @@ static int step_audit(struct purge *purge)
 	return 0;
 }
 
+static int keys_destroy(struct purge *purge)
+{
+	struct store *store = purge->store;
+
+	for (unsigned tries = 0; tries < COPY_TRIES; tries++) {
+		int result = marks_destroy_day(store->marks, store->keyring, purge->record.certificate.day,
+					       purge->marks_stamp);
+
+		if (result != MARKS_CHANGED)
+			return result < 0 ? failed(purge, result, "destroying its keys") : 0;
+		result = step_hold(purge);
+		if (result == 0)
+			result = step_audit(purge);
+		if (result != 0)
+			return result;
+	}
+	return failed(purge, -EAGAIN, "its reads are being erased or amended all the time");
+}
+
 static int step_destroy(struct purge *purge)
 {
 	struct purge_certificate *certificate = &purge->record.certificate;
-	int result = keyring_destroy_day(purge->store->keyring, certificate->day);
+	int result = keys_destroy(purge);
 
-	if (result == 0) {
-		/* At once: whatever fails after this, what is open of the day is not read any more. */
-		views_forget_day(purge->store->views, certificate->day);
-		certificate->destroyed_us = store_wall_us(purge->store);
-		result = record_save(purge, PURGE_KEYS_DESTROYED);
-	}
+	if (result != 0)
+		return result;
+	/* At once: whatever fails after this, what is open of the day is not read any more. */
+	views_forget_day(purge->store->views, certificate->day);
+	certificate->destroyed_us = store_wall_us(purge->store);
+	result = record_save(purge, PURGE_KEYS_DESTROYED);
 	if (result < 0)
 		return failed(purge, result, "destroying its keys");
 	killpoint("purge.keys-destroyed");
@@ -275,13 +332,52 @@ static int step_certify(struct purge *purge)
 	return 0;
 }
 
+static int kept_count(void *context, const struct reg_hold *hold)
+{
+	struct purge *purge = context;
+	struct purge_certificate *certificate = &purge->record.certificate;
+	struct catalog_segment *segments = NULL;
+	size_t count = 0;
+	int result = catalog_case_segments(purge->store->catalog, hold->number, certificate->day, certificate->day,
+					   &segments, &count);
+
+	for (size_t i = 0; i < count; i++)
+		certificate->held_reads += segments[i].row_count;
+	certificate->held_cases += count > 0;
+	free(segments);
+	return result;
+}
+
+/*
+ * The keyring says that the keys are gone, the intent does not know: it was lost, or rotted, and is begun anew. The
+ * copies are all that is left of the held rows: nothing is copied any more. Counts as far as the catalog has them.
+ */
+static int destroyed_already(struct purge *purge)
+{
+	struct purge_certificate *certificate = &purge->record.certificate;
+	struct catalog_day day = {0};
+	int result = catalog_day(purge->store->catalog, certificate->day, &day);
+
+	purge->record.step = PURGE_KEYS_DESTROYED;
+	certificate->reads = day.rows;
+	certificate->segments = day.segments;
+	certificate->bytes = day.bytes;
+	certificate->held_cases = 0;
+	certificate->held_reads = 0;
+	if (result == 0 || result == -ENOENT)
+		result = hold_each(purge->store, kept_count, purge);
+	return result < 0 ? failed(purge, result, "counting what was held") : 0;
+}
+
 /* With the keys gone a resumed purge has nothing left to seal, count or announce. */
 int purge_steps(struct purge *purge)
 {
 	static int (*const steps[])(struct purge *) = {step_intend,  step_close,  step_hold,   step_audit,
 						       step_destroy, step_unlink, step_forget, step_certify};
+	bool lost = purge->record.step < PURGE_AUDITED &&
+		    keyring_day_destroyed(purge->store->keyring, purge->record.certificate.day);
+	int result = lost ? destroyed_already(purge) : 0;
 	bool destroyed = purge->record.step >= PURGE_KEYS_DESTROYED;
-	int result = 0;
 
 	store_day_close(purge->store, purge->record.certificate.day);
 	for (size_t i = destroyed ? PURGE_UNLINKED : PURGE_INTENDED; result == 0 && i <= PURGE_CERTIFIED; i++)

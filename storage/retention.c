@@ -31,8 +31,9 @@ static void note(struct retention_result *result, int error, const struct err *e
 	}
 }
 
-static void purge_day(struct store *store, int32_t day, uint32_t who_uid, const struct retention_hooks *hooks,
-		      struct retention_result *round, int *first)
+/* True: the day wants room for what cases hold of it, which other days may make (not when it is the last try). */
+static bool purge_day(struct store *store, int32_t day, uint32_t who_uid, const struct retention_hooks *hooks,
+		      bool last, struct retention_result *round, int *first)
 {
 	struct purge_certificate certificate;
 	char authority[PURGE_TEXT_SIZE];
@@ -44,23 +45,27 @@ static void purge_day(struct store *store, int32_t day, uint32_t who_uid, const 
 		round->purged += result == 0;
 		if (result == 0 && hooks->purged != NULL)
 			hooks->purged(hooks->purge.context, &certificate);
-		return;
+		return false;
 	}
+	if (result == -ENOSPC && !last)
+		return true;
 	round->failed++;
 	if (result == PURGE_BUSY)
 		result = err_set(&err, -EAGAIN, "purge of day %d: a worker does not answer", day);
 	else if (result == PURGE_SUSPENDED)
 		round->suspended = true;
 	note(round, result < 0 ? result : -EAGAIN, &err, first);
+	return false;
 }
 
-/* Oldest first. The clock is looked at again before each. */
+/* Oldest first, but those that find no room come again behind the others. The clock is looked at before each. */
 static void purge_due(struct store *store, uint32_t who_uid, const struct retention_hooks *hooks,
 		      struct retention_result *round, int *first)
 {
 	struct purge_day *days = NULL;
 	struct err err = {""};
 	size_t count = 0;
+	size_t waiting = 0;
 	int result = purge_plan(store, retention_due_before(store), &days, &count);
 
 	if (result < 0) {
@@ -70,7 +75,10 @@ static void purge_due(struct store *store, uint32_t who_uid, const struct retent
 	}
 	round->due = (unsigned)count;
 	for (size_t i = 0; i < count && !round->suspended; i++)
-		purge_day(store, days[i].day, who_uid, hooks, round, first);
+		if (purge_day(store, days[i].day, who_uid, hooks, false, round, first))
+			days[waiting++] = days[i];
+	for (size_t i = 0; i < waiting && !round->suspended; i++)
+		(void)purge_day(store, days[i].day, who_uid, hooks, true, round, first);
 	free(days);
 }
 

@@ -41,7 +41,7 @@ void rewrite_unlock(struct store *store)
 	pthread_mutex_unlock(&store->tidy_mutex);
 }
 
-int rewrite_load(struct rewrite *rewrite, int32_t day, const uint64_t *ids, size_t count)
+static int parents_load(struct rewrite *rewrite, int32_t day, const uint64_t *ids, size_t count)
 {
 	rewrite->segments = calloc(count + 1, sizeof(*rewrite->segments));
 	if (rewrite->segments == NULL)
@@ -251,7 +251,7 @@ static int rewrite_parents(struct rewrite *rewrite, const struct rewrite_rule *r
 {
 	struct rewrite_pending *plan = rewrite->plan;
 	struct rewrite_result done = {0};
-	int result = rewrite_load(rewrite, plan->day, plan->parents, plan->parent_count);
+	int result = parents_load(rewrite, plan->day, plan->parents, plan->parent_count);
 
 	if (result == 0)
 		result = parents_ready(rewrite);

@@ -80,8 +80,9 @@ struct rewrite_target {
 /*
  * Tidy mutex held. All sealed segments of the day, also of one that is closed, as one stream with equal reads
  * collapsed; the rows that the rule keeps go to the target, durable on return. Changes neither catalog nor the day. 0,
- * REWRITE_NOTHING, or < 0 and no file. The summary's lineage names the segments copied from, the first
- * SEGMENT_LINEAGE_MAX of them. A purge uses it under rewrite_preempt.
+ * REWRITE_NOTHING, or < 0 and no file. What of a segment is damaged, or the disk does not give, is told as damage and
+ * left out; VRM keys of different versions are copied as they are, and told. The summary's lineage names the segments
+ * copied from, the first SEGMENT_LINEAGE_MAX of them. A purge uses it under rewrite_preempt.
  */
 int rewrite_copy(struct store *store, int32_t day, const struct rewrite_rule *rule, const struct rewrite_target *target,
 		 struct err *err, struct segment_summary *ret_summary);

@@ -36,6 +36,36 @@ static int day_ids(struct store *store, int32_t day, uint64_t **ret_ids, size_t 
 	return 0;
 }
 
+/*
+ * What of the day there is. Nothing of one segment may stop the day's purge: what the catalog cannot say of it is told,
+ * and it is left out; rows that were sealed under another version of the VRM keys are copied as they are, and told.
+ */
+static int copy_load(struct rewrite *rewrite, int32_t day, const uint64_t *ids, size_t count)
+{
+	struct store *store = rewrite->store;
+
+	rewrite->segments = calloc(count + 1, sizeof(*rewrite->segments));
+	if (rewrite->segments == NULL)
+		return err_set(rewrite->err, -ENOMEM, "out of memory");
+	for (size_t i = 0; i < count; i++) {
+		struct segment_summary *summary = &rewrite->segments[rewrite->count];
+		int result = catalog_segment(store->catalog, day, ids[i], summary);
+
+		if (result == -ENOMEM)
+			return err_set(rewrite->err, result, "out of memory");
+		if (result < 0) {
+			store_damage(store, "left out of a copy: segment %016llx of day %d: %s",
+				     (unsigned long long)ids[i], day, strerror(-result));
+			continue;
+		}
+		rewrite->count++;
+		if (summary->key_version != rewrite->segments[0].key_version)
+			store_damage(store, "copied as it is: segment %016llx of day %d has VRM keys of version %u",
+				     (unsigned long long)ids[i], day, summary->key_version);
+	}
+	return rewrite->count > 0 ? 0 : REWRITE_NOTHING;
+}
+
 static int copy_write(struct rewrite *rewrite, const struct rewrite_rule *rule, const struct rewrite_target *target,
 		      struct segment_summary *ret_summary)
 {
@@ -67,7 +97,7 @@ int rewrite_copy(struct store *store, int32_t day, const struct rewrite_rule *ru
 	if (result == 0)
 		result = rewrite_plan(&rewrite, day, ids, count < SEGMENT_LINEAGE_MAX ? count : SEGMENT_LINEAGE_MAX);
 	if (result == 0)
-		result = rewrite_load(&rewrite, day, ids, count);
+		result = copy_load(&rewrite, day, ids, count);
 	if (result == 0)
 		result = copy_write(&rewrite, rule, target, ret_summary);
 	free(ids);

@@ -37,9 +37,8 @@ struct rewrite {
 	struct rewrite_pending *plan;
 };
 
-/* rewrite.c. Lists the parents in a new plan; their summaries come with rewrite_load. 0 or < 0 with err. */
+/* rewrite.c. Lists the parents in a new plan; 0 or < 0 with err. */
 int rewrite_plan(struct rewrite *rewrite, int32_t day, const uint64_t *parents, size_t count);
-int rewrite_load(struct rewrite *rewrite, int32_t day, const uint64_t *ids, size_t count);
 void rewrite_stream_prepare(struct rewrite *rewrite, const struct rewrite_rule *rule);
 /* 0 with a durable segment, REWRITE_NOTHING when no row was kept. */
 int rewrite_child(struct rewrite *rewrite, const char *directory, const uint8_t key[KEY_SIZE], uint64_t id,

@@ -40,10 +40,17 @@ struct merge {
 	size_t heap_count;
 };
 
-/* Damage is passed over when the stream says so; every other failure ends it. */
+#define READ_TRIES 5 /* of what the disk does not give, before it counts as damaged */
+
+static bool try_again(const struct rewrite_stream *stream, int result, unsigned *tries)
+{
+	return result == -EIO && stream->damage != NULL && ++*tries < READ_TRIES;
+}
+
+/* Damage is passed over when the stream says so, and what the disk does not give; every other failure ends it. */
 static int pass_over(const struct rewrite_stream *stream, int result, const struct err *err)
 {
-	if (stream->damage == NULL || result != -EBADMSG)
+	if (stream->damage == NULL || (result != -EBADMSG && result != -EIO && result != -ENOTSUP))
 		return result;
 	stream->damage(stream->context, err->text);
 	return 0;
@@ -52,9 +59,13 @@ static int pass_over(const struct rewrite_stream *stream, int result, const stru
 static int open_source(struct merge *merge, struct source *source, const struct segment_summary *summary)
 {
 	const struct rewrite_stream *stream = merge->stream;
-	int result = segment_open_summary(stream->io, stream->keyring, stream->directory, summary, merge->err,
-					  &source->segment);
+	unsigned tries = 0;
+	int result;
 
+	do
+		result = segment_open_summary(stream->io, stream->keyring, stream->directory, summary, merge->err,
+					      &source->segment);
+	while (try_again(stream, result, &tries));
 	if (result == -ENOENT || result == -ENOKEY)
 		result = -EBADMSG; /* the catalog has it: gone is damaged */
 	if (result < 0) {
@@ -76,9 +87,14 @@ static int next_page(struct merge *merge, struct source *source)
 	const struct rewrite_stream *stream = merge->stream;
 
 	while (source->next_page < page_count(source, SEGMENT_ROWS)) {
-		int result = segment_read_rows(source->segment, &source->scratch, source->next_page++, merge->err,
-					       source->page);
+		unsigned tries = 0;
+		int result;
 
+		do
+			result = segment_read_rows(source->segment, &source->scratch, source->next_page, merge->err,
+						   source->page);
+		while (try_again(stream, result, &tries));
+		source->next_page++;
 		if (result == 0) {
 			source->at = 0;
 			source->row = source->page->rows;
@@ -117,13 +133,17 @@ static int next_hit(struct merge *merge, struct source *source, const struct hit
 {
 	*ret_hit = NULL;
 	while (source->hit_at == source->hits.count) {
+		unsigned tries = 0;
 		int result;
 
 		if (source->next_hit_page == page_count(source, SEGMENT_HITS))
 			return 0;
 		source->hit_at = source->hits.count = 0;
-		result = segment_read_hits(source->segment, &source->scratch, source->next_hit_page++, merge->err,
-					   &source->hits);
+		do
+			result = segment_read_hits(source->segment, &source->scratch, source->next_hit_page, merge->err,
+						   &source->hits);
+		while (try_again(merge->stream, result, &tries));
+		source->next_hit_page++;
 		if (result < 0) {
 			source->hits.count = 0;
 			result = pass_over(merge->stream, result, merge->err);

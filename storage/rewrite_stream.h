@@ -25,7 +25,9 @@ struct rewrite_stream {
 	const struct rewrite_rule *rule; /* NULL: keep all */
 	/* Between pages: `rows` more were taken from the segments. < 0 ends the stream with that. May be NULL. */
 	int (*pace)(void *context, uint64_t rows, struct err *err);
-	/* A segment or page that cannot be read: NULL ends the stream with -EBADMSG; else it is told, and passed over.
+	/*
+	 * A segment or page that cannot be read: NULL ends the stream with -EBADMSG, -EIO or -ENOTSUP; else it is tried
+	 * again when the disk was to blame, then told, and passed over.
 	 */
 	void (*damage)(void *context, const char *text);
 	void *context;

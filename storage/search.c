@@ -368,11 +368,12 @@ static int take_view(struct search *search)
 
 /*
  * Marks and view of one moment: a view that is younger than the marks may hold the next correction of a read whose last
- * one still comes from them. A case's copies were made without what was erased; their marks have died with the day.
+ * one still comes from them. A case's copies are held to them too: a purge that stands half done may have made them
+ * before the mark. Once its day is gone they are made without what was erased, and its marks have died with it.
  */
 static int take_marks_and_view(struct search *search)
 {
-	for (unsigned try = 1; search->query->case_number == 0; try++) {
+	for (unsigned try = 1;; try++) {
 		struct mark_set *marks = views_marks_hold(search->views);
 		struct mark_set *after;
 		int r = take_view(search);
@@ -385,7 +386,6 @@ static int take_marks_and_view(struct search *search)
 		view_release(&search->view);
 		mark_set_release(marks);
 	}
-	return take_view(search);
 }
 
 int search_run(struct views *views, const struct search_query *query, struct err *err, search_row_fn *row,

@@ -88,13 +88,13 @@ static int gather_generation(struct search_memory *memory, struct search *search
 	return 0;
 }
 
-/* Corrected reads that no segment has yet: they are rows like those not sealed yet. */
+/* Corrected reads that no segment has yet: they are rows like those not sealed yet. A case has its own. */
 static int gather_corrected(struct search_memory *memory, struct search *search)
 {
 	size_t count;
 	const struct read *rows = mark_set_corrected(search->marks, &count);
 
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count && search->query->case_number == 0; i++)
 		if (search_wants(search, &rows[i]) && add(memory, &rows[i]) < 0)
 			return -ENOMEM;
 	return 0;

@@ -3,8 +3,8 @@
  * store_status.c, nobody else.
  *
  * Lock order: purge_mutex, tidy_mutex, hold_mutex, seal_mutex, lane_mutex, memtable_lock, LMDB's writer; status_mutex
- * and thread_mutex are leaves. The marks' mutex comes behind the tidy mutex and before those of register and keyring;
- * what publishes their set is a leaf.
+ * and thread_mutex are leaves. The marks' mutex comes behind tidy and hold mutex and before those of register and
+ * keyring; what publishes their set is a leaf.
  */
 #ifndef GANTRY_STORAGE_STORE_INTERNAL_H
 #define GANTRY_STORAGE_STORE_INTERNAL_H

@@ -1,6 +1,7 @@
 """Retention as operators meet it: the rule purges by itself, two persons purge the rest, cases keep what they hold, and a
 clock that cannot be believed destroys nothing."""
 
+import calendar
 import json
 import os
 import subprocess
@@ -162,6 +163,14 @@ def two_persons_purge_what_is_not_due(directory, random):
     appliance.purge(date(3))
     held = [day["day"] for day in appliance.ctl("purge", "plan")[-1]["days"]]
     check(held == [date(4)], f"{held}")
+    # An intent that cannot be read says by its name that the day was begun: one account goes on with it.
+    appliance.refused("purge", "run", date(4), *GROUNDS)
+    day = calendar.timegm(time.strptime(date(4), "%Y-%m-%d")) // 86400
+    with open(os.path.join(appliance.data, "purge", f"d{day}-99.intent"), "wb") as intent:
+        intent.write(bytes(100))
+    certificate = appliance.ctl("purge", "run", date(4), *GROUNDS)[-1]
+    check(certificate["reads"] == 200 and "begun before" in certificate["authority"], f"{certificate}")
+    check(appliance.ctl("purge", "plan")[-1]["days"] == [], "the damaged intent still stands")
     outcomes = [entry["outcome"] for entry in audit(appliance, "purge.approve")]
     check(outcomes.count("failed") == 3 and outcomes.count("done") == 2, f"{outcomes}")
 

@@ -20,6 +20,7 @@
 #include "storage/keyring.h"
 #include "storage/marks.h"
 #include "storage/purge.h"
+#include "storage/purge_file.h"
 #include "storage/search.h"
 #include "storage/segment_read.h"
 #include "storage/store_internal.h"
@@ -716,6 +717,95 @@ static void provisional_copies_are_made_anew(void)
 	free(found);
 }
 
+struct late_mark {
+	const struct ids *from;
+	size_t erased;  /* index; from->count none */
+	size_t amended; /* likewise, to a VRM that the case holds */
+	unsigned calls;
+	int result;
+};
+
+static int mark_late(void *context, const struct purge_certificate *intended)
+{
+	struct late_mark *late = context;
+
+	(void)intended;
+	if (late->calls++ == 0) {
+		mark(MARK_ERASED, late->from, late->erased, NULL);
+		mark(MARK_AMENDED, late->from, late->amended, "1L9S9");
+	}
+	return late->result;
+}
+
+/* Reads erased and amended behind «held rows committed»: the case shows them no more, nor do its copies have them. */
+static void marked_behind_the_copying(bool stopped)
+{
+	struct late_mark late = {.erased = 0, .amended = 1, .result = stopped ? -EIO : 0};
+	struct purge_hooks hooks = {.audit_intent = mark_late, .context = &late};
+	struct purge_certificate certificate;
+	struct ids *all = ids_new();
+	uint32_t number;
+	uint64_t before;
+
+	world_begin(check_seed());
+	fill(20);
+	number = hold_pattern("VRM", "1L?S*");
+	ask(all, 0, 0, "1L?S*", NULL);
+	before = all->count;
+	CHECK(before > 3);
+	late.from = all;
+	CHECK_INT(late.result, purge_run(rig->store, rig->first_day, "rule", 1, &hooks, &rig->err, &certificate));
+	if (stopped) {
+		/* The copies are older than the marks. */
+		CHECK_INT(before - 2, copied(number, NULL));
+		CHECK_INT(0, copied(number, "1L9S9"));
+		CHECK_INT(0, rig_close(rig, true));
+		open_store();
+		CHECK_INT(before - 2, copied(number, NULL));
+		CHECK_INT(0, rig_purge(rig, 0));
+	} else {
+		CHECK_INT(2, late.calls); /* what was audited is no more true: again */
+		CHECK(certificate.held_reads >= before - 1);
+	}
+	CHECK_INT(before - 1, copied(number, NULL));
+	CHECK_INT(1, copied(number, "1L9S9"));
+	CHECK_INT(1, case_files(number));
+	CHECK_INT(1, case_keys(number));
+	free(all);
+	world_end();
+}
+
+static void marked_while_a_purge_stands(void)
+{
+	marked_behind_the_copying(true);
+}
+
+static void marked_while_a_purge_runs(void)
+{
+	marked_behind_the_copying(false);
+}
+
+/* The keys are gone: there is nothing to mark any more. */
+static void too_late_for_a_mark(void)
+{
+	static const struct hit no_hits[1];
+	struct ids *all = ids_new();
+	struct mark_order order = {.kind = MARK_ERASED, .hits = no_hits, .who_uid = 7};
+	struct key_id keys = {.day = 0};
+
+	world_begin(check_seed());
+	fill(20);
+	ask(all, 0, 0, NULL, NULL);
+	order.read = &all->rows[0];
+	CHECK_INT(0, rig_purge(rig, 0));
+	CHECK_INT(-ESTALE, marks_make(rig->store->marks, &order, &rig->err));
+	keys.day = rig->first_day;
+	CHECK_INT(0, keyring_each(store_keyring(rig->store), KEY_MARK, count_key, &keys));
+	CHECK_INT(0, keys.id);
+	free(all);
+	world_end();
+}
+
 struct racer {
 	struct hold_added added;
 	int result;
@@ -909,6 +999,182 @@ static void what_is_refused_and_shown(void)
 	world_end();
 }
 
+/* The path of a sealed segment of the first day. */
+static const char *segment_path(const struct catalog_segment *segment)
+{
+	static char path[256];
+	char name[SEGMENT_NAME_SIZE];
+
+	(void)snprintf(path, sizeof(path), SIM_DIRECTORY "/segments/%s",
+		       segment_name(rig->first_day, segment->id, ".seg", name));
+	return path;
+}
+
+/* The catalog is lost, and no segment of the day opens to be found again: it goes on its day all the same. */
+static void a_day_that_does_not_open(void)
+{
+	struct catalog_segment *segments;
+	struct key_id keys = {.day = 0};
+	struct purge_day *days;
+	size_t count;
+	size_t planned;
+
+	world_begin(check_seed());
+	fill(20);
+	CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+	CHECK_INT(0, catalog_segments(rig->store->catalog, rig->first_day, rig->first_day, &segments, &count));
+	CHECK_INT(0, rig_close(rig, true));
+	for (size_t i = 0; i < count; i++)
+		CHECK_INT(0, sim_rot(io, segment_path(&segments[i]), 20, 1));
+	free(segments);
+	lose_catalog();
+	open_store();
+	CHECK_INT(0, purge_plan(rig->store, rig->first_day + 1, &days, &planned));
+	CHECK_INT(1, planned);
+	CHECK_INT(rig->first_day, days[0].day);
+	free(days);
+	CHECK_INT(0, rig_purge(rig, 0));
+	keys.day = rig->first_day;
+	CHECK_INT(0, keyring_each(store_keyring(rig->store), KEY_SEGMENT, count_key, &keys));
+	CHECK_INT(0, keys.id);
+	CHECK_INT(0, purge_plan(rig->store, rig->first_day + 1, &days, &planned));
+	CHECK_INT(0, planned);
+	free(days);
+	CHECK_INT(PURGE_NOTHING, rig_purge(rig, 0));
+	world_end();
+}
+
+/* A sector that the disk does not give any more holds up no day either. */
+static void a_bad_sector_of_a_held_day(void)
+{
+	struct ids *expected = ids_new();
+	struct catalog_segment *segments;
+	uint64_t damage;
+	uint32_t number;
+	size_t count;
+
+	world_begin(check_seed());
+	fill(20);
+	number = hold_pattern("CASE", "?L*");
+	CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+	ask(expected, 0, 0, "?L*", NULL);
+	CHECK_INT(0, catalog_segments(rig->store->catalog, rig->first_day, rig->first_day, &segments, &count));
+	CHECK(count > 1);
+	CHECK_INT(0, sim_bad_block(io, segment_path(&segments[0]), SEGMENT_HEADER_SIZE + 4));
+	damage = rig->store->damage_count;
+	CHECK_INT(0, rig_purge(rig, 0));
+	CHECK(rig->store->damage_count > damage);
+	CHECK(copied(number, NULL) > 0);
+	CHECK(copied(number, NULL) >= expected->count - segments[0].row_count);
+	CHECK(copied(number, NULL) <= expected->count);
+	free(segments);
+	free(expected);
+	world_end();
+}
+
+/* Half of the day was sealed under another version of the VRM keys. */
+static void a_held_day_of_two_key_versions(void)
+{
+	struct ids *expected = ids_new();
+	struct ids *found = ids_new();
+	uint64_t damage;
+	uint32_t number;
+
+	world_begin(check_seed());
+	send_some(20);
+	CHECK_INT(0, rig_close(rig, true));
+	rig->options.key_version++;
+	open_store();
+	send_some(20);
+	number = hold_pattern("CASE", "?L1*");
+	ask(expected, 0, 0, "?L1*", NULL);
+	damage = rig->store->damage_count;
+	CHECK_INT(0, rig_purge(rig, 0));
+	CHECK(rig->store->damage_count > damage);
+	ask(found, number, 0, NULL, NULL);
+	CHECK(same(expected, found));
+	free(expected);
+	free(found);
+	world_end();
+}
+
+static void removal_fails(void *context, int32_t day, enum purge_step step)
+{
+	(void)context;
+	(void)day;
+	if (step == PURGE_KEYS_DESTROYED)
+		sim_fail(io, SIM_PUNCH | SIM_NAME, 1, 1000, EIO);
+}
+
+static int intent_find(void *context, const char *name)
+{
+	if (strstr(name, PURGE_FILE_INTENT) != NULL)
+		(void)snprintf(context, 256, SIM_DIRECTORY "/purge/%s", name);
+	return 0;
+}
+
+/* What becomes of the only intent that stands. */
+static void intent_hurt(bool lost)
+{
+	char path[256] = "";
+
+	CHECK_INT(0, io->ops->list(io, SIM_DIRECTORY "/purge", intent_find, path));
+	CHECK(path[0] != '\0');
+	if (lost)
+		CHECK_INT(0, io->ops->unlink(io, path));
+	else
+		CHECK_INT(0, sim_rot(io, path, 40, 1));
+}
+
+/* The keys are gone and the intent does not tell any more: the copies are all there is, and they stay. */
+static void the_intent_is_gone_behind_the_keys(bool lost)
+{
+	struct purge_hooks hooks = {.progress = removal_fails};
+	struct purge_certificate certificate;
+	struct ids *expected = ids_new();
+	struct purge_day *days;
+	uint32_t number, empty;
+	size_t count;
+
+	world_begin(check_seed());
+	fill(20);
+	number = hold_pattern("VRM", "1L?S*");
+	empty = hold_pattern("EMPTY", "NOBODY");
+	ask(expected, 0, 0, "1L?S*", NULL);
+	CHECK(purge_run(rig->store, rig->first_day, "rule", 1, &hooks, &rig->err, &certificate) < 0);
+	sim_fail(io, SIM_ALL, 0, 0, 0);
+	CHECK_INT(0, rig_close(rig, true));
+	intent_hurt(lost);
+	open_store();
+	CHECK_INT(0, purge_plan(rig->store, rig->first_day + 1, &days, &count));
+	CHECK_INT(1, count);
+	free(days);
+	hooks.progress = NULL;
+	CHECK_INT(0, purge_run(rig->store, rig->first_day, "rule", 1, &hooks, &rig->err, &certificate));
+	CHECK_INT(1, certificate.held_cases);
+	CHECK(certificate.held_reads >= expected->count);
+	CHECK(certificate.reads > certificate.held_reads);
+	check_held(expected, number, empty);
+	CHECK_INT(0, purge_plan(rig->store, rig->first_day + 1, &days, &count));
+	CHECK_INT(0, count);
+	free(days);
+	CHECK_INT(0, rig_close(rig, true));
+	open_store();
+	check_held(expected, number, empty);
+	free(expected);
+	world_end();
+}
+
+static void intent_rots_behind_the_keys(void)
+{
+	the_intent_is_gone_behind_the_keys(false);
+}
+
+static void intent_lost_behind_the_keys(void)
+{
+	the_intent_is_gone_behind_the_keys(true);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
@@ -919,6 +1185,9 @@ int main(int argc, char **argv)
 		{"what is refused and shown", what_is_refused_and_shown},
 		{"too late for a day", too_late_for_a_day},
 		{"provisional copies are made anew", provisional_copies_are_made_anew},
+		{"marked while a purge stands", marked_while_a_purge_stands},
+		{"marked while a purge runs", marked_while_a_purge_runs},
+		{"too late for a mark", too_late_for_a_mark},
 		{"holds race purges", holds_race_purges},
 		{"cut at every operation of a purge", cut_at_every_operation},
 		{"every operation of a purge fails", every_operation_fails},
@@ -926,6 +1195,11 @@ int main(int argc, char **argv)
 		{"a release cut or failing anywhere", release_cut_or_failing_anywhere},
 		{"the catalog is lost", the_catalog_is_lost},
 		{"damage of a held day is told", damage_of_a_held_day_is_told},
+		{"a bad sector of a held day", a_bad_sector_of_a_held_day},
+		{"a held day of two key versions", a_held_day_of_two_key_versions},
+		{"a day that does not open", a_day_that_does_not_open},
+		{"an intent rots behind the keys' end", intent_rots_behind_the_keys},
+		{"an intent is lost behind the keys' end", intent_lost_behind_the_keys},
 		{NULL, NULL},
 	};
 

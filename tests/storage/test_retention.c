@@ -12,8 +12,11 @@
 #include "appliance/base/prng.h"
 #include "storage/catalog.h"
 #include "storage/clock_guard.h"
+#include "storage/hold.h"
+#include "storage/io.h"
 #include "storage/journal.h"
 #include "storage/keyring.h"
+#include "storage/purge_file.h"
 #include "storage/purge_proposal.h"
 #include "storage/store_internal.h"
 #include "tests/check.h"
@@ -211,6 +214,70 @@ static void catches_up_when_trusted(void)
 	world_end();
 }
 
+static void alarm_take(void *context, const char *text)
+{
+	if (strstr(text, "CASE/ROOM") != NULL && strstr(text, "KiB") != NULL)
+		++*(unsigned *)context;
+}
+
+/* A year before last, two days; all of the older is held. */
+static void two_days_of_a_full_disk(unsigned *alarms)
+{
+	struct key_change identity = {.id = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY}};
+	struct reg_hold hold = {.hold_class = REG_HOLD_CPIA,
+				.who_uid = 7,
+				.review_day = FIRST_DAY + 100,
+				.reference = "CASE/ROOM",
+				.reason = "the reason of the test"};
+	struct hold_selector selector = {
+		.from_us = (FIRST_DAY - 400) * DAY_US, .to_us = (FIRST_DAY - 399) * DAY_US, .pattern = "R*"};
+	struct hold_added added;
+
+	world_begin();
+	CHECK_INT(0, keyring_change(store_keyring(rig->store), &identity, 1));
+	for (int32_t i = 0; i < 1200; i++) {
+		send(FIRST_DAY - 400 + i / 600);
+		if (i % 200 == 199)
+			CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+	}
+	CHECK_INT(0, hold_add(rig->store, &hold, &selector, &rig->err, &added));
+	*alarms = 0;
+	rig->store->hooks.alarm = alarm_take;
+	rig->store->hooks.context = alarms;
+}
+
+/* Held reads want room before any is freed: the other days make it, in one round, and who can make some is told. */
+static void held_reads_want_room(void)
+{
+	unsigned helped = 0;
+	bool alone = false;
+
+	for (uint64_t room = 0; !alone && room < 1 << 20; room += 4 << 10) {
+		struct io_space space;
+		unsigned alarms;
+
+		two_days_of_a_full_disk(&alarms);
+		sim_capacity(io, UINT64_C(1) << 40);
+		CHECK_INT(0, io->ops->space(io, SIM_DIRECTORY, &space));
+		sim_capacity(io, space.total_bytes - space.free_bytes + room);
+		(void)run_round();
+		alone = alarms == 0 && round_result.purged == 2;
+		helped += alarms == 1 && round_result.purged == 2;
+		if (round_result.purged == 2)
+			CHECK_INT(0, round_result.failed);
+		if (alarms > 1)
+			CHECK(day_lives(FIRST_DAY - 400));
+		sim_capacity(io, 0);
+		if (round_result.purged < 2)
+			CHECK_INT(0, run_round());
+		CHECK(!day_lives(FIRST_DAY - 399));
+		CHECK(certified[FIRST_DAY - 400 - FIRST_DAY + 500] == 1);
+		world_end();
+	}
+	CHECK(alone);
+	CHECK(helped > 0);
+}
+
 /* A clock that jumps a year ahead destroys nothing, be it asked by the rule or by two persons. */
 static void a_wrong_clock_destroys_nothing(void)
 {
@@ -391,6 +458,63 @@ static void proposals_expire(void)
 	world_end();
 }
 
+static int audit_fails(void *context, const struct purge_certificate *intended)
+{
+	(void)context;
+	(void)intended;
+	return -EIO;
+}
+
+static int intent_rot(void *context, const char *name)
+{
+	char path[256];
+
+	(void)context;
+	if (strstr(name, PURGE_FILE_INTENT) == NULL)
+		return 0;
+	(void)snprintf(path, sizeof(path), SIM_DIRECTORY "/purge/%s", name);
+	return sim_rot(io, path, 40, 1);
+}
+
+static int intent_count(void *context, const struct purge_certificate *intended, enum purge_step step)
+{
+	(void)intended;
+	(void)step;
+	++*(unsigned *)context;
+	return 0;
+}
+
+/* The damaged intent of a day that is not due still says by its name that the day was begun: one person goes on. */
+static void an_approved_intent_rots(void)
+{
+	struct reg_proposal proposal = {
+		.day = FIRST_DAY - 1, .who_uid = 1, .authority = "letter", .reason = "unlawful"};
+	struct purge_hooks hooks = {.audit_intent = audit_fails};
+	struct purge_certificate certificate;
+	unsigned count = 0;
+
+	world_begin();
+	send(FIRST_DAY - 1);
+	CHECK_INT(0, purge_begun(rig->store, FIRST_DAY - 1));
+	CHECK_INT(-EIO, purge_approve(rig->store, propose(FIRST_DAY - 1, 1), 2, &hooks, &rig->err, &certificate));
+	CHECK_INT(0, rig_close(rig, true));
+	CHECK_INT(0, io->ops->list(io, SIM_DIRECTORY "/purge", intent_rot, NULL));
+	(void)snprintf(rig->err.text, sizeof(rig->err.text), "%s/catalog/data.mdb", rig->db_directory);
+	CHECK_INT(0, unlink(rig->err.text)); /* it would say that the day is being purged */
+	open_store();
+	CHECK_INT(0, purge_intents(rig->store, intent_count, &count));
+	CHECK_INT(0, count);
+	CHECK_INT(1, purge_begun(rig->store, FIRST_DAY - 1));
+	CHECK_INT(0, purge_begun(rig->store, FIRST_DAY - 2));
+	CHECK_INT(-EALREADY, purge_propose(rig->store, &proposal, &rig->err));
+	hooks.audit_intent = NULL;
+	CHECK_INT(0, purge_run(rig->store, FIRST_DAY - 1, "begun before", 3, &hooks, &rig->err, &certificate));
+	CHECK(!day_lives(FIRST_DAY - 1));
+	CHECK_INT(0, purge_resume(rig->store, &hooks, &rig->err)); /* the damaged one is gone */
+	CHECK_INT(1, purge_begun(rig->store, FIRST_DAY - 1));
+	world_end();
+}
+
 /* Cut at every operation of an approval: it is a purge or a proposal afterwards, never a purge nobody approved. */
 static void an_approval_is_cut(void)
 {
@@ -436,6 +560,8 @@ int main(int argc, char **argv)
 		{"two persons", two_persons},
 		{"proposals expire", proposals_expire},
 		{"an approval is cut", an_approval_is_cut},
+		{"an approved intent rots", an_approved_intent_rots},
+		{"held reads want room", held_reads_want_room},
 		{NULL, NULL},
 	};
 
