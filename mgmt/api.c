@@ -58,7 +58,8 @@ const struct api_param api_grounds[] = {
 		 0,                                                                                                    \
 		 NULL,                                                                                                 \
 		 "restricted reads too (R39); only for subject-access and court"},                                     \
-		{"hold", API_STRING, false, NAME, NULL, "only what this case holds of purged days (R35)"},             \
+		{"hold", API_STRING, false,                                                                            \
+		 NAME,   NULL,       "only what this case, that of the grounds, holds of purged days (R35)"},          \
 		BUDGET_PARAMS
 
 #define SEARCH_RESULT "from, to, stopped, rows_seen, bytes_read, pages_read, segments, elapsed_ms"

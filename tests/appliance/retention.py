@@ -72,8 +72,11 @@ def held_reads_outlive_their_day(directory, random):
     check(not plan["due"] and plan["held_reads"] == len(expected) + 5, f"{plan}")
     check(plan["goes"] == date(AGO - 31), f"{plan}")
     check(plan["holds"] == [f"C-1: {len(expected)}", "C-2: 5"], f"{plan}")
-    check(search(appliance, "*", "--hold", "C-1") == [], "a copy of a day that lives")
-    appliance.refused("search", "*", "--hold", "C-9", *GROUNDS)
+    check(search(appliance, "*", "--hold", "C-1", case="C-1") == [], "a copy of a day that lives")
+    appliance.refused("search", "*", "--hold", "C-9", *grounds("C-9"))
+    for verb in (["search", "*", "--hold", "C-1"], ["search", "*", "--count", "--hold", "C-1"]):
+        said = appliance.refused(*verb, *grounds("C-2"))
+        check("their own case" in said, said)
     appliance.refused("purge", "run", date(AGO), *GROUNDS)  # not due
 
     # With a shorter retention the day is due: it goes without anybody asking.
@@ -88,9 +91,9 @@ def held_reads_outlive_their_day(directory, random):
     check(len(audit(appliance, "purge.certificate")) == 1, "no certificate in the audit log")
     check("accessible for 3 days" in appliance.refused("search", "*", *window, *GROUNDS), "over age, and searched")
     for case, reads in (("C-1", expected), ("C-2", chosen)):
-        found = search(appliance, "*", "--hold", case)
+        found = search(appliance, "*", "--hold", case, case=case)
         check(ids(found) == ids(reads), f"{case}: {len(found)} found, {len(reads)} held")
-    check(appliance.ctl("search", "*", "--hold", "C-1", "--count", *GROUNDS)[-1]["count"] == len(expected), "the count")
+    check(appliance.ctl("search", "*", "--hold", "C-1", "--count", *grounds("C-1"))[-1]["count"] == len(expected), "the count")
     check(len(search(appliance, "*", "--from", date(1))) > 1000, "yesterday went too")
     late = appliance.ctl("holds", "add", "--class", "cpia", "--review", tomorrow, "--vrm", vrm, "--from", date(AGO), "--to",
                          date(AGO - 2), *grounds("C-1"))[-1]
@@ -106,12 +109,12 @@ def held_reads_outlive_their_day(directory, random):
     check(len(appliance.ctl("holds", "review", "--by", tomorrow)[-1]["holds"]) == 1, "a renewed review is due")
     appliance.kill()
     appliance.start()
-    check(ids(search(appliance, "*", "--hold", "C-2")) == ids(chosen), "after a restart")
+    check(ids(search(appliance, "*", "--hold", "C-2", case="C-2")) == ids(chosen), "after a restart")
     released = appliance.ctl("holds", "release", *grounds("C-1"))[-1]
     check(released["destroyed_reads"] == len(expected), f"{released}")
     check(len(audit(appliance, "holds.certificate")) == 1, "no certificate of the release in the audit log")
-    appliance.refused("search", "*", "--hold", "C-1", *GROUNDS)
-    check(ids(search(appliance, "*", "--hold", "C-2")) == ids(chosen), "another case's reads went too")
+    appliance.refused("search", "*", "--hold", "C-1", *grounds("C-1"))
+    check(ids(search(appliance, "*", "--hold", "C-2", case="C-2")) == ids(chosen), "another case's reads went too")
     appliance.stop()
     report = appliance.fsck()
     check(report["clean"], f"gantry-fsck: {report}")
