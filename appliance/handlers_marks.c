@@ -18,6 +18,8 @@
 #include "matcher/matchset.h"
 #include "matcher/vrm.h"
 #include "mgmt/call.h"
+#include "storage/cases_edit.h"
+#include "storage/hold.h"
 #include "storage/marks.h"
 #include "storage/search.h"
 #include "storage/store.h"
@@ -26,6 +28,7 @@
 struct marking {
 	struct call *call;
 	struct gantry *gantry;
+	uint32_t case_number; /* not 0: of that case's copy, for the read's day is gone */
 	char id[SEARCH_PUBLIC_ID_SIZE];
 	uint32_t camera;
 	int64_t capture_us;
@@ -71,7 +74,8 @@ static int look_row(void *context, const struct read *read, const char public_id
 /* All reads of that camera at that microsecond. 0, or -errno with the call failed. */
 static int look(struct marking *marking)
 {
-	struct search_query query = {.from_us = marking->capture_us,
+	struct search_query query = {.case_number = marking->case_number,
+				     .from_us = marking->capture_us,
 				     .to_us = marking->capture_us + 1,
 				     .cameras = &marking->camera,
 				     .camera_count = 1,
@@ -169,6 +173,46 @@ static int make(struct marking *marking, enum mark_kind kind,
 	return result == MARKS_RESTRICTED || result == MARKS_WORN_OUT ? -EPERM : result;
 }
 
+/* A case's copy, at once; the read was found there. 0 or 1 (it is so already) answered by the caller; < 0 call failed.
+ */
+static int edit_copy(struct marking *marking, enum case_edit_kind kind)
+{
+	struct case_edit edit = {.kind = kind, .read = &marking->read, .corrected = &marking->corrected};
+	bool restricted = (marking->read.flags & READ_FLAG_RESTRICTED) != 0;
+	struct err err = {""};
+	int result;
+
+	if ((kind == CASE_EDIT_RESTRICT && restricted) || (kind == CASE_EDIT_LIFT && !restricted))
+		return 1;
+	result = case_edit(marking->gantry->store, marking->case_number, &edit, &err);
+	if (result == 0)
+		return 0;
+	if (result == 1)
+		call_fail(
+			marking->call, CALL_REFUSED,
+			"the case's copy of that day is not final, or has no such read any more: while its day lives a "
+			"read is named without hold");
+	else
+		call_fail(marking->call, CALL_FAILED, "%s", err.text);
+	return -EPERM;
+}
+
+static void edit_answer(struct marking *marking, enum case_edit_kind kind)
+{
+	int result;
+
+	if (!marking->found) {
+		call_fail(marking->call, CALL_REFUSED,
+			  "the case has no copy of such a read; give id, camera and capture time as a search that "
+			  "quotes the "
+			  "case shows them");
+		return;
+	}
+	result = edit_copy(marking, kind);
+	if (result >= 0)
+		call_result(marking->call, answer(marking, result == 1));
+}
+
 static int set_mark(struct marking *marking, enum mark_kind kind)
 {
 	struct gantry *gantry = marking->gantry;
@@ -176,6 +220,10 @@ static int set_mark(struct marking *marking, enum mark_kind kind)
 
 	if (result < 0)
 		return 0;
+	if (marking->case_number != 0) {
+		edit_answer(marking, kind == MARK_ERASED ? CASE_EDIT_ERASE : CASE_EDIT_RESTRICT);
+		return 0;
+	}
 	if (!marking->found) {
 		if (was_made(marking, kind))
 			call_result(marking->call, answer(marking, true));
@@ -201,6 +249,10 @@ static int lift_mark(struct marking *marking)
 
 	if (result < 0)
 		return 0;
+	if (marking->case_number != 0) {
+		edit_answer(marking, CASE_EDIT_LIFT);
+		return 0;
+	}
 	if (!marking->found) {
 		fail_unknown(marking);
 		return 0;
@@ -321,6 +373,26 @@ static int amend_locked(struct marking *marking)
 	return 0;
 }
 
+/* Neither matched nor delivered: its day is gone. Old and new value are noted as for any other. */
+static void amend_copy(struct marking *marking)
+{
+	if ((marking->read.flags & READ_FLAG_RESTRICTED) != 0) {
+		call_fail(marking->call, CALL_REFUSED,
+			  "that read is restricted: lift the restriction with reads.unrestrict, then amend it");
+		return;
+	}
+	if (marking->read.zero[0] == MARKS_AMENDMENTS_MAX) {
+		call_fail(marking->call, CALL_REFUSED, "a read is amended %d times at most", MARKS_AMENDMENTS_MAX);
+		return;
+	}
+	marks_correct(&marking->read, marking->text, marking->key, &marking->corrected);
+	if (note_values(marking) < 0 || edit_copy(marking, CASE_EDIT_AMEND) < 0)
+		return;
+	marking->corrected_exact = true;
+	if (look(marking) == 0)
+		answer_amended(marking, false);
+}
+
 /* Asked before? Then the same text stands there; another one is a new correction, of the read that stands there. */
 static void amend_again(struct marking *marking)
 {
@@ -351,11 +423,33 @@ static int amend_mark(struct marking *marking)
 		answer_amended(marking, true);
 		return 0;
 	}
+	if (marking->case_number != 0) {
+		amend_copy(marking);
+		return 0;
+	}
 	pthread_mutex_lock(&gantry->change_lock);
 	if (amend_locked(marking) == MARKS_ALREADY)
 		fail_unknown(marking); /* another call was faster */
 	pthread_mutex_unlock(&gantry->change_lock);
 	return 0;
+}
+
+/* -EINVAL with the call failed. */
+static int take_hold(struct marking *marking)
+{
+	struct reg_hold hold;
+	int result;
+
+	if (!call_has(marking->call, "hold"))
+		return 0;
+	result = hold_find(marking->gantry->store, call_text(marking->call, "hold"), &hold);
+	if (result == -ENOENT || (result == 0 && hold.released)) {
+		call_fail(marking->call, CALL_REFUSED, "hold: there is no hold of that case; see holds.show");
+		return -EINVAL;
+	}
+	if (result == 0)
+		marking->case_number = hold.number;
+	return result;
 }
 
 static int run(struct call *call, struct gantry *gantry, int (*act)(struct marking *marking))
@@ -375,7 +469,11 @@ static int run(struct call *call, struct gantry *gantry, int (*act)(struct marki
 	marking->capture_us = call_time(call, "captured", 0);
 	if (hex_decode(call_text(call, "id"), id, sizeof(id)) == 0)
 		hex_encode(id, sizeof(id), marking->id); /* lower case, as searches give it */
-	result = act(marking);
+	result = take_hold(marking);
+	if (result == 0)
+		result = act(marking);
+	else if (result == -EINVAL)
+		result = 0;
 	bytes_wipe(marking, sizeof(*marking));
 	free(marking);
 	return result;

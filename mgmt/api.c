@@ -68,8 +68,9 @@ const struct api_param api_grounds[] = {
 #define READ_PARAMS                                                                                                    \
 	{"id", API_HEX, true, 16, 16, NULL, "of the read, as a search shows it"},                                      \
 		{"camera", API_INTEGER, true, U32, NULL, "of the read"},                                               \
+		{"captured", API_TIME, true, 0, 0, NULL, "of the read, to the microsecond as a search shows it"},      \
 	{                                                                                                              \
-		"captured", API_TIME, true, 0, 0, NULL, "of the read, to the microsecond as a search shows it"         \
+		"hold", API_STRING, false, NAME, NULL, "in the copy of this case: the read's day is gone (R35)"        \
 	}
 
 const struct api_method api_methods[] = {

@@ -52,8 +52,11 @@ static int pass_over(const struct rewrite_stream *stream, int result, const stru
 static int open_source(struct merge *merge, struct source *source, const struct segment_summary *summary)
 {
 	const struct rewrite_stream *stream = merge->stream;
-	int result = segment_open_summary(stream->io, stream->keyring, stream->directory, summary, merge->err,
-					  &source->segment);
+	int result = stream->key == NULL
+			     ? segment_open_summary(stream->io, stream->keyring, stream->directory, summary, merge->err,
+						    &source->segment)
+			     : segment_open_summary_keyed(stream->io, stream->keyring, stream->directory, stream->key,
+							  summary, merge->err, &source->segment);
 
 	if (result == -ENOENT || result == -ENOKEY)
 		result = -EBADMSG; /* the catalog has it: gone is damaged */
@@ -185,6 +188,19 @@ static int judge(struct merge *merge, const struct source *source)
 	return result < 0 ? err_set(merge->err, result, "the rule stopped: %s", strerror(-result)) : result;
 }
 
+static int keep_row(struct merge *merge, const struct source *source, uint64_t *ret_row)
+{
+	const struct rewrite_rule *rule = merge->stream->rule;
+	struct read row;
+
+	merge->stream->rows_kept++;
+	if (rule == NULL || rule->flag == NULL || source->segment == NULL)
+		return segment_build_row(merge->build, source->row, ret_row);
+	row = *source->row;
+	rule->flag(rule->context, &row);
+	return segment_build_row(merge->build, &row, ret_row);
+}
+
 static int take_row(struct merge *merge, struct source *source)
 {
 	uint64_t row = 0;
@@ -196,8 +212,7 @@ static int take_row(struct merge *merge, struct source *source)
 	if (dropped) {
 		merge->stream->rows_dropped++;
 	} else {
-		result = segment_build_row(merge->build, source->row, &row);
-		merge->stream->rows_kept++;
+		result = keep_row(merge, source, &row);
 	}
 	if (result < 0)
 		return err_set(merge->err, result, "rows: %s", strerror(-result));
