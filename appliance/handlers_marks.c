@@ -20,6 +20,7 @@
 #include "mgmt/call.h"
 #include "storage/cases_edit.h"
 #include "storage/hold.h"
+#include "storage/hold_follow.h"
 #include "storage/marks.h"
 #include "storage/search.h"
 #include "storage/store.h"
@@ -44,6 +45,7 @@ struct marking {
 	bool corrected_found;
 	bool corrected_exact; /* else only its text is looked at: it was corrected by an earlier call */
 	char corrected_id[SEARCH_PUBLIC_ID_SIZE];
+	json_t *held_by; /* cases that held it; NULL: not asked */
 	struct search_result result;
 };
 
@@ -104,9 +106,12 @@ static int look(struct marking *marking)
 static json_t *answer(const struct marking *marking, bool already)
 {
 	char time[CLOCK_TEXT_SIZE];
+	json_t *object = json_pack("{s:s,s:I,s:s,s:b}", "id", marking->id, "camera", (json_int_t)marking->camera,
+				   "captured", clock_text_utc(marking->capture_us, time), "already", already);
 
-	return json_pack("{s:s,s:I,s:s,s:b}", "id", marking->id, "camera", (json_int_t)marking->camera, "captured",
-			 clock_text_utc(marking->capture_us, time), "already", already);
+	if (marking->held_by != NULL)
+		(void)json_object_set(object, "held_by", marking->held_by);
+	return object;
 }
 
 /* change_lock held: what the workers know is what the marks say. */
@@ -153,6 +158,28 @@ static struct mark_order order_of(const struct marking *marking, enum mark_kind 
 
 	(void)hex_decode(marking->id, order.public_id, MARK_ID_SIZE);
 	return order;
+}
+
+/* Which cases hold the read; they hold `corrected` in its stead when that is given. 0, or < 0 with the call failed. */
+static int follow(struct marking *marking, const struct read *corrected)
+{
+	struct reg_hold *holds = NULL;
+	uint8_t id[MARK_ID_SIZE];
+	struct err err = {""};
+	size_t count = 0;
+	int result;
+
+	(void)hex_decode(marking->id, id, sizeof(id));
+	result = hold_follow(marking->gantry->store, &marking->read, id, corrected, call_peer(marking->call)->uid, &err,
+			     &holds, &count);
+	if (result < 0)
+		call_fail(marking->call, CALL_FAILED, "the cases that hold it: %s; nothing was changed", err.text);
+	json_decref(marking->held_by);
+	marking->held_by = json_array();
+	for (size_t i = 0; i < count; i++)
+		(void)json_array_append_new(marking->held_by, json_string(holds[i].reference));
+	free(holds);
+	return result;
 }
 
 /* change_lock held. Makes the mark, or only asks whether it may be made. 0, MARKS_ALREADY, or the call failed. */
@@ -231,6 +258,8 @@ static int set_mark(struct marking *marking, enum mark_kind kind)
 			fail_unknown(marking);
 		return 0;
 	}
+	if (follow(marking, NULL) < 0)
+		return 0;
 	pthread_mutex_lock(&gantry->change_lock);
 	result = make(marking, kind, marks_make);
 	if (result >= 0)
@@ -363,6 +392,7 @@ static int amend_locked(struct marking *marking)
 		return result;
 	}
 	if ((result = make(marking, MARK_AMENDED, marks_judge)) != 0 || (result = note_values(marking)) < 0 ||
+	    (result = follow(marking, &marking->corrected)) < 0 ||
 	    (result = make(marking, MARK_AMENDED, marks_make)) != 0)
 		return result;
 	attendant_deliver(marking->gantry->attendant, marking->hits, marking->hit_count, &marking->corrected);
@@ -474,6 +504,7 @@ static int run(struct call *call, struct gantry *gantry, int (*act)(struct marki
 		result = act(marking);
 	else if (result == -EINVAL)
 		result = 0;
+	json_decref(marking->held_by);
 	bytes_wipe(marking, sizeof(*marking));
 	free(marking);
 	return result;

@@ -16,6 +16,7 @@
 #include "storage/cases.h"
 #include "storage/cases_edit.h"
 #include "storage/catalog.h"
+#include "storage/hold_follow.h"
 #include "storage/io.h"
 #include "storage/journal.h"
 #include "storage/keyring.h"
@@ -389,6 +390,16 @@ static void mark(enum mark_kind kind, const struct ids *from, size_t at, const c
 	if (vrm != NULL)
 		memcpy(text, vrm, strlen(vrm));
 	order.text = order.key = vrm != NULL ? text : NULL;
+	if (kind == MARK_AMENDED) {
+		struct reg_hold *holds = NULL;
+		struct read corrected;
+		size_t count;
+
+		marks_correct(order.read, text, text, &corrected);
+		CHECK_INT(0, hold_follow(rig->store, order.read, order.public_id, &corrected, 7, &rig->err, &holds,
+					 &count));
+		free(holds);
+	}
 	CHECK_INT(0, marks_make(rig->store->marks, &order, &rig->err));
 	free(one);
 }
@@ -422,6 +433,9 @@ static void marked_reads(void)
 	before = copied(0, "1L?S*");
 	ask(all, 0, 0, "1L?S*", NULL);
 	mark(MARK_ERASED, all, 0, NULL);
+	mark(MARK_AMENDED, all, 1, "OUTOFIT"); /* held by criteria that it meets no more */
+	ask(all, 0, 0, "OUTOFIT", NULL);
+	mark(MARK_AMENDED, all, 0, "FURTHER");
 	ask(all, 0, 0, "2L?S*", NULL);
 	CHECK(all->count > 3);
 	mark(MARK_AMENDED, all, 1, "1L9S9");
@@ -441,7 +455,8 @@ static void marked_reads(void)
 	CHECK_INT(0, try_hold("ID", &selector, &added));
 	mark(MARK_AMENDED, all, 2, "CORRECTED");
 	CHECK_INT(0, rig_purge(rig, 0));
-	CHECK_INT(before, copied(number, "1L?S*")); /* one erased, one amended into it */
+	CHECK_INT(before - 1, copied(number, "1L?S*")); /* one erased, one amended into it, one out of it */
+	CHECK_INT(1, copied(number, "FURTHER"));
 	CHECK_INT(1, copied(number, "1L9S9"));
 	CHECK_INT(1, copied(added.number, NULL));
 	CHECK_INT(1, copied(added.number, "CORRECTED"));
@@ -450,9 +465,26 @@ static void marked_reads(void)
 	world_end();
 }
 
+static int plan_see(void *context, const struct reg_hold *hold, uint64_t reads)
+{
+	struct {
+		uint64_t reads;
+		unsigned cases;
+	} *seen = context;
+
+	CHECK(hold->reference[0] != '\0');
+	seen->reads += reads;
+	seen->cases++;
+	return 0;
+}
+
 /* The restriction outlives the mark, which dies with the day. */
 static void restricted_reads_stay_so(void)
 {
+	struct {
+		uint64_t reads;
+		unsigned cases;
+	} seen = {0, 0};
 	struct ids *all = ids_new();
 	uint64_t before;
 	uint32_t number;
@@ -464,6 +496,8 @@ static void restricted_reads_stay_so(void)
 	before = all->count;
 	mark(MARK_RESTRICTED, all, 0, NULL);
 	mark(MARK_RESTRICTED, all, all->count - 1, NULL);
+	CHECK_INT(0, hold_plan(rig->store, rig->first_day, plan_see, &seen));
+	CHECK_INT(before, seen.reads);
 	CHECK_INT(before - 2, copied(0, "1L?S*"));
 	CHECK_INT(0, rig_purge(rig, 0));
 	CHECK_INT(before - 2, copied(number, NULL));
@@ -992,19 +1026,6 @@ static void damage_of_a_held_day_is_told(void)
 	free(expected);
 	free(found);
 	world_end();
-}
-
-static int plan_see(void *context, const struct reg_hold *hold, uint64_t reads)
-{
-	struct {
-		uint64_t reads;
-		unsigned cases;
-	} *seen = context;
-
-	CHECK(hold->reference[0] != '\0');
-	seen->reads += reads;
-	seen->cases++;
-	return 0;
 }
 
 static void what_is_refused_and_shown(void)
