@@ -299,7 +299,9 @@ static void held_rows_outlive_their_day(void)
 	ask(found, two, 0, NULL, NULL);
 	CHECK_INT(40, found->count);
 	/* The release takes what is over, and nothing else. */
-	CHECK_INT(0, hold_release(rig->store, "CASE/1", 7, "trial over", NULL, NULL, &rig->err, &release));
+	CHECK_INT(-EPERM, hold_release(rig->store, "CASE/1", 7, "trial over", NULL, NULL, &rig->err, &release));
+	CHECK_INT(2, case_keys(one));
+	CHECK_INT(0, hold_release(rig->store, "CASE/1", 8, "trial over", NULL, NULL, &rig->err, &release));
 	CHECK_INT(one, release.number);
 	CHECK_INT(2, release.segments);
 	CHECK(release.reads >= expected->count);
@@ -781,7 +783,7 @@ static bool release_with_fault(uint64_t nth, bool cut)
 		sim_cut_at(io, ops + nth);
 	else
 		sim_fail(io, SIM_ALL, nth, 1, EIO);
-	(void)hold_release(rig->store, "GOES", 7, "over", NULL, NULL, &rig->err, &release);
+	(void)hold_release(rig->store, "GOES", 8, "over", NULL, NULL, &rig->err, &release);
 	reached = sim_ops(io) - ops >= nth;
 	sim_fail(io, SIM_ALL, 0, 0, 0);
 	/* A change whose write failed is refused until a restart mends the log. */
@@ -791,7 +793,7 @@ static bool release_with_fault(uint64_t nth, bool cut)
 	sim_cut_at(io, 0);
 	open_store();
 	CHECK(hold_resume(rig->store, NULL, NULL, &rig->err) >= 0);
-	(void)hold_release(rig->store, "GOES", 7, "over", NULL, NULL, &rig->err, &release);
+	(void)hold_release(rig->store, "GOES", 8, "over", NULL, NULL, &rig->err, &release);
 	CHECK_INT(0, case_keys(number));
 	CHECK_INT(0, case_files(number));
 	CHECK_INT(0, case_rows(number, 0));
