@@ -146,8 +146,9 @@ static int fail_with(struct call *call, int result, const struct err *err)
 		return result;
 	call_fail(call,
 		  result == -EINVAL ? CALL_INVALID_PARAMS
-		  : result == -ENOENT || result == -ESTALE || result == -EBUSY || result == -ENOKEY ? CALL_REFUSED
-												    : CALL_FAILED,
+		  : result == -ENOENT || result == -EPERM || result == -ESTALE || result == -EBUSY || result == -ENOKEY
+			  ? CALL_REFUSED
+			  : CALL_FAILED,
 		  "%s", err->text);
 	return 0;
 }

@@ -19,6 +19,9 @@
 #include "matcher/matchset.h"
 #include "matcher/vrm.h"
 #include "mgmt/call.h"
+#include "storage/cases_edit.h"
+#include "storage/hold.h"
+#include "storage/hold_follow.h"
 #include "storage/marks.h"
 #include "storage/search.h"
 #include "storage/store.h"
@@ -27,6 +30,7 @@
 struct marking {
 	struct call *call;
 	struct gantry *gantry;
+	uint32_t case_number; /* not 0: of that case's copy, for the read's day is gone */
 	char id[SEARCH_PUBLIC_ID_SIZE];
 	uint32_t camera;
 	int64_t capture_us;
@@ -42,6 +46,7 @@ struct marking {
 	bool corrected_found;
 	bool corrected_exact; /* else only its text is looked at: it was corrected by an earlier call */
 	char corrected_id[SEARCH_PUBLIC_ID_SIZE];
+	json_t *held_by; /* cases that held it; NULL: not asked */
 	struct search_result result;
 };
 
@@ -86,7 +91,8 @@ static int check_age(const struct marking *marking)
 /* All reads of that camera at that microsecond. 0, or -errno with the call failed. */
 static int look(struct marking *marking)
 {
-	struct search_query query = {.from_us = marking->capture_us,
+	struct search_query query = {.case_number = marking->case_number,
+				     .from_us = marking->capture_us,
 				     .to_us = marking->capture_us + 1,
 				     .cameras = &marking->camera,
 				     .camera_count = 1,
@@ -117,9 +123,12 @@ static int look(struct marking *marking)
 static json_t *answer(const struct marking *marking, bool already)
 {
 	char time[CLOCK_TEXT_SIZE];
+	json_t *object = json_pack("{s:s,s:I,s:s,s:b}", "id", marking->id, "camera", (json_int_t)marking->camera,
+				   "captured", clock_text_utc(marking->capture_us, time), "already", already);
 
-	return json_pack("{s:s,s:I,s:s,s:b}", "id", marking->id, "camera", (json_int_t)marking->camera, "captured",
-			 clock_text_utc(marking->capture_us, time), "already", already);
+	if (marking->held_by != NULL)
+		(void)json_object_set(object, "held_by", marking->held_by);
+	return object;
 }
 
 /* change_lock held: what the workers know is what the marks say. */
@@ -168,6 +177,28 @@ static struct mark_order order_of(const struct marking *marking, enum mark_kind 
 	return order;
 }
 
+/* Which cases hold the read; they hold `corrected` in its stead when that is given. 0, or < 0 with the call failed. */
+static int follow(struct marking *marking, const struct read *corrected)
+{
+	struct reg_hold *holds = NULL;
+	uint8_t id[MARK_ID_SIZE];
+	struct err err = {""};
+	size_t count = 0;
+	int result;
+
+	(void)hex_decode(marking->id, id, sizeof(id));
+	result = hold_follow(marking->gantry->store, &marking->read, id, corrected, call_peer(marking->call)->uid, &err,
+			     &holds, &count);
+	if (result < 0)
+		call_fail(marking->call, CALL_FAILED, "the cases that hold it: %s; nothing was changed", err.text);
+	json_decref(marking->held_by);
+	marking->held_by = json_array();
+	for (size_t i = 0; i < count; i++)
+		(void)json_array_append_new(marking->held_by, json_string(holds[i].reference));
+	free(holds);
+	return result;
+}
+
 /* change_lock held. Makes the mark, or only asks whether it may be made. 0, MARKS_ALREADY, or the call failed. */
 static int make(struct marking *marking, enum mark_kind kind,
 		int (*how)(struct marks *marks, const struct mark_order *order, struct err *err))
@@ -186,6 +217,46 @@ static int make(struct marking *marking, enum mark_kind kind,
 	return result == MARKS_RESTRICTED || result == MARKS_WORN_OUT ? -EPERM : result;
 }
 
+/* A case's copy, at once; the read was found there. 0 or 1 (it is so already) answered by the caller; < 0 call failed.
+ */
+static int edit_copy(struct marking *marking, enum case_edit_kind kind)
+{
+	struct case_edit edit = {.kind = kind, .read = &marking->read, .corrected = &marking->corrected};
+	bool restricted = (marking->read.flags & READ_FLAG_RESTRICTED) != 0;
+	struct err err = {""};
+	int result;
+
+	if ((kind == CASE_EDIT_RESTRICT && restricted) || (kind == CASE_EDIT_LIFT && !restricted))
+		return 1;
+	result = case_edit(marking->gantry->store, marking->case_number, &edit, &err);
+	if (result == 0)
+		return 0;
+	if (result == 1)
+		call_fail(
+			marking->call, CALL_REFUSED,
+			"the case's copy of that day is not final, or has no such read any more: while its day lives a "
+			"read is named without hold");
+	else
+		call_fail(marking->call, CALL_FAILED, "%s", err.text);
+	return -EPERM;
+}
+
+static void edit_answer(struct marking *marking, enum case_edit_kind kind)
+{
+	int result;
+
+	if (!marking->found) {
+		call_fail(marking->call, CALL_REFUSED,
+			  "the case has no copy of such a read; give id, camera and capture time as a search that "
+			  "quotes the "
+			  "case shows them");
+		return;
+	}
+	result = edit_copy(marking, kind);
+	if (result >= 0)
+		call_result(marking->call, answer(marking, result == 1));
+}
+
 static int set_mark(struct marking *marking, enum mark_kind kind)
 {
 	struct gantry *gantry = marking->gantry;
@@ -193,6 +264,10 @@ static int set_mark(struct marking *marking, enum mark_kind kind)
 
 	if (result < 0)
 		return 0;
+	if (marking->case_number != 0) {
+		edit_answer(marking, kind == MARK_ERASED ? CASE_EDIT_ERASE : CASE_EDIT_RESTRICT);
+		return 0;
+	}
 	if (!marking->found) {
 		if (was_made(marking, kind))
 			call_result(marking->call, answer(marking, true));
@@ -200,6 +275,8 @@ static int set_mark(struct marking *marking, enum mark_kind kind)
 			fail_unknown(marking);
 		return 0;
 	}
+	if (follow(marking, NULL) < 0)
+		return 0;
 	pthread_mutex_lock(&gantry->change_lock);
 	result = make(marking, kind, marks_make);
 	if (result >= 0)
@@ -218,6 +295,10 @@ static int lift_mark(struct marking *marking)
 
 	if (result < 0)
 		return 0;
+	if (marking->case_number != 0) {
+		edit_answer(marking, CASE_EDIT_LIFT);
+		return 0;
+	}
 	if (!marking->found) {
 		fail_unknown(marking);
 		return 0;
@@ -328,6 +409,7 @@ static int amend_locked(struct marking *marking)
 		return result;
 	}
 	if ((result = make(marking, MARK_AMENDED, marks_judge)) != 0 || (result = note_values(marking)) < 0 ||
+	    (result = follow(marking, &marking->corrected)) < 0 ||
 	    (result = make(marking, MARK_AMENDED, marks_make)) != 0)
 		return result;
 	attendant_deliver(marking->gantry->attendant, marking->hits, marking->hit_count, &marking->corrected);
@@ -336,6 +418,26 @@ static int amend_locked(struct marking *marking)
 		answer_amended(marking, false);
 	publish(marking);
 	return 0;
+}
+
+/* Neither matched nor delivered: its day is gone. Old and new value are noted as for any other. */
+static void amend_copy(struct marking *marking)
+{
+	if ((marking->read.flags & READ_FLAG_RESTRICTED) != 0) {
+		call_fail(marking->call, CALL_REFUSED,
+			  "that read is restricted: lift the restriction with reads.unrestrict, then amend it");
+		return;
+	}
+	if (marking->read.zero[0] == MARKS_AMENDMENTS_MAX) {
+		call_fail(marking->call, CALL_REFUSED, "a read is amended %d times at most", MARKS_AMENDMENTS_MAX);
+		return;
+	}
+	marks_correct(&marking->read, marking->text, marking->key, &marking->corrected);
+	if (note_values(marking) < 0 || edit_copy(marking, CASE_EDIT_AMEND) < 0)
+		return;
+	marking->corrected_exact = true;
+	if (look(marking) == 0)
+		answer_amended(marking, false);
 }
 
 /* Asked before? Then the same text stands there; another one is a new correction, of the read that stands there. */
@@ -368,11 +470,33 @@ static int amend_mark(struct marking *marking)
 		answer_amended(marking, true);
 		return 0;
 	}
+	if (marking->case_number != 0) {
+		amend_copy(marking);
+		return 0;
+	}
 	pthread_mutex_lock(&gantry->change_lock);
 	if (amend_locked(marking) == MARKS_ALREADY)
 		fail_unknown(marking); /* another call was faster */
 	pthread_mutex_unlock(&gantry->change_lock);
 	return 0;
+}
+
+/* -EINVAL with the call failed. */
+static int take_hold(struct marking *marking)
+{
+	struct reg_hold hold;
+	int result;
+
+	if (!call_has(marking->call, "hold"))
+		return 0;
+	result = hold_find(marking->gantry->store, call_text(marking->call, "hold"), &hold);
+	if (result == -ENOENT || (result == 0 && hold.released)) {
+		call_fail(marking->call, CALL_REFUSED, "hold: there is no hold of that case; see holds.show");
+		return -EINVAL;
+	}
+	if (result == 0)
+		marking->case_number = hold.number;
+	return result;
 }
 
 static int run(struct call *call, struct gantry *gantry, int (*act)(struct marking *marking))
@@ -392,7 +516,12 @@ static int run(struct call *call, struct gantry *gantry, int (*act)(struct marki
 	marking->capture_us = call_time(call, "captured", 0);
 	if (hex_decode(call_text(call, "id"), id, sizeof(id)) == 0)
 		hex_encode(id, sizeof(id), marking->id); /* lower case, as searches give it */
-	result = act(marking);
+	result = take_hold(marking);
+	if (result == 0)
+		result = act(marking);
+	else if (result == -EINVAL)
+		result = 0;
+	json_decref(marking->held_by);
 	bytes_wipe(marking, sizeof(*marking));
 	free(marking);
 	return result;

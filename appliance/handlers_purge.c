@@ -94,6 +94,7 @@ struct planning {
 	uint32_t proposal; /* of that day; 0 none */
 	json_t *holds;     /* "reference: reads" */
 	uint64_t held;
+	bool counted;
 };
 
 static int plan_hold(void *context, const struct reg_hold *hold, uint64_t reads)
@@ -131,7 +132,8 @@ static json_t *plan_day(struct planning *planning)
 				  : day->due                ? json_string("due by the retention rule")
 				  : planning->proposal != 0 ? json_sprintf("proposed: number %u", planning->proposal)
 							    : json_string(""));
-	(void)json_object_set_new(object, "held_reads", json_integer((json_int_t)planning->held));
+	(void)json_object_set_new(object, "held_reads",
+				  planning->counted ? json_integer((json_int_t)planning->held) : json_null());
 	(void)json_object_set(object, "holds", planning->holds);
 	return object;
 }
@@ -145,8 +147,10 @@ static int plan_append(struct gantry *gantry, const struct purge_day *day, bool 
 
 	if (store_register(gantry->store, &why) != NULL) {
 		result = purge_proposal_each(gantry->store, plan_proposal, &planning);
-		if (result == 0 && (wanted || day->due || day->begun || planning.proposal != 0))
+		if (result == 0 && (wanted || day->due || day->begun || planning.proposal != 0)) {
 			result = hold_plan(gantry->store, day->day, plan_hold, &planning);
+			planning.counted = true;
+		}
 	}
 	if (result == 0)
 		(void)json_array_append_new(array, plan_day(&planning));

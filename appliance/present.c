@@ -25,7 +25,8 @@ static json_t *flag_names(const struct read *read)
 		const char *name;
 	} names[] = {{READ_FLAG_POSITION, "position"},         {READ_FLAG_TEST, "test"},
 		     {READ_FLAG_CLOCK_UNSURE, "clock-unsure"}, {READ_FLAG_BACKLOG, "backlog"},
-		     {READ_FLAG_UNMATCHED, "unmatched"},       {READ_FLAG_AMENDED, "amended"}};
+		     {READ_FLAG_UNMATCHED, "unmatched"},       {READ_FLAG_AMENDED, "amended"},
+		     {READ_FLAG_RESTRICTED, "restricted"}};
 	json_t *array = json_array();
 
 	for (size_t i = 0; array != NULL && i < sizeof(names) / sizeof(names[0]); i++)

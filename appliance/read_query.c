@@ -206,12 +206,22 @@ static int take_restricted(struct read_query *query, struct call *call)
 	return -EINVAL;
 }
 
-/* R35: a search that quotes a case finds the case's copies of purged days, over age too, and nothing else. */
+/*
+ * R35: a search that quotes a case finds the case's copies of purged days, over age too, and nothing else. It is made
+ * for that case: another one's copies are not there for it.
+ */
 static int take_hold(struct read_query *query, struct call *call, struct gantry *gantry)
 {
+	const char *reference = call_text(call, "hold");
 	struct reg_hold hold;
-	int result = hold_find(gantry->store, call_text(call, "hold"), &hold);
+	int result;
 
+	if (strcmp(reference, call_text(call, "case")) != 0) {
+		call_fail(call, CALL_REFUSED,
+			  "hold: held reads are shown for their own case: the grounds must name the same case");
+		return -EINVAL;
+	}
+	result = hold_find(gantry->store, reference, &hold);
 	if (result == 0 && hold.released)
 		result = -ENOENT;
 	if (result == -ENOENT) {

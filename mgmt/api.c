@@ -58,7 +58,8 @@ const struct api_param api_grounds[] = {
 		 0,                                                                                                    \
 		 NULL,                                                                                                 \
 		 "restricted reads too (R39); only for subject-access and court"},                                     \
-		{"hold", API_STRING, false, NAME, NULL, "only what this case holds of purged days (R35)"},             \
+		{"hold", API_STRING, false,                                                                            \
+		 NAME,   NULL,       "only what this case, that of the grounds, holds of purged days (R35)"},          \
 		BUDGET_PARAMS
 
 #define SEARCH_RESULT "from, to, stopped, rows_seen, bytes_read, pages_read, segments, elapsed_ms"
@@ -67,8 +68,9 @@ const struct api_param api_grounds[] = {
 #define READ_PARAMS                                                                                                    \
 	{"id", API_HEX, true, 16, 16, NULL, "of the read, as a search shows it"},                                      \
 		{"camera", API_INTEGER, true, U32, NULL, "of the read"},                                               \
+		{"captured", API_TIME, true, 0, 0, NULL, "of the read, to the microsecond as a search shows it"},      \
 	{                                                                                                              \
-		"captured", API_TIME, true, 0, 0, NULL, "of the read, to the microsecond as a search shows it"         \
+		"hold", API_STRING, false, NAME, NULL, "in the copy of this case: the read's day is gone (R35)"        \
 	}
 
 const struct api_method api_methods[] = {
@@ -240,13 +242,13 @@ const struct api_method api_methods[] = {
 	 "Erase one read: hidden at once, physically removed within the hour (R39)",
 	 API_GROUNDS | API_CHANGES | API_LONG,
 	 NULL,
-	 "id, camera, captured, already",
+	 "id, camera, captured, held_by, already",
 	 {READ_PARAMS, {0}}},
 	{"reads.restrict",
 	 "Restrict one read: kept, raises no hits, shown for subject-access and court only (R39)",
 	 API_GROUNDS | API_CHANGES | API_LONG,
 	 NULL,
-	 "id, camera, captured, already",
+	 "id, camera, captured, held_by, already",
 	 {READ_PARAMS, {0}}},
 	{"reads.unrestrict",
 	 "End a restriction",
@@ -258,7 +260,7 @@ const struct api_method api_methods[] = {
 	 "Correct a misread VRM; the read is found and matched by the new one at once (R2)",
 	 API_GROUNDS | API_CHANGES | API_LONG,
 	 NULL,
-	 "id, camera, captured, new_id, hits, more_hits, already",
+	 "id, camera, captured, held_by, new_id, hits, more_hits, already",
 	 {READ_PARAMS, {"vrm", API_STRING, true, 1, 16, NULL, "what the plate says, as a camera would send it"}, {0}}},
 
 	{"purge.plan",

@@ -150,10 +150,23 @@ static int row_judge(void *context, const struct read *row)
 
 	if (mark_drops(mark_find(copying->day_marks, row)))
 		return 1;
-	for (size_t i = 0; i < copying->corrected_count; i++)
-		if (row_compare(&copying->corrected[i], row) == 0)
+	for (size_t i = 0; i < copying->corrected_count; i++) {
+		struct read corrected = copying->corrected[i];
+
+		corrected.flags &= (uint16_t)~READ_FLAG_RESTRICTED;
+		if (row_compare(&corrected, row) == 0)
 			return 1; /* it comes in beside the rows */
+	}
 	return hold_matches(copying->match, row) ? 0 : 1;
+}
+
+/* The mark dies with the day; the copy keeps what it said. */
+static void restriction_keep(void *context, struct read *row)
+{
+	const struct copying *copying = context;
+
+	if (mark_find(copying->day_marks, row) == MARK_RESTRICTED)
+		row->flags |= READ_FLAG_RESTRICTED;
 }
 
 static int corrected_add(struct copying *copying, const struct mark_todo *todo)
@@ -172,7 +185,8 @@ static int corrected_add(struct copying *copying, const struct mark_todo *todo)
 		hits[copying->hit_count] = todo->hits[i];
 		hits[copying->hit_count++].row = (uint32_t)copying->corrected_count;
 	}
-	reads[copying->corrected_count++] = todo->corrected;
+	reads[copying->corrected_count] = todo->corrected;
+	restriction_keep(copying, &reads[copying->corrected_count++]);
 	return 0;
 }
 
@@ -274,6 +288,7 @@ static int copy_write(struct store *store, uint32_t number, int32_t day, struct 
 {
 	char directory[CASE_DIRECTORY_SIZE];
 	struct rewrite_rule rule = {.row = row_judge,
+				    .flag = restriction_keep,
 				    .extra = copying->corrected,
 				    .extra_count = copying->corrected_count,
 				    .extra_hits = copying->hits,
@@ -338,6 +353,13 @@ int case_copy(struct store *store, uint32_t number, int32_t day, struct err *err
 		*ret_rows = copied ? summary->row_count : 0;
 	free(summary);
 	return result;
+}
+
+int case_others_remove(struct store *store, uint32_t number, int32_t day, uint64_t but)
+{
+	struct leavings leavings = {.number = number, .day = day, .but = but};
+
+	return leavings_remove(store, &leavings);
 }
 
 int case_destroy(struct store *store, uint32_t number, struct err *err, struct case_gone *ret_gone)

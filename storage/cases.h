@@ -38,6 +38,9 @@ static inline struct key_id case_key(uint32_t number, uint64_t segment)
  */
 int case_copy(struct store *store, uint32_t number, int32_t day, struct err *err, uint64_t *ret_rows);
 
+/* Keys and files of the case's other copies of the day go: `but` stays; 0 none does. Behind the catalog's change. */
+int case_others_remove(struct store *store, uint32_t number, int32_t day, uint64_t but);
+
 /*
  * Destroys every copy of the case: keys, then files. The catalog's rows stay for who has to say what went, and are then
  * dropped by catalog_case_forget. Idempotent.

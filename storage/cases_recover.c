@@ -72,12 +72,66 @@ static int day_is_held(struct store *store, int32_t day)
 	return keyring_day_destroyed(store->keyring, day) ? 1 : purge_intents(store, held_see, &day);
 }
 
+/* 1: `copy` was made of the one with that id (cases_edit.c). */
+static int made_of(const struct segment *copy, uint64_t id)
+{
+	const struct segment_summary *summary = segment_summary(copy);
+
+	for (uint32_t i = 0; i < summary->lineage_count; i++)
+		if (summary->lineage[i] == id)
+			return 1;
+	return 0;
+}
+
+/* The file goes; its key is then one without file, and goes with those. */
+static int copy_drop(struct visit *visit, int32_t day, uint64_t id)
+{
+	struct store *store = visit->store;
+	struct key_id wanted = {.id = id, .day = (int32_t)visit->number};
+	const struct key_id *key = bsearch(&wanted, visit->keys, visit->key_count, sizeof(wanted), key_order);
+	char path[CASE_DIRECTORY_SIZE + SEGMENT_NAME_SIZE];
+	char name[SEGMENT_NAME_SIZE];
+	int result;
+
+	if (key != NULL)
+		visit->found[key - visit->keys] = false;
+	(void)snprintf(path, sizeof(path), "%s/%s", visit->directory, segment_name(day, id, ".seg", name));
+	result = store->io->ops->unlink(store->io, path);
+	return result == -ENOENT ? 0 : result;
+}
+
+/*
+ * A second copy of the day: an edit of the first, or the first itself, was not at its end when the process died. The
+ * edited one is whole, or it would have no such name: it stays.
+ */
+static int copy_choose(struct visit *visit, int32_t day, const struct segment *copy, uint64_t known)
+{
+	int result;
+
+	if (made_of(copy, known) == 0)
+		return copy_drop(visit, day, segment_summary(copy)->id);
+	result = catalog_case_put(visit->store->catalog, visit->number, day, segment_summary(copy));
+	return result < 0 ? result : copy_drop(visit, day, known);
+}
+
+static int known_copy(struct visit *visit, int32_t day, uint64_t *ret_id)
+{
+	struct catalog_segment *segments = NULL;
+	size_t count = 0;
+	int result = catalog_case_segments(visit->store->catalog, visit->number, day, day, &segments, &count);
+
+	*ret_id = count > 0 ? segments[0].id : 0;
+	free(segments);
+	return result;
+}
+
 static int copy_adopt(struct visit *visit, int32_t day, const struct key_id *key)
 {
 	struct store *store = visit->store;
 	struct segment_summary *summary = malloc(sizeof(*summary));
 	struct segment *segment = NULL;
 	struct err err = {""};
+	uint64_t known = 0;
 	int result = summary == NULL ? -ENOMEM
 				     : catalog_case_segment(store->catalog, (uint32_t)key->day, day, key->id, summary);
 
@@ -87,14 +141,23 @@ static int copy_adopt(struct visit *visit, int32_t day, const struct key_id *key
 	result = day_is_held(store, day);
 	if (result != 1)
 		return result;
+	result = known_copy(visit, day, &known);
+	if (result < 0)
+		return result;
 	result = segment_open_keyed(store->io, store->keyring, visit->directory, key, day, &err, &segment);
+	if (result == -ENOENT && known != 0) /* dropped since the directory was read: the edited copy came before it */
+		return copy_drop(visit, day, key->id);
 	if (result < 0) {
 		store_damage(store, "held reads of day %d left out: %s", day, err.text);
 		return result == -ENOMEM ? result : 0;
 	}
-	result = catalog_case_put(store->catalog, (uint32_t)key->day, day, segment_summary(segment));
+	if (known != 0) {
+		result = copy_choose(visit, day, segment, known);
+	} else {
+		result = catalog_case_put(store->catalog, (uint32_t)key->day, day, segment_summary(segment));
+		visit->adopted += result == 0;
+	}
 	segment_free(segment);
-	visit->adopted += result == 0;
 	return result;
 }
 

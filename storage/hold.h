@@ -87,7 +87,8 @@ struct hold_release {
 /*
  * Ends a hold: marked released (from then on nothing of it is found or copied) → keys of its copies destroyed → files
  * gone → catalog rows gone → `audit` (durable, or -errno; may be NULL) → its records leave the register. A failure or
- * crash leaves it released; hold_resume goes on. 0, -ENOENT, or the error of the step.
+ * crash leaves it released; hold_resume goes on. 0, -ENOENT, -EPERM
+ * (a copied day is not over age: who made the hold does not release it), or the error of the step.
  */
 typedef int hold_audit_fn(void *context, const struct hold_release *release);
 int hold_release(struct store *store, const char *reference, uint32_t who_uid, const char *reason, hold_audit_fn *audit,

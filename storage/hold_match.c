@@ -27,7 +27,6 @@ struct hold_match {
 	struct criteria *criteria;
 	size_t criteria_count;
 	struct reg_hold_read *reads; /* by (camera, capture) */
-	bool *amended;               /* by read: it is no more, a corrected one stands in its place */
 	const struct mark_day *marks;
 	size_t read_count;
 	uint8_t identity_key[KEY_SIZE];
@@ -116,7 +115,7 @@ static int take_selector(void *context, const struct reg_record *record)
 	return result;
 }
 
-static int reads_ready(struct hold_match *match, struct store *store, int32_t day)
+static int reads_ready(struct hold_match *match, struct store *store)
 {
 	struct key_id identity = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY};
 	int result;
@@ -124,11 +123,6 @@ static int reads_ready(struct hold_match *match, struct store *store, int32_t da
 	if (match->read_count == 0)
 		return 0;
 	qsort(match->reads, match->read_count, sizeof(*match->reads), read_order);
-	match->amended = calloc(match->read_count, sizeof(*match->amended));
-	if (match->amended == NULL)
-		return -ENOMEM;
-	for (size_t i = 0; i < match->read_count; i++)
-		match->amended[i] = marks_made(store->marks, day, match->reads[i].public_id, MARK_AMENDED);
 	result = keyring_get(store->keyring, identity, match->identity_key);
 	return result == -ENOENT ? -ENOKEY : result; /* no public id was ever given, yet one is held */
 }
@@ -147,7 +141,7 @@ int hold_match_new(struct store *store, uint32_t number, int32_t day, const stru
 	if (result == 0 && match->criteria_count + match->read_count == 0)
 		result = -ENOENT;
 	if (result == 0)
-		result = reads_ready(match, store, day);
+		result = reads_ready(match, store);
 	if (result < 0) {
 		hold_match_free(match);
 		return result;
@@ -166,7 +160,6 @@ struct hold_match *hold_match_free(struct hold_match *match)
 		bytes_wipe(match->criteria, match->criteria_count * sizeof(*match->criteria));
 	free(match->criteria);
 	free(match->reads);
-	free(match->amended);
 	bytes_wipe(match, sizeof(*match));
 	free(match);
 	return NULL;
@@ -208,8 +201,6 @@ static bool reads_match(const struct hold_match *match, const struct read *row)
 	for (size_t i = reads_find(match, row); i < match->read_count && match->reads[i].camera == row->camera &&
 						match->reads[i].capture_us == row->capture_us;
 	     i++) {
-		if (match->amended[i] && (row->flags & READ_FLAG_AMENDED) != 0)
-			return true;
 		if (text[0] == '\0') {
 			search_public_id(match->identity_key, row, match->ordinal, text);
 			(void)hex_decode(text, public_id, sizeof(public_id));
@@ -261,4 +252,16 @@ bool hold_matches_corrected(const struct hold_match *match, const struct read *r
 	while (mark_id_taken(alone.marks, row, alone.ordinal))
 		alone.ordinal++;
 	return matches(&alone, row);
+}
+
+bool hold_matches_read(const struct hold_match *match, const struct read *row,
+		       const uint8_t public_id[REG_PUBLIC_ID_SIZE])
+{
+	for (size_t i = 0; i < match->criteria_count; i++)
+		if (criteria_match(&match->criteria[i], row))
+			return true;
+	for (size_t i = 0; i < match->read_count; i++)
+		if (memcmp(public_id, match->reads[i].public_id, REG_PUBLIC_ID_SIZE) == 0)
+			return true;
+	return false;
 }

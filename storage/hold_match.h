@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "appliance/base/read.h"
+#include "storage/register_hold.h"
 
 struct hold_match;
 struct mark_day;
@@ -21,10 +22,14 @@ struct hold_match *hold_match_free(struct hold_match *match); /* wipes */
 
 /*
  * Rows in store order, copies of equal reads too, but none that the marks drop: a public id counts those before it, as
- * search does (search.c, take_row). A read that was held by its id and amended since is held as amended.
+ * search does (search.c, take_row). What is amended
+ * is held by its new id (hold_follow.h).
  */
 bool hold_matches(struct hold_match *match, const struct read *row);
 /* The same of a corrected read that lies in no segment: out of order. */
 bool hold_matches_corrected(const struct hold_match *match, const struct read *row);
+/* Of one read whose public id is known. */
+bool hold_matches_read(const struct hold_match *match, const struct read *row,
+		       const uint8_t public_id[REG_PUBLIC_ID_SIZE]);
 
 #endif

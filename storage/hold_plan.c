@@ -42,6 +42,7 @@ static int count_reads(struct planning *planning, const struct reg_hold_selector
 					     .to_us = held->capture_us + 1,
 					     .cameras = &held->camera,
 					     .camera_count = 1,
+					     .restricted = true,
 					     .limit = SAME_PLACE_MAX};
 		struct wanted wanted = {.count = 0};
 		int result;
@@ -83,6 +84,7 @@ static int count_criteria(struct planning *planning, struct reg_hold_selector *s
 	struct search_query query = {.from_us = planning->first_us,
 				     .to_us = planning->first_us + DAY_US,
 				     .cameras = selector->camera_count > 0 ? selector->cameras : NULL,
+				     .restricted = true, /* copied too */
 				     .count_only = true};
 	struct glob glob;
 	int result;

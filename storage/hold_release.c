@@ -12,6 +12,7 @@
 #include "storage/cases.h"
 #include "storage/catalog.h"
 #include "storage/hold_internal.h"
+#include "storage/retention.h"
 #include "storage/store_internal.h"
 
 #define RECORDS_MAX 512 /* deleted by one entry */
@@ -95,6 +96,31 @@ static int release_steps(struct store *store, const struct reg_hold *hold, uint3
 	return result;
 }
 
+/* A copy within its time is destroyed on the word of two: who made the hold does not release it. hold_mutex held. */
+static int release_check(struct store *store, const struct reg_hold *hold, uint32_t who_uid, struct err *err)
+{
+	struct catalog_segment *young = NULL;
+	int32_t last = 0;
+	size_t count = 0;
+	int result;
+
+	if (hold->released || hold->who_uid != who_uid)
+		return 0;
+	result = catalog_case_segments(store->catalog, hold->number, retention_due_before(store), INT32_MAX, &young,
+				       &count);
+	if (result < 0)
+		return err_set(err, result, "copies of case %u: %s", hold->number, strerror(-result));
+	for (size_t i = 0; i < count; i++)
+		last = young[i].day > last ? young[i].day : last;
+	free(young);
+	if (count == 0)
+		return 0;
+	return err_set(err, -EPERM,
+		       "copies of %zu days are not over age, for another %d days: until then another account than the "
+		       "one that made the hold has to release it",
+		       count, last - retention_due_before(store) + 1);
+}
+
 int hold_release(struct store *store, const char *reference, uint32_t who_uid, const char *reason, hold_audit_fn *audit,
 		 void *audit_context, struct err *err, struct hold_release *ret_release)
 {
@@ -108,6 +134,8 @@ int hold_release(struct store *store, const char *reference, uint32_t who_uid, c
 	if (result < 0)
 		(void)err_set(err, result, "there is no hold of that case");
 	else
+		result = release_check(store, &hold, who_uid, err);
+	if (result == 0)
 		result = mark_released(store, &hold, who_uid, reason, err);
 	if (result == 0)
 		result = release_steps(store, &hold, who_uid, audit, audit_context, err, ret_release);

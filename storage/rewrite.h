@@ -36,6 +36,8 @@ struct rewrite_rule {
 	/* Asked once for each row of the parents, in store order, before equal ones collapse: 1 drop, 0 keep, < 0 stop.
 	 */
 	int (*row)(void *context, const struct read *row);
+	/* Changes flags of the appliance in a row that is kept. NULL: as they are. */
+	void (*flag)(void *context, struct read *row);
 	/* Rows of the day that come in beside them, in any order (a corrected read), with hits: row = index into extra.
 	 */
 	const struct read *extra;

@@ -63,8 +63,11 @@ static int open_source(struct merge *merge, struct source *source, const struct 
 	int result;
 
 	do
-		result = segment_open_summary(stream->io, stream->keyring, stream->directory, summary, merge->err,
-					      &source->segment);
+		result = stream->key == NULL
+				 ? segment_open_summary(stream->io, stream->keyring, stream->directory, summary,
+							merge->err, &source->segment)
+				 : segment_open_summary_keyed(stream->io, stream->keyring, stream->directory,
+							      stream->key, summary, merge->err, &source->segment);
 	while (try_again(stream, result, &tries));
 	if (result == -ENOENT || result == -ENOKEY)
 		result = -EBADMSG; /* the catalog has it: gone is damaged */
@@ -205,6 +208,19 @@ static int judge(struct merge *merge, const struct source *source)
 	return result < 0 ? err_set(merge->err, result, "the rule stopped: %s", strerror(-result)) : result;
 }
 
+static int keep_row(struct merge *merge, const struct source *source, uint64_t *ret_row)
+{
+	const struct rewrite_rule *rule = merge->stream->rule;
+	struct read row;
+
+	merge->stream->rows_kept++;
+	if (rule == NULL || rule->flag == NULL || source->segment == NULL)
+		return segment_build_row(merge->build, source->row, ret_row);
+	row = *source->row;
+	rule->flag(rule->context, &row);
+	return segment_build_row(merge->build, &row, ret_row);
+}
+
 static int take_row(struct merge *merge, struct source *source)
 {
 	uint64_t row = 0;
@@ -216,8 +232,7 @@ static int take_row(struct merge *merge, struct source *source)
 	if (dropped) {
 		merge->stream->rows_dropped++;
 	} else {
-		result = segment_build_row(merge->build, source->row, &row);
-		merge->stream->rows_kept++;
+		result = keep_row(merge, source, &row);
 	}
 	if (result < 0)
 		return err_set(merge->err, result, "rows: %s", strerror(-result));

@@ -11,6 +11,7 @@
 #include "appliance/base/err.h"
 
 struct io;
+struct key_id;
 struct keyring;
 struct rewrite_rule;
 struct segment_build;
@@ -22,6 +23,7 @@ struct rewrite_stream {
 	const char *directory;                  /* of the segments */
 	const struct segment_summary *segments; /* of one day, as the catalog has them */
 	size_t segment_count;
+	const struct key_id *key;        /* of the only segment, when it is a case's copy; NULL: their day's */
 	const struct rewrite_rule *rule; /* NULL: keep all */
 	/* Between pages: `rows` more were taken from the segments. < 0 ends the stream with that. May be NULL. */
 	int (*pace)(void *context, uint64_t rows, struct err *err);

@@ -134,7 +134,7 @@ static void take_row(struct merge *merge, const struct read *row)
 		taken.ordinal++;
 	merge->last = taken;
 	merge->last_set = true;
-	if (mark != MARK_RESTRICTED || merge->search->query->restricted)
+	if ((mark != MARK_RESTRICTED && (row->flags & READ_FLAG_RESTRICTED) == 0) || merge->search->query->restricted)
 		survive(merge->search, &taken);
 }
 

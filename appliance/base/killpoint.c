@@ -23,6 +23,9 @@ const char *const killpoint_names[] = {
 	"commit.submitted",     /* a frame handed to the kernel */
 	"commit.durable",       /* a frame durable, nobody told */
 	"register.logged",      /* change in the change log, not yet in LMDB */
+	"case.keyed",           /* key of an edited copy durable, no page yet */
+	"case.written",         /* the edited copy beside the old one */
+	"case.committed",       /* the catalog has the edited one; the old one's key stands */
 	"mark.keyed",           /* key of a mark's sealed part durable, its record not */
 	"mark.rewritten",       /* segments rewritten without a marked read, its record does not say so yet */
 	"mark.noted",           /* records say so, the keys of their sealed parts still there */

@@ -27,9 +27,10 @@ enum read_flags {
 	READ_FLAG_TEST = 1 << 1,         /* connectivity test (R2): stored, never matched */
 	READ_FLAG_CLOCK_UNSURE = 1 << 2, /* the camera's clock was not synchronised at capture */
 	READ_FLAGS_SENDER = 0x0007,
-	READ_FLAG_BACKLOG = 1 << 8,   /* came in the backlog lane */
-	READ_FLAG_UNMATCHED = 1 << 9, /* accepted while no list was loaded: matched later */
-	READ_FLAG_AMENDED = 1 << 10,  /* its VRM was corrected here (R2); zero[0] counts how often */
+	READ_FLAG_BACKLOG = 1 << 8,     /* came in the backlog lane */
+	READ_FLAG_UNMATCHED = 1 << 9,   /* accepted while no list was loaded: matched later */
+	READ_FLAG_AMENDED = 1 << 10,    /* its VRM was corrected here (R2); zero[0] counts how often */
+	READ_FLAG_RESTRICTED = 1 << 11, /* of a case's copy: restricted (R39); the mark died with the day */
 };
 
 #define READ_CONFIDENCE_UNKNOWN 255

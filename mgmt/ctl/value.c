@@ -135,7 +135,7 @@ char *value_text(const char *name, const json_t *value)
 		return join_items(value);
 	case JSON_OBJECT:
 		return join_members(value);
-	default:
-		return text_format("%s", "");
+	default: /* what was not counted is not zero */
+		return text_format("%s", json_is_null(value) && strcmp(name, "held_reads") == 0 ? "–" : "");
 	}
 }

@@ -73,8 +73,11 @@ def held_reads_outlive_their_day(directory, random):
     check(not plan["due"] and plan["held_reads"] == len(expected) + 5, f"{plan}")
     check(plan["goes"] == date(AGO - 31), f"{plan}")
     check(plan["holds"] == [f"C-1: {len(expected)}", "C-2: 5"], f"{plan}")
-    check(search(appliance, "*", "--hold", "C-1") == [], "a copy of a day that lives")
-    appliance.refused("search", "*", "--hold", "C-9", *GROUNDS)
+    check(search(appliance, "*", "--hold", "C-1", case="C-1") == [], "a copy of a day that lives")
+    appliance.refused("search", "*", "--hold", "C-9", *grounds("C-9"))
+    for verb in (["search", "*", "--hold", "C-1"], ["search", "*", "--count", "--hold", "C-1"]):
+        said = appliance.refused(*verb, *grounds("C-2"))
+        check("their own case" in said, said)
     appliance.refused("purge", "run", date(AGO), *GROUNDS)  # not due
 
     # With a shorter retention the day is due: it goes without anybody asking.
@@ -89,9 +92,9 @@ def held_reads_outlive_their_day(directory, random):
     check(len(audit(appliance, "purge.certificate")) == 1, "no certificate in the audit log")
     check("accessible for 3 days" in appliance.refused("search", "*", *window, *GROUNDS), "over age, and searched")
     for case, reads in (("C-1", expected), ("C-2", chosen)):
-        found = search(appliance, "*", "--hold", case)
+        found = search(appliance, "*", "--hold", case, case=case)
         check(ids(found) == ids(reads), f"{case}: {len(found)} found, {len(reads)} held")
-    check(appliance.ctl("search", "*", "--hold", "C-1", "--count", *GROUNDS)[-1]["count"] == len(expected), "the count")
+    check(appliance.ctl("search", "*", "--hold", "C-1", "--count", *grounds("C-1"))[-1]["count"] == len(expected), "the count")
     check(len(search(appliance, "*", "--from", date(1))) > 1000, "yesterday went too")
     late = appliance.ctl("holds", "add", "--class", "cpia", "--review", tomorrow, "--vrm", vrm, "--from", date(AGO), "--to",
                          date(AGO - 2), *grounds("C-1"))[-1]
@@ -124,12 +127,31 @@ def held_reads_outlive_their_day(directory, random):
     check(len(appliance.ctl("holds", "review", "--by", tomorrow)[-1]["holds"]) == 1, "a renewed review is due")
     appliance.kill()
     appliance.start()
-    check(ids(search(appliance, "*", "--hold", "C-2")) == ids(chosen), "after a restart")
+    check(ids(search(appliance, "*", "--hold", "C-2", case="C-2")) == ids(chosen), "after a restart")
+
+    # Single reads of a day that is gone, in the case's copy.
+    def one(verb, row, *more):
+        return appliance.ctl("reads", verb, "--id", row["id"], "--camera", str(row["camera"]), "--captured", row["capture"],
+                             "--hold", "C-2", *more, *grounds("SAR-7"))[-1]
+    copies = search(appliance, "*", "--hold", "C-2", case="C-2")
+    one("erase", copies[0])
+    one("restrict", copies[1])
+    check(one("amend", copies[2], "--vrm", "ZZ 99 ZZZ")["new_id"], "no new id")
+    found = search(appliance, "*", "--hold", "C-2", case="C-2")
+    check(len(found) == len(copies) - 2, f"{len(found)} of {len(copies)} found")
+    check(len(search(appliance, "ZZ99ZZZ", "--hold", "C-2", case="C-2")) == 1, "amended, and not found")
+    court = appliance.ctl("search", "*", "--hold", "C-2", "--restricted", "--limit", "10000", "--purpose", "court", "--case", "C-2",
+                          "--reason", "what the court asked for")[:-1]
+    check(len(court) == len(copies) - 1, f"{len(court)} of {len(copies)} shown to a court")
+    one("unrestrict", copies[1])
+    check(len(search(appliance, "*", "--hold", "C-2", case="C-2")) == len(copies) - 1, "not released")
+
+    left = search(appliance, "*", "--hold", "C-2", case="C-2")
     released = appliance.ctl("holds", "release", *grounds("C-1"))[-1]
     check(released["destroyed_reads"] == len(expected), f"{released}")
     check(len(audit(appliance, "holds.certificate")) == 1, "no certificate of the release in the audit log")
-    appliance.refused("search", "*", "--hold", "C-1", *GROUNDS)
-    check(ids(search(appliance, "*", "--hold", "C-2")) == ids(chosen), "another case's reads went too")
+    appliance.refused("search", "*", "--hold", "C-1", *grounds("C-1"))
+    check(ids(search(appliance, "*", "--hold", "C-2", case="C-2")) == ids(left), "another case's reads went too")
     appliance.stop()
     report = appliance.fsck()
     check(report["clean"], f"gantry-fsck: {report}")

@@ -205,7 +205,7 @@ static void step_release(struct life *life, struct tally *tally)
 	if (life->hold != HOLD_STANDS || !any_purge(life))
 		return;
 	/* Once it is said, nothing of it may be found, however far it came. */
-	if (hold_release(life->rig.store, CASE, 1, "over", NULL, NULL, &life->rig.err, &release) == 0)
+	if (hold_release(life->rig.store, CASE, 2, "over", NULL, NULL, &life->rig.err, &release) == 0)
 		life->hold = HOLD_RELEASED;
 	else
 		life->hold = HOLD_UNSURE;

@@ -1,0 +1,164 @@
+#include "storage/hold_follow.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "appliance/base/bytes.h"
+#include "storage/hold.h"
+#include "storage/hold_internal.h"
+#include "storage/hold_match.h"
+#include "storage/keyring.h"
+#include "storage/marks.h"
+#include "storage/row.h"
+#include "storage/search.h"
+#include "storage/store_internal.h"
+
+struct following {
+	struct store *store;
+	const struct read *read;
+	const uint8_t *public_id;
+	struct reg_hold *holds; /* that hold it */
+	size_t count;
+};
+
+static int follow_see(void *context, const struct reg_hold *hold)
+{
+	struct following *following = context;
+	struct hold_match *match;
+	struct reg_hold *grown;
+	bool held;
+	int result;
+
+	if (hold->released)
+		return 0;
+	result = hold_match_new(following->store, hold->number, read_day(following->read->capture_us), NULL, &match);
+	if (result < 0)
+		return result == -ENOENT ? 0 : result;
+	held = hold_matches_read(match, following->read, following->public_id);
+	hold_match_free(match);
+	if (!held)
+		return 0;
+	grown = realloc(following->holds, (following->count + 1) * sizeof(*grown));
+	if (grown == NULL)
+		return -ENOMEM;
+	following->holds = grown;
+	following->holds[following->count++] = *hold;
+	return 0;
+}
+
+/* What else shares the corrected read's public id but for the ordinal, and comes before it. */
+struct sharing {
+	const struct read *corrected;
+	char original[SEARCH_PUBLIC_ID_SIZE];
+	uint32_t before;
+};
+
+static int share_see(void *context, const struct read *row, const char public_id[SEARCH_PUBLIC_ID_SIZE])
+{
+	struct sharing *sharing = context;
+
+	sharing->before += search_shares_public_id(row, sharing->corrected) &&
+			   strcmp(public_id, sharing->original) != 0 && row_compare(row, sharing->corrected) < 0;
+	return 0;
+}
+
+/* The id under which a search will show the corrected read. */
+static int corrected_id(const struct following *following, const struct read *corrected, struct err *err,
+			uint8_t ret_id[REG_PUBLIC_ID_SIZE])
+{
+	struct store *store = following->store;
+	struct key_id identity = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY};
+	struct search_query query = {.from_us = corrected->capture_us,
+				     .to_us = corrected->capture_us + 1,
+				     .cameras = &corrected->camera,
+				     .camera_count = 1,
+				     .restricted = true,
+				     .limit = SEARCH_LIMIT_MAX};
+	struct search_result *found = calloc(1, sizeof(*found));
+	struct sharing sharing = {.corrected = corrected};
+	char text[SEARCH_PUBLIC_ID_SIZE];
+	uint8_t key[KEY_SIZE];
+	struct mark_set *marks;
+	uint32_t ordinal;
+	int result;
+
+	if (found == NULL)
+		return -ENOMEM;
+	(void)hex_encode(following->public_id, REG_PUBLIC_ID_SIZE, sharing.original);
+	result = search_run(store->views, &query, err, share_see, &sharing, found);
+	free(found);
+	if (result == 0)
+		result = keyring_get(store->keyring, identity, key);
+	if (result < 0)
+		return result;
+	marks = marks_hold(store->marks);
+	for (ordinal = sharing.before;; ordinal++) {
+		search_public_id(key, corrected, ordinal, text);
+		if (strcmp(text, sharing.original) != 0 &&
+		    !mark_id_taken(mark_set_day(marks, read_day(corrected->capture_us)), corrected, ordinal))
+			break;
+	}
+	mark_set_release(marks);
+	bytes_wipe(key, sizeof(key));
+	return hex_decode(text, ret_id, REG_PUBLIC_ID_SIZE);
+}
+
+static int last_index(void *context, const struct reg_record *record)
+{
+	*(uint32_t *)context = record->b + 1;
+	return 0;
+}
+
+static int selector_put(struct store *store, struct reg_hold_selector *selector, uint32_t who_uid, struct err *err)
+{
+	uint8_t buffer[REG_RECORD_SIZE_MAX];
+	struct reg_change change = {.kind = REG_HOLD_SELECTOR, .a = selector->number, .value = buffer};
+	int result = reg_each(store->reg, REG_HOLD_SELECTOR, selector->number, selector->number, last_index,
+			      &selector->index);
+
+	if (result < 0)
+		return result;
+	change.b = selector->index;
+	change.value_size = reg_hold_selector_encode(selector, buffer);
+	return reg_change(store->reg, &change, 1, who_uid, "a held read is amended", err);
+}
+
+static int follow_locked(struct following *following, const struct read *corrected, uint32_t who_uid, struct err *err)
+{
+	struct reg_hold_selector selector = {.from_us = INT64_MIN, .to_us = INT64_MAX, .read_count = 1};
+	int result = hold_each(following->store, follow_see, following);
+
+	if (result < 0 || following->count == 0 || corrected == NULL)
+		return result;
+	selector.reads[0].camera = corrected->camera;
+	selector.reads[0].capture_us = corrected->capture_us;
+	result = corrected_id(following, corrected, err, selector.reads[0].public_id);
+	for (size_t i = 0; result == 0 && i < following->count; i++) {
+		selector.number = following->holds[i].number;
+		result = selector_put(following->store, &selector, who_uid, err);
+	}
+	return result;
+}
+
+int hold_follow(struct store *store, const struct read *read, const uint8_t public_id[REG_PUBLIC_ID_SIZE],
+		const struct read *corrected, uint32_t who_uid, struct err *err, struct reg_hold **ret_holds,
+		size_t *ret_count)
+{
+	struct following following = {.store = store, .read = read, .public_id = public_id};
+	int result = hold_ready(store, err);
+
+	if (result < 0)
+		return result;
+	pthread_mutex_lock(&store->hold_mutex);
+	result = follow_locked(&following, corrected, who_uid, err);
+	pthread_mutex_unlock(&store->hold_mutex);
+	if (result < 0) {
+		free(following.holds);
+		return err->text[0] != '\0' ? result : err_set(err, result, "holds: %s", strerror(-result));
+	}
+	*ret_holds = following.holds;
+	*ret_count = following.count;
+	return 0;
+}
