@@ -74,7 +74,7 @@ static int look_row(void *context, const struct read *read, const char public_id
 	return 0;
 }
 
-/* R34 holds for marks too: what no search shows any more is not looked at either. */
+/* R34 holds for marks too: what no search shows any more is not looked at either, but for what a case holds. */
 static int check_age(const struct marking *marking)
 {
 	struct read_window_rules rules = read_query_rules(marking->gantry);
@@ -100,7 +100,7 @@ static int look(struct marking *marking)
 				     .limit = SEARCH_LIMIT_MAX,
 				     .ms_max = marking->gantry->config.search_ms_max};
 	struct err err = {""};
-	int result = check_age(marking);
+	int result = marking->case_number == 0 ? check_age(marking) : 0;
 
 	if (result < 0)
 		return result;
