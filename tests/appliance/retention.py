@@ -118,7 +118,7 @@ def held_reads_outlive_their_day(directory, random):
     check("adopted" not in appliance.tail(), "the rebuilt catalog did not know the copies")
     check(days() == before, f"{days()} after a rebuild, {before} before")
     check(appliance.ctl("status")[-1]["totals"]["purged"] == purged, "the purge history is gone")
-    check(ids(search(appliance, "*", "--hold", "C-1")) == ids(expected), "what C-1 holds is gone")
+    check(ids(search(appliance, "*", "--hold", "C-1", case="C-1")) == ids(expected), "what C-1 holds is gone")
 
     # Reviews, a restart, and the release.
     check(appliance.ctl("holds", "review")[-1]["holds"] == [], "a review is due already")
