@@ -221,8 +221,10 @@ static void journal_mark_step(struct journal *journal)
 {
 	struct journal_active *current = journal->current;
 
+	/* Rows of a homeless slab that has only half moved in would be published by it. */
 	if (current == NULL || current->poisoned || current->frame == 0 || current->marked ||
-	    journal->flying_count > 0 || journal->now_ns - journal->submitted_ns < MARK_AFTER_NS ||
+	    journal->homeless_count > 0 || journal->flying_count > 0 ||
+	    journal->now_ns - journal->submitted_ns < MARK_AFTER_NS ||
 	    file_room(journal, current) < journal->options.slab_size)
 		return;
 	if (journal->open == NULL && slab_open(journal) == NULL)

@@ -348,6 +348,12 @@ void journal_rehouse(struct journal *journal)
 	active = slab_new_home(journal, slab);
 	if (active == NULL)
 		return;
+	/* What the open slab has in that generation lies before: it goes first, or this slab's frame would publish it.
+	 */
+	if (journal->open != NULL && journal->open->active == active && journal->open->run_count > 0)
+		journal_submit(journal, journal->open);
+	if (active->poisoned)
+		return;
 	while (slab->cursor.runs_left > 0)
 		if (!run_move(journal, slab, active->generation))
 			return;

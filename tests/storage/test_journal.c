@@ -754,7 +754,7 @@ static void test_failed_write_goes_to_next_file(void)
 /* Several writes in a row fail, then crash somewhere on the way back. */
 static void test_failures_and_crash(void)
 {
-	for (uint64_t nth = 1; nth <= 120; nth++) {
+	for (uint64_t nth = 1; nth <= 600; nth++) {
 		struct rig *rig = rig_new(check_seed() + 1000 + nth);
 		struct found found;
 
