@@ -3,19 +3,14 @@
  * would need. It is an estimate from the rows themselves (empirical distributions, order 0), in store order.
  *
  *	groups      how many rows in a row have one key
- *	key         once for a group: how much of the key before it shares and how long it is; then each character, given
- *	            its place, the first one also given the character that it takes the place of
- *	capture     the time since the row before when that has the same key, else since the day's start
- *	receipt     receipt − capture
- *	camera      its distribution
- *	feed, direction, flags, road_lane   given the camera
- *	epoch       given the feed
- *	country     given that of the row before, whether it has the same key, and whether it has one
- *	form        is the text as expected: as in the row before of the same key, else as storage/segment_text.h has it
- *	text        of those that are not: the distribution of its difference from what was expected
- *	position    of mobile reads: distance from the same camera's last one, latitude and longitude
- *	kind        given whether there is a key
- *	confidence, images   their distributions
+ *	key         once for a group: how much of the key before it shares and how long it is; then each character,
+ *given its place, the first one also given the character that it takes the place of capture     the time since the row
+ *before when that has the same key, else since the day's start receipt     receipt − capture camera      its
+ *distribution feed, direction, flags, road_lane   given the camera epoch       given the feed country     given that of
+ *the row before, whether it has the same key, and whether it has one form        is the text as expected: as in the row
+ *before of the same key, else as storage/segment_text.h has it text        of those that are not: the distribution of
+ *its difference from what was expected position    of mobile reads: distance from the same camera's last one, latitude
+ *and longitude kind        given whether there is a key confidence, images   their distributions
  *
  * A distance counts as the entropy of its magnitude class (sixteen to an octave) and all bits below that.
  *

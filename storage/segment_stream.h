@@ -24,7 +24,7 @@ struct segment;
 struct segment_stream;
 
 #define STREAM_PAGES 128
-#define STREAM_LEAVES 32 /* scattered pages of a large day have a fence page each */
+#define STREAM_LEAVES 32                        /* scattered pages of a large day have a fence page each */
 #define STREAM_PIECE_SIZE ((uint32_t)256 << 10) /* a disk gives all it has to a few pieces of this size */
 
 /*
