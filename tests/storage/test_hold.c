@@ -585,8 +585,9 @@ static bool edit_with_fault(uint64_t nth, bool cut, bool lose)
 
 	world_begin(check_seed() + nth);
 	fill_little(false);
-	number = hold_pattern("VRM", "1L*");
-	ask(all, 0, 0, "1L*", NULL);
+	/* Of every lane: a little filling may leave one without a read on that day. */
+	number = hold_pattern("VRM", "?L*");
+	ask(all, 0, 0, "?L*", NULL);
 	before = all->count;
 	erase.read = &all->rows[0];
 	CHECK_INT(0, rig_purge(rig, 0));
@@ -776,7 +777,7 @@ static bool release_with_fault(uint64_t nth, bool cut)
 	world_begin(check_seed() + nth);
 	fill_little(false);
 	number = hold_pattern("GOES", "?L1S*");
-	other = hold_pattern("STAYS", "1L*");
+	other = hold_pattern("STAYS", "?L*");
 	CHECK_INT(0, rig_purge(rig, 0));
 	CHECK_INT(0, rig_purge(rig, 1));
 	ops = sim_ops(io);
