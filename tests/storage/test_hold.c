@@ -589,6 +589,7 @@ static bool edit_with_fault(uint64_t nth, bool cut, bool lose)
 	number = hold_pattern("VRM", "?L*");
 	ask(all, 0, 0, "?L*", NULL);
 	before = all->count;
+	CHECK(before > 1);
 	erase.read = &all->rows[0];
 	CHECK_INT(0, rig_purge(rig, 0));
 	ops = sim_ops(io);
@@ -608,8 +609,8 @@ static bool edit_with_fault(uint64_t nth, bool cut, bool lose)
 	open_store();
 	left = copied(number, NULL);
 	CHECK(left == before - 1 || (left == before && done != 0));
-	CHECK_INT(left > 0, case_keys(number)); /* a copy of which nothing is left goes */
-	CHECK_INT(left > 0, case_files(number));
+	CHECK_INT(1, case_keys(number));
+	CHECK_INT(1, case_files(number));
 	done = case_edit(rig->store, number, &erase, &rig->err);
 	CHECK_INT(left == before ? 0 : 1, done);
 	CHECK_INT(before - 1, copied(number, NULL));
