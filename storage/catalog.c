@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "storage/catalog_db.h"
+#include "storage/catalog_gather.h"
 #include "storage/catalog_value.h"
 
 int catalog_journal_sealed(struct catalog *catalog, uint64_t journal_id, bool *ret_sealed)
@@ -103,50 +104,11 @@ int catalog_segment(struct catalog *catalog, int32_t day, uint64_t id, struct se
 	return r;
 }
 
-#define STOP 1
-
-struct segment_gather {
-	struct catalog_segment *list;
-	size_t count;
-	size_t room;
-	int32_t last_day;
-	struct segment_summary summary;
-};
-
-static int gather_segment(void *context, const MDB_val *key, const MDB_val *value)
+static int segment_wanted(const struct catalog_wanted *wanted, const MDB_val *key)
 {
-	struct segment_gather *gather = context;
-	const struct segment_summary *summary = &gather->summary;
-	int r;
-
 	if (key->mv_size != CATALOG_SEGMENT_KEY_SIZE)
 		return -EBADMSG;
-	if (catalog_day_of(key->mv_data) > gather->last_day)
-		return STOP;
-	r = segment_summary_decode(value->mv_data, value->mv_size, NULL, &gather->summary);
-	if (r < 0)
-		return r;
-	if (gather->count == gather->room) {
-		size_t room = gather->room == 0 ? 64 : 2 * gather->room;
-		struct catalog_segment *list = realloc(gather->list, room * sizeof(*list));
-
-		if (list == NULL)
-			return -ENOMEM;
-		gather->list = list;
-		gather->room = room;
-	}
-	gather->list[gather->count++] =
-		(struct catalog_segment){.id = summary->id,
-					 .row_count = summary->row_count,
-					 .file_size = summary->file_size,
-					 .capture_first_us = summary->capture_first_us,
-					 .capture_last_us = summary->capture_last_us,
-					 .day = summary->day,
-					 .lineage_kind = summary->lineage_kind,
-					 .lineage_count = summary->lineage_count,
-					 .collapsed_count = summary->collapsed_count,
-					 .hit_count = summary->sections[SEGMENT_HITS].item_count};
-	return 0;
+	return catalog_day_of(key->mv_data) > wanted->last_day ? CATALOG_GATHER_STOP : 0;
 }
 
 int catalog_snapshot_take(struct catalog *catalog, struct catalog_snapshot *ret_snapshot)
@@ -168,25 +130,13 @@ void catalog_snapshot_end(struct catalog_snapshot *snapshot)
 int catalog_snapshot_segments(const struct catalog_snapshot *snapshot, int32_t first_day, int32_t last_day,
 			      struct catalog_segment **ret_segments, size_t *ret_count)
 {
-	struct segment_gather *gather = calloc(1, sizeof(*gather));
+	struct catalog_wanted wanted = {.last_day = last_day};
 	uint8_t key[CATALOG_SEGMENT_KEY_SIZE];
 	MDB_val first = catalog_bytes(key, sizeof(key));
-	int r;
 
-	if (gather == NULL)
-		return -ENOMEM;
-	gather->last_day = last_day;
 	catalog_segment_key(first_day, 0, key);
-	r = catalog_each_pair_in(snapshot->catalog, snapshot->txn, DB_SEGMENTS, &first, gather_segment, gather);
-	if (r < 0) {
-		free(gather->list);
-	} else {
-		*ret_segments = gather->list;
-		*ret_count = gather->count;
-		r = 0;
-	}
-	free(gather);
-	return r;
+	return catalog_gather(snapshot->catalog, snapshot->txn, DB_SEGMENTS, &first, segment_wanted, &wanted,
+			      ret_segments, ret_count);
 }
 
 int catalog_segments(struct catalog *catalog, int32_t first_day, int32_t last_day,

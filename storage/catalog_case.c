@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "storage/catalog_db.h"
+#include "storage/catalog_gather.h"
 #include "storage/catalog_value.h"
 
 #define KEY_CASE_SIZE (4 + CATALOG_SEGMENT_KEY_SIZE)
-#define STOP 1
 
 static void case_key_make(uint32_t number, int32_t day, uint64_t id, uint8_t key[KEY_CASE_SIZE])
 {
@@ -17,71 +17,26 @@ static void case_key_make(uint32_t number, int32_t day, uint64_t id, uint8_t key
 	catalog_segment_key(day, id, key + 4);
 }
 
-struct gather {
-	struct catalog_segment *list;
-	size_t count;
-	size_t room;
-	uint32_t number;
-	int32_t last_day;
-	struct segment_summary summary;
-};
-
-static int gather_one(void *context, const MDB_val *key, const MDB_val *value)
+static int case_wanted(const struct catalog_wanted *wanted, const MDB_val *key)
 {
-	struct gather *gather = context;
-	const struct segment_summary *summary = &gather->summary;
 	const uint8_t *bytes = key->mv_data;
-	int r;
 
 	if (key->mv_size != KEY_CASE_SIZE)
 		return -EBADMSG;
-	if (be32_get(bytes) != gather->number || catalog_day_of(bytes + 4) > gather->last_day)
-		return STOP;
-	r = segment_summary_decode(value->mv_data, value->mv_size, NULL, &gather->summary);
-	if (r < 0)
-		return r;
-	if (gather->count == gather->room) {
-		size_t room = 2 * gather->room + 64;
-		struct catalog_segment *list = realloc(gather->list, room * sizeof(*list));
-
-		if (list == NULL)
-			return -ENOMEM;
-		gather->list = list;
-		gather->room = room;
-	}
-	gather->list[gather->count++] = (struct catalog_segment){.id = summary->id,
-								 .case_number = gather->number,
-								 .row_count = summary->row_count,
-								 .file_size = summary->file_size,
-								 .capture_first_us = summary->capture_first_us,
-								 .capture_last_us = summary->capture_last_us,
-								 .day = summary->day};
-	return 0;
+	return be32_get(bytes) != wanted->case_number || catalog_day_of(bytes + 4) > wanted->last_day
+		       ? CATALOG_GATHER_STOP
+		       : 0;
 }
 
 static int gather_in(struct catalog *catalog, MDB_txn *txn, uint32_t number, int32_t first_day, int32_t last_day,
 		     struct catalog_segment **ret_segments, size_t *ret_count)
 {
-	struct gather *gather = calloc(1, sizeof(*gather));
+	struct catalog_wanted wanted = {.case_number = number, .last_day = last_day};
 	uint8_t key[KEY_CASE_SIZE];
 	MDB_val first = catalog_bytes(key, sizeof(key));
-	int r;
 
-	if (gather == NULL)
-		return -ENOMEM;
-	gather->number = number;
-	gather->last_day = last_day;
 	case_key_make(number, first_day, 0, key);
-	r = catalog_each_pair_in(catalog, txn, DB_CASES, &first, gather_one, gather);
-	if (r < 0) {
-		free(gather->list);
-	} else {
-		*ret_segments = gather->list;
-		*ret_count = gather->count;
-		r = 0;
-	}
-	free(gather);
-	return r;
+	return catalog_gather(catalog, txn, DB_CASES, &first, case_wanted, &wanted, ret_segments, ret_count);
 }
 
 int catalog_case_segments(struct catalog *catalog, uint32_t number, int32_t first_day, int32_t last_day,
