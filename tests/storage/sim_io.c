@@ -29,6 +29,7 @@ struct inode {
 	uint64_t size;
 	uint64_t size_safe;
 	unsigned open_count;
+	unsigned name_count; /* of `names`, not the durable ones */
 	bool exposed;
 	bool bad;
 	uint64_t bad_offset;
@@ -43,6 +44,7 @@ struct name {
 struct names {
 	struct name *all;
 	size_t count;
+	bool seen; /* what open sees: counted in the inodes */
 };
 
 enum change_kind { CHANGE_CREATE, CHANGE_RENAME, CHANGE_UNLINK };
@@ -186,17 +188,9 @@ static uint64_t blocks(uint64_t size)
 	return (size + BLOCK - 1) / BLOCK * BLOCK;
 }
 
-static bool names_hold(const struct names *names, const struct inode *inode)
+static bool inode_is_ghost(const struct inode *inode)
 {
-	for (size_t i = 0; i < names->count; i++)
-		if (names->all[i].inode == inode)
-			return true;
-	return false;
-}
-
-static bool inode_is_ghost(const struct sim *sim, const struct inode *inode)
-{
-	return inode->open_count == 0 && !names_hold(&sim->names, inode);
+	return inode->open_count == 0 && inode->name_count == 0;
 }
 
 static uint64_t sim_used(const struct sim *sim)
@@ -204,7 +198,7 @@ static uint64_t sim_used(const struct sim *sim)
 	uint64_t used = 0;
 
 	for (const struct inode *inode = sim->inodes; inode != NULL; inode = inode->next)
-		if (!inode_is_ghost(sim, inode))
+		if (!inode_is_ghost(inode))
 			used += inode->room;
 	return used;
 }
@@ -240,6 +234,12 @@ static void inode_write(struct inode *inode, uint64_t offset, const uint8_t *byt
 static void sector_save(struct inode *inode, uint64_t sector)
 {
 	memcpy(inode->safe + sector * SECTOR, inode->now + sector * SECTOR, SECTOR);
+	inode->dirty[sector] = 0;
+}
+
+static void sector_lose(struct inode *inode, uint64_t sector)
+{
+	memcpy(inode->now + sector * SECTOR, inode->safe + sector * SECTOR, SECTOR);
 	inode->dirty[sector] = 0;
 }
 
@@ -286,8 +286,10 @@ static void names_remove(struct names *names, const char *path)
 {
 	struct name *name = names_find(names, path);
 
-	if (name != NULL)
-		*name = names->all[--names->count];
+	if (name == NULL)
+		return;
+	name->inode->name_count -= names->seen;
+	*name = names->all[--names->count];
 }
 
 static void names_put(struct names *names, const char *path, struct inode *inode)
@@ -296,6 +298,7 @@ static void names_put(struct names *names, const char *path, struct inode *inode
 	names->all = must(realloc(names->all, (names->count + 1) * sizeof(*names->all)));
 	snprintf(names->all[names->count].path, SIM_PATH_MAX, "%s", path);
 	names->all[names->count++].inode = inode;
+	inode->name_count += names->seen;
 }
 
 static void names_apply(struct names *names, const struct change *change)
@@ -345,10 +348,11 @@ static void dir_of(const char *path, char ret_dir[SIM_PATH_MAX])
 
 static bool path_in(const char *path, const char *dir)
 {
-	char own[SIM_PATH_MAX];
+	const char *slash = strrchr(path, '/');
 
-	dir_of(path, own);
-	return strcmp(own, dir) == 0;
+	if (slash == NULL || slash == path)
+		return strcmp(dir, slash == NULL ? "." : "/") == 0;
+	return strncmp(dir, path, (size_t)(slash - path)) == 0 && dir[slash - path] == '\0';
 }
 
 static bool dir_exists(const struct sim *sim, const char *dir)
@@ -922,6 +926,7 @@ struct io *sim_new(uint64_t seed)
 
 	sim->io.ops = &sim_ops_table;
 	sim->prng.state = seed;
+	sim->names.seen = true;
 	(void)pthread_mutex_init(&sim->lock, NULL);
 	return &sim->io;
 }
@@ -982,26 +987,36 @@ bool sim_is_cut(struct io *io)
 	return off;
 }
 
+/* Both contents beyond the end that the crash left: what was there never was. */
+static void inode_cut(struct inode *inode, uint64_t size)
+{
+	if (inode->room > size) {
+		memset(inode->now + size, 0, inode->room - size);
+		memset(inode->safe + size, 0, inode->room - size);
+	}
+}
+
+/* Only dirty sectors can differ, and a disk has many clean ones by the time its power goes. */
 static void inode_crash(struct sim *sim, struct inode *inode)
 {
 	unsigned mode = (unsigned)prng_below(&sim->prng, 4);
 	bool longer = mode == 1 || (mode > 1 && prng_chance(&sim->prng, 500));
+	uint64_t sectors = inode->room / SECTOR;
+	const uint8_t *next = inode->dirty;
 
-	for (uint64_t sector = 0; sector < inode->room / SECTOR; sector++) {
-		if (!inode->dirty[sector])
-			continue;
+	while (sectors > 0 && (next = memchr(next, 1, inode->dirty + sectors - next)) != NULL) {
+		uint64_t sector = (uint64_t)(next - inode->dirty);
+
 		if (mode == 1 || (mode > 1 && prng_chance(&sim->prng, 500)))
 			sector_save(inode, sector);
-		inode->dirty[sector] = 0;
+		else
+			sector_lose(inode, sector);
 	}
 	if (longer)
 		inode->size_safe = inode->size;
+	if (inode->size_safe < inode->size)
+		inode_cut(inode, inode->size_safe);
 	inode->size = inode->size_safe;
-	if (inode->room > 0) {
-		/* What lies beyond the end of the file was never there. */
-		memset(inode->safe + inode->size, 0, inode->room - inode->size);
-		memcpy(inode->now, inode->safe, inode->room);
-	}
 	inode->open_count = 0;
 }
 
@@ -1017,6 +1032,10 @@ static void names_crash(struct sim *sim)
 	if (sim->names_safe.count > 0)
 		memcpy(sim->names.all, sim->names_safe.all, sim->names_safe.count * sizeof(*sim->names.all));
 	sim->names.count = sim->names_safe.count;
+	for (struct inode *inode = sim->inodes; inode != NULL; inode = inode->next)
+		inode->name_count = 0;
+	for (size_t i = 0; i < sim->names.count; i++)
+		sim->names.all[i].inode->name_count++;
 }
 
 void sim_crash(struct io *io)
