@@ -102,7 +102,7 @@ static struct world *world_new(uint64_t seed, const char *name)
 
 	CHECK(world != NULL);
 	log_level_set(LOG_LEVEL_ERROR);
-	snprintf(db, sizeof(db), "%s/%s", check_directory(), name);
+	snprintf(db, sizeof(db), "%s/%s", check_memory_directory(), name);
 	world->io = sim_new(seed);
 	world->prng.state = seed;
 	rig_init(&world->rig, world->io, SIM_DIRECTORY, db, seed);
