@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "appliance/base/bytes.h"
 #include "appliance/base/prng.h"
 #include "storage/io.h"
 #include "storage/keyring_file.h"
