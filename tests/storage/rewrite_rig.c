@@ -8,6 +8,7 @@
 #include "storage/tidier.h"
 #include "tests/check.h"
 #include "tests/storage/sim_io.h"
+#include "tests/storage/rig_check.h"
 #include "tests/storage/store_rig.h"
 
 struct rig *rig_new(struct io *io, uint64_t seed)
@@ -26,29 +27,6 @@ struct rig *rig_new(struct io *io, uint64_t seed)
 	return rig;
 }
 
-void rig_done(struct rig *rig, struct io *io)
-{
-	CHECK_INT(0, rig_close(rig, false));
-	sim_free(io);
-	free(rig);
-}
-
-void rig_check_well(struct rig *rig, bool well, const char *what)
-{
-	if (!well)
-		check_note("%s: %s", what, rig->problem);
-	CHECK(well);
-}
-
-void rig_check_open(struct rig *rig)
-{
-	int result = rig_open(rig);
-
-	if (result != 0)
-		check_note("%s", rig->err.text);
-	CHECK_INT(0, result);
-}
-
 int rig_merge_all(struct rig *rig)
 {
 	int result;
@@ -61,7 +39,7 @@ int rig_merge_all(struct rig *rig)
 
 void rig_fill(struct rig *rig, unsigned rounds)
 {
-	rig_check_open(rig);
+	rig_check_open(rig, "to be filled");
 	for (unsigned round = 0; round < rounds; round++) {
 		for (unsigned i = 0; i < 24; i++)
 			(void)rig_send(rig);
@@ -101,4 +79,12 @@ void rig_check_books(struct rig *rig, uint64_t reads)
 	CHECK_INT(bytes, status->segment_bytes);
 	CHECK_INT(totals.erased, status->erased_total);
 	free(status);
+}
+
+void rig_check_reopens(struct rig *rig, const char *what)
+{
+	CHECK_INT(0, rig_close(rig, true));
+	rig_check_open(rig, what);
+	rig_check(rig, rig_verify(rig), what);
+	rig_check(rig, rig_verify_tidy(rig), what);
 }

@@ -2,7 +2,6 @@
 #ifndef GANTRY_TESTS_STORAGE_REWRITE_RIG_H
 #define GANTRY_TESTS_STORAGE_REWRITE_RIG_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "storage/io.h"
@@ -11,9 +10,6 @@
 #define RIG_DIRECTORY "/gantry"
 
 struct rig *rig_new(struct io *io, uint64_t seed);
-void rig_done(struct rig *rig, struct io *io);
-void rig_check_well(struct rig *rig, bool well, const char *what);
-void rig_check_open(struct rig *rig);
 
 /* Merges until nothing is left to merge. */
 int rig_merge_all(struct rig *rig);
@@ -22,5 +18,8 @@ int rig_merge_all(struct rig *rig);
 void rig_fill(struct rig *rig, unsigned rounds);
 uint64_t rig_segments(struct rig *rig);
 void rig_check_books(struct rig *rig, uint64_t reads);
+
+/* Sealed and closed, it opens again with every read once and nothing left over. */
+void rig_check_reopens(struct rig *rig, const char *what);
 
 #endif

@@ -7,6 +7,7 @@
 #include "storage/store.h"
 #include "storage/store_internal.h"
 #include "tests/check.h"
+#include "tests/storage/rig_check.h"
 #include "tests/storage/store_rig.h"
 
 void rig_db_directory(char path[600])
@@ -27,31 +28,14 @@ struct rig *rig_new(struct io *io, uint64_t seed)
 	return rig;
 }
 
-void rig_check(struct rig *rig)
+void rig_check_reads(struct rig *rig)
 {
-	bool well = rig_verify(rig);
-
-	if (!well)
-		check_note("%s", rig->problem);
-	CHECK(well);
+	rig_check(rig, rig_verify(rig), "reads");
 }
 
 void rig_check_tidy(struct rig *rig)
 {
-	bool tidy = rig_verify_tidy(rig);
-
-	if (!tidy)
-		check_note("%s", rig->problem);
-	CHECK(tidy);
-}
-
-void rig_check_open(struct rig *rig)
-{
-	int result = rig_open(rig);
-
-	if (result != 0)
-		check_note("%s", rig->err.text);
-	CHECK_INT(0, result);
+	rig_check(rig, rig_verify_tidy(rig), "files");
 }
 
 void rig_send_some(struct rig *rig, unsigned runs)

@@ -12,9 +12,8 @@
 /* A fresh one for LMDB, which is not simulated: where syncing costs nothing. */
 void rig_db_directory(char path[600]);
 struct rig *rig_new(struct io *io, uint64_t seed);
-void rig_check(struct rig *rig);
+void rig_check_reads(struct rig *rig);
 void rig_check_tidy(struct rig *rig);
-void rig_check_open(struct rig *rig);
 void rig_send_some(struct rig *rig, unsigned runs);
 
 /* What a day of work is made of: sends, commits, rolls, seals, a purge. Goes on whatever fails. */

@@ -21,6 +21,7 @@
 #include "storage/io.h"
 #include "storage/register.h"
 #include "tests/check.h"
+#include "tests/storage/rig_check.h"
 #include "tests/storage/store_rig.h"
 
 #define FILES_MAX 200
@@ -349,13 +350,6 @@ static unsigned reads_lost(const struct rig *rig)
 	return lost;
 }
 
-static void check_well(struct rig *rig, bool well, const char *what)
-{
-	if (!well)
-		check_note("%s: %s", what, rig->problem);
-	CHECK(well);
-}
-
 static void register_judge(struct rig *rig, const struct yard *yard, enum fate fate, const char *what)
 {
 	const char *why = "";
@@ -409,7 +403,7 @@ static void store_judge(const struct yard *yard, enum fate fate, bool go_on, uns
 		check_note("%s: %s", what, rig->err.text);
 	CHECK_INT(0, r);
 	rig->tolerant = fate == OWN_READS_LOST;
-	check_well(rig, rig->tolerant ? rig_rows(rig) : rig_verify(rig), what);
+	rig_check(rig, rig->tolerant ? rig_rows(rig) : rig_verify(rig), what);
 	if (rig->tolerant && reads_lost(rig) > *lost_most)
 		*lost_most = reads_lost(rig);
 	register_judge(rig, yard, fate, what);
@@ -427,7 +421,7 @@ static void store_judge(const struct yard *yard, enum fate fate, bool go_on, uns
 	if (r < 0)
 		check_note("%s, again: %s", what, rig->err.text);
 	CHECK_INT(0, r);
-	check_well(rig, rig->tolerant ? rig_rows(rig) : rig_verify(rig), what);
+	rig_check(rig, rig->tolerant ? rig_rows(rig) : rig_verify(rig), what);
 	CHECK_INT(0, rig_close(rig, false));
 	free(rig);
 }

@@ -19,6 +19,7 @@
 #include "storage/view.h"
 #include "tests/check.h"
 #include "tests/storage/rewrite_rig.h"
+#include "tests/storage/rig_check.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
 
@@ -86,8 +87,8 @@ static void merges_keep_every_read(void)
 	CHECK_INT(5 * RIG_DAYS, rig_segments(rig));
 	CHECK_INT(0, rig_merge_all(rig));
 	CHECK_INT(RIG_DAYS, rig_segments(rig));
-	rig_check_well(rig, rig_verify(rig), "merged");
-	rig_check_well(rig, rig_verify_tidy(rig), "merged");
+	rig_check(rig, rig_verify(rig), "merged");
+	rig_check(rig, rig_verify_tidy(rig), "merged");
 	rig_check_books(rig, reads);
 	CHECK_INT(0, store_status(rig->store, status));
 	CHECK_INT(RIG_DAYS, status->tidy.rewrites);
@@ -103,15 +104,12 @@ static void merges_keep_every_read(void)
 	rig_settle(rig, 1000);
 	CHECK_INT(0, rig_merge_all(rig));
 	CHECK_INT(RIG_DAYS, rig_segments(rig));
-	rig_check_well(rig, rig_verify(rig), "merged again");
-	CHECK_INT(0, rig_close(rig, true));
-	rig_check_open(rig);
-	rig_check_well(rig, rig_verify(rig), "reopened");
-	rig_check_well(rig, rig_verify_tidy(rig), "reopened");
+	rig_check(rig, rig_verify(rig), "merged again");
+	rig_check_reopens(rig, "reopened");
 	/* A merged day is purged like any other. */
 	CHECK_INT(0, rig_purge(rig, 1));
 	CHECK_INT(0, rig_merge_all(rig));
-	rig_check_well(rig, rig_verify(rig), "purged");
+	rig_check(rig, rig_verify(rig), "purged");
 	rig_done(rig, io);
 	free(status);
 }
@@ -162,18 +160,18 @@ static void cut_everywhere(bool lost)
 		}
 		sim_crash(io);
 		sim_cut_at(io, 0);
-		rig_check_open(rig);
-		rig_check_well(rig, lost ? rig_verify_rows(rig) : rig_verify(rig), "cut");
-		rig_check_well(rig, rig_verify_tidy(rig), "cut");
+		rig_check_open(rig, "open");
+		rig_check(rig, lost ? rig_verify_rows(rig) : rig_verify(rig), "cut");
+		rig_check(rig, rig_verify_tidy(rig), "cut");
 		CHECK_INT(0, rig_merge_all(rig));
 		CHECK_INT(RIG_DAYS, rig_segments(rig));
-		rig_check_well(rig, lost ? rig_verify_rows(rig) : rig_verify(rig), "merged after a cut");
+		rig_check(rig, lost ? rig_verify_rows(rig) : rig_verify(rig), "merged after a cut");
 		if (!lost)
 			rig_check_books(rig, rig->acked);
 		CHECK_INT(0, rig_close(rig, true));
-		rig_check_open(rig);
-		rig_check_well(rig, lost ? rig_verify_rows(rig) : rig_verify(rig), "reopened");
-		rig_check_well(rig, rig_verify_tidy(rig), "reopened");
+		rig_check_open(rig, "open");
+		rig_check(rig, lost ? rig_verify_rows(rig) : rig_verify(rig), "reopened");
+		rig_check(rig, rig_verify_tidy(rig), "reopened");
 		rig_done(rig, io);
 		cuts++;
 	}
@@ -213,17 +211,17 @@ static void failures_are_put_off(void)
 			result = rig_merge_all(rig);
 			through = result == 0 && rig_segments(rig) == RIG_DAYS && nth > 60;
 			failures += result < 0;
-			rig_check_well(rig, rig_verify(rig), "an operation failed");
+			rig_check(rig, rig_verify(rig), "an operation failed");
 			sim_fail(io, 0, 0, 0, 0);
 			CHECK_INT(0, rig_merge_all(rig));
 			CHECK_INT(0, sealer_debts_pay(rig->store));
 			CHECK_INT(RIG_DAYS, rig_segments(rig));
-			rig_check_well(rig, rig_verify(rig), "merged after a failure");
+			rig_check(rig, rig_verify(rig), "merged after a failure");
 			rig_check_books(rig, rig->acked);
 			CHECK_INT(0, rig_close(rig, true));
-			rig_check_open(rig);
-			rig_check_well(rig, rig_verify(rig), "reopened after a failure");
-			rig_check_well(rig, rig_verify_tidy(rig), "reopened after a failure");
+			rig_check_open(rig, "open");
+			rig_check(rig, rig_verify(rig), "reopened after a failure");
+			rig_check(rig, rig_verify_tidy(rig), "reopened after a failure");
 			rig_done(rig, io);
 		}
 	}
@@ -261,16 +259,14 @@ static void a_full_disk_puts_off(void)
 		leave_room(io, room);
 		result = rig_merge_all(rig);
 		CHECK(result == 0 || rig_segments(rig) > RIG_DAYS);
-		rig_check_well(rig, rig_verify(rig), "on a full disk");
+		rig_check(rig, rig_verify(rig), "on a full disk");
 		CHECK(room < 64 << 20);
 	}
 	sim_capacity(io, 0);
 	CHECK_INT(0, rig_merge_all(rig));
 	CHECK_INT(RIG_DAYS, rig_segments(rig));
-	rig_check_well(rig, rig_verify(rig), "with room again");
-	CHECK_INT(0, rig_close(rig, true));
-	rig_check_open(rig);
-	rig_check_well(rig, rig_verify_tidy(rig), "with room again");
+	rig_check(rig, rig_verify(rig), "with room again");
+	rig_check_reopens(rig, "with room again");
 	rig_done(rig, io);
 	free(status);
 }
@@ -304,17 +300,17 @@ static void a_commit_that_fails_is_tried_again(void)
 	CHECK_INT(-ENOSPC, rig_merge_all(rig));
 	CHECK(rig->store->pending_rewrite != NULL);
 	CHECK_INT(before, rig_segments(rig));
-	rig_check_well(rig, rig_verify_rows(rig), "a commit failed");
+	rig_check(rig, rig_verify_rows(rig), "a commit failed");
 	CHECK_INT(-ENOSPC, rig_merge_all(rig));
 	/* A crash now: the child was not committed, and goes. */
 	CHECK_INT(0, rig_close(rig, false));
 	rig->options.catalog_map_size = 16 << 20;
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	CHECK_INT(before, rig_segments(rig));
-	rig_check_well(rig, rig_verify_tidy(rig), "a commit failed");
+	rig_check(rig, rig_verify_tidy(rig), "a commit failed");
 	CHECK_INT(0, rig_merge_all(rig));
 	CHECK_INT(RIG_DAYS, rig_segments(rig));
-	rig_check_well(rig, rig_verify_rows(rig), "merged");
+	rig_check(rig, rig_verify_rows(rig), "merged");
 	rig_done(rig, io);
 	free(big);
 }
@@ -400,8 +396,8 @@ static void views_pin_parents(void)
 	CHECK_INT(0, rig_merge_all(rig));
 	CHECK_INT(0, sealer_round(rig->store));
 	CHECK_INT(RIG_DAYS - 1, rig_segments(rig));
-	rig_check_well(rig, rig_verify_tidy(rig), "views released");
-	rig_check_well(rig, rig_verify(rig), "views released");
+	rig_check(rig, rig_verify_tidy(rig), "views released");
+	rig_check(rig, rig_verify(rig), "views released");
 	rig_done(rig, io);
 }
 
@@ -439,9 +435,9 @@ static void cascades_survive_cuts(void)
 				(void)unlink(path);
 				lost = true;
 			}
-			rig_check_open(rig);
-			rig_check_well(rig, lost ? rig_verify_rows(rig) : rig_verify(rig), "cascade");
-			rig_check_well(rig, rig_verify_tidy(rig), "cascade");
+			rig_check_open(rig, "open");
+			rig_check(rig, lost ? rig_verify_rows(rig) : rig_verify(rig), "cascade");
+			rig_check(rig, rig_verify_tidy(rig), "cascade");
 			CHECK_INT(0, rig_close(rig, false));
 		}
 		sim_free(io);

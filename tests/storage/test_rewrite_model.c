@@ -14,6 +14,7 @@
 #include "storage/view.h"
 #include "tests/check.h"
 #include "tests/storage/rewrite_rig.h"
+#include "tests/storage/rig_check.h"
 #include "tests/storage/segment_fixture.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
@@ -260,7 +261,7 @@ static struct model *model_new(uint64_t seed)
 	model->rig = rig_new(sim_new(seed), seed);
 	model->day = model->rig->first_day;
 	model->next_id = 1;
-	rig_check_open(model->rig);
+	rig_check_open(model->rig, "open");
 	return model;
 }
 
@@ -328,9 +329,9 @@ static void random_rewrites_follow_the_model(void)
 			check_model(model);
 			if (prng_chance(&model->prng, 300)) {
 				CHECK_INT(0, rig_close(model->rig, false));
-				rig_check_open(model->rig);
+				rig_check_open(model->rig, "open");
 				check_model(model);
-				rig_check_well(model->rig, rig_verify_tidy(model->rig), "reopened");
+				rig_check(model->rig, rig_verify_tidy(model->rig), "reopened");
 			}
 		}
 		model_free(model);
@@ -358,7 +359,7 @@ static void rules_and_refusals(void)
 	CHECK_INT(-EOVERFLOW, rewrite(model, ids, count, &stop, &done));
 	CHECK_INT(0, sealer_debts_pay(rig->store));
 	check_model(model);
-	rig_check_well(rig, rig_verify_tidy(rig), "refused");
+	rig_check(rig, rig_verify_tidy(rig), "refused");
 	/* A purge that waits stops it. */
 	atomic_store(&rig->store->tidy_preempted, 1);
 	CHECK_INT(-ECANCELED, rewrite(model, ids, count, NULL, &done));
@@ -380,10 +381,10 @@ static void rules_and_refusals(void)
 	CHECK_INT(0, totals.stored);
 	CHECK_INT(done.dropped, totals.erased);
 	CHECK_INT(model->put, totals.collapsed + totals.erased);
-	rig_check_well(rig, rig_verify_tidy(rig), "all dropped");
+	rig_check(rig, rig_verify_tidy(rig), "all dropped");
 	CHECK_INT(0, rig_close(rig, false));
-	rig_check_open(rig);
-	rig_check_well(rig, rig_verify_tidy(rig), "all dropped");
+	rig_check_open(rig, "open");
+	rig_check(rig, rig_verify_tidy(rig), "all dropped");
 	/* A day that is being purged is not rewritten any more. */
 	model->count = model->hit_count = 0;
 	model_batches(model, 2);

@@ -17,6 +17,7 @@
 #include "storage/store_internal.h"
 #include "storage/view.h"
 #include "tests/check.h"
+#include "tests/storage/rig_check.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
 #include "tests/storage/store_world.h"
@@ -28,22 +29,22 @@ static void test_restarts(void)
 
 	for (unsigned round = 0; round < 6; round++) {
 		rig->options.workers = 1 + round % 3; /* their number may change */
-		rig_check_open(rig);
-		rig_check(rig);
+		rig_check_open(rig, "open");
+		rig_check_reads(rig);
 		rig_send_some(rig, 60);
 		rig_settle(rig, 1000);
-		rig_check(rig);
+		rig_check_reads(rig);
 		if (round % 3 == 1)
 			CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
-		rig_check(rig);
+		rig_check_reads(rig);
 		CHECK_INT(0, rig_close(rig, round % 2 == 1));
 	}
-	rig_check_open(rig);
-	rig_check(rig);
+	rig_check_open(rig, "open");
+	rig_check_reads(rig);
 	CHECK(rig->acked > 1000);
 	CHECK_INT(0, rig_close(rig, true));
 	/* After a clean stop nothing is left to recover. */
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	{
 		struct store_status *status = malloc(sizeof(*status));
 
@@ -58,9 +59,7 @@ static void test_restarts(void)
 		CHECK_INT(STORE_RUNNING, status->state);
 		free(status);
 	}
-	CHECK_INT(0, rig_close(rig, false));
-	sim_free(io);
-	free(rig);
+	rig_done(rig, io);
 }
 
 /* A store is one process's; a foreign directory is refused; a lost keyring is not replaced by a new one. */
@@ -71,7 +70,7 @@ static void test_refusals(void)
 	struct rig *other = malloc(sizeof(*other));
 
 	CHECK(other != NULL);
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	*other = *rig;
 	other->options.directory = other->directory;
 	CHECK_INT(-EBUSY, rig_open(other));
@@ -101,7 +100,7 @@ static void test_epochs(void)
 	struct lane_window *window;
 	struct lane_window *again;
 
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	for (uint32_t epoch = 10; epoch < 10 + STORE_LANE_EPOCHS_MAX; epoch++)
 		CHECK_INT(0, store_lane(rig->store, 1, epoch, FEED_LANE_LIVE, &window));
 	CHECK_INT(0, store_lane(rig->store, 1, 17, FEED_LANE_LIVE, &again));
@@ -110,9 +109,7 @@ static void test_epochs(void)
 	CHECK_INT(0, store_lane(rig->store, 2, 9, FEED_LANE_LIVE, &again));
 	CHECK_INT(0, store_lane(rig->store, 1, 18, FEED_LANE_LIVE, &again));
 	CHECK_INT(STORE_EPOCH_OLD, store_lane(rig->store, 1, 9, FEED_LANE_BACKLOG, &again));
-	CHECK_INT(0, rig_close(rig, false));
-	sim_free(io);
-	free(rig);
+	rig_done(rig, io);
 }
 
 static void test_purge(void)
@@ -123,7 +120,7 @@ static void test_purge(void)
 	size_t count;
 	uint64_t reads = 0;
 
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	rig_send_some(rig, 60);
 	rig_settle(rig, 1000);
 	CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
@@ -137,18 +134,18 @@ static void test_purge(void)
 	CHECK_INT(rig->acked, reads);
 	CHECK_INT(PURGE_NOTHING, rig_purge(rig, 0) == 0 ? rig_purge(rig, 0) : -1);
 	CHECK(rig->purged[0]);
-	rig_check(rig);
+	rig_check_reads(rig);
 	/* What is resent of the purged day is refused; the rest goes on. */
 	CHECK(!store_day_open(rig->store, rig->first_day));
 	CHECK(store_day_open(rig->store, rig->first_day + 1));
 	rig_send_some(rig, 60);
 	(void)rig_resend(rig);
 	rig_settle(rig, 1000);
-	rig_check(rig);
+	rig_check_reads(rig);
 	CHECK_INT(0, rig_close(rig, false));
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	CHECK(!store_day_open(rig->store, rig->first_day));
-	rig_check(rig);
+	rig_check_reads(rig);
 	CHECK_INT(0, rig_close(rig, true));
 	sim_free(io);
 	free(rig);
@@ -185,7 +182,7 @@ static void test_purge_fails(void)
 		struct rig *rig = rig_new(io, check_seed());
 		uint64_t ops;
 
-		rig_check_open(rig);
+		rig_check_open(rig, "open");
 		rig_send_some(rig, 40);
 		rig_settle(rig, 1000);
 		CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
@@ -202,7 +199,7 @@ static void test_purge_fails(void)
 		CHECK(rig_purge(rig, 0) >= 0);
 		CHECK(keyring_day_destroyed(store_keyring(rig->store), rig->first_day));
 		rig->purged[0] = true; /* a resumed purge does not tell the step again */
-		rig_check(rig);
+		rig_check_reads(rig);
 		CHECK_INT(0, rig_close(rig, true));
 		sim_free(io);
 		free(rig);
@@ -222,7 +219,7 @@ static void test_power_cuts(void)
 		struct io *io = sim_new(check_seed());
 		struct rig *rig = rig_new(io, check_seed());
 
-		rig_check_open(rig);
+		rig_check_open(rig, "open");
 		rig_scenario(rig);
 		CHECK_INT(0, rig_close(rig, true));
 		ops = sim_ops(io);
@@ -247,21 +244,21 @@ static void test_power_cuts(void)
 		}
 		sim_crash(io);
 		sim_cut_at(io, 0);
-		rig_check_open(rig);
+		rig_check_open(rig, "open");
 		if (!rig_verify(rig))
 			check_note("seed %llu: %s", (unsigned long long)seed, rig->problem);
-		rig_check(rig);
+		rig_check_reads(rig);
 		if (rig->purge_begun[0])
 			(void)rig_purge(rig, 0);
 		else
 			rig_check_tidy(rig);
 		(void)rig_resend(rig);
 		rig_settle(rig, 1000);
-		rig_check(rig);
+		rig_check_reads(rig);
 		CHECK_INT(0, rig_close(rig, true));
-		rig_check_open(rig);
+		rig_check_open(rig, "open");
 		rig_check_tidy(rig);
-		rig_check(rig);
+		rig_check_reads(rig);
 		CHECK_INT(0, rig_close(rig, false));
 		sim_free(io);
 		free(rig);
@@ -321,7 +318,7 @@ static void gap_survives(uint64_t gap, bool clean, bool early)
 	int64_t start_ns;
 	uint64_t base;
 
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	window = gap_window(rig);
 	gap_send(rig, window, 1);
 	rig_settle(rig, 1000);
@@ -339,7 +336,7 @@ static void gap_survives(uint64_t gap, bool clean, bool early)
 	sim_crash(io);
 	for (unsigned round = 0; round < 3; round++) {
 		start_ns = clock_mono_ns();
-		rig_check_open(rig);
+		rig_check_open(rig, "open");
 		window = gap_window(rig);
 		CHECK(clock_mono_ns() - start_ns < INT64_C(1000000000));
 		CHECK_INT(base, window->base);

@@ -16,6 +16,7 @@
 #include "storage/store.h"
 #include "storage/store_internal.h"
 #include "tests/check.h"
+#include "tests/storage/rig_check.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
 #include "tests/storage/store_world.h"
@@ -32,7 +33,7 @@ static void test_seal_fails(void)
 		int result;
 
 		CHECK(status != NULL);
-		rig_check_open(rig);
+		rig_check_open(rig, "open");
 		rig_send_some(rig, 40);
 		rig_settle(rig, 1000);
 		for (unsigned i = 0; i < RIG_WORKERS; i++)
@@ -44,7 +45,7 @@ static void test_seal_fails(void)
 		}
 		sim_fail(io, SIM_ALL, nth, 1 + nth % 3, errors[nth % 2]);
 		result = store_seal_all(rig->store, 0);
-		rig_check(rig);
+		rig_check_reads(rig);
 		CHECK_INT(0, store_status(rig->store, status));
 		CHECK_INT(rig->acked, status->stored_total);
 		if (result < 0)
@@ -54,10 +55,10 @@ static void test_seal_fails(void)
 		CHECK_INT(0, store_status(rig->store, status));
 		CHECK_INT(STORE_RUNNING, status->state);
 		CHECK_INT(rig->acked, status->reads_segments);
-		rig_check(rig);
+		rig_check_reads(rig);
 		CHECK_INT(0, rig_close(rig, false));
-		rig_check_open(rig);
-		rig_check(rig);
+		rig_check_open(rig, "open");
+		rig_check_reads(rig);
 		CHECK_INT(0, rig_close(rig, true));
 		sim_free(io);
 		free(rig);
@@ -75,7 +76,7 @@ static void test_disk_full(void)
 	uint64_t acked;
 
 	CHECK(status != NULL);
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	/* Room for the journals that exist, their sealing and a little. */
 	for (unsigned turn = 0; turn < 400 && !full; turn++) {
 		rig_send_some(rig, 4);
@@ -106,7 +107,7 @@ static void test_disk_full(void)
 	CHECK(full);
 	CHECK(strstr(status->why, "disk is full") != NULL);
 	rig_settle(rig, 200);
-	rig_check(rig);
+	rig_check_reads(rig);
 	acked = rig->acked;
 	for (unsigned day = 0; day < 2; day++) {
 		int result = rig_purge(rig, day);
@@ -121,7 +122,7 @@ static void test_disk_full(void)
 	rig_send_some(rig, 30);
 	rig_settle(rig, 1000);
 	CHECK(rig->acked > acked);
-	rig_check(rig);
+	rig_check_reads(rig);
 	CHECK_INT(0, rig_close(rig, true));
 	sim_free(io);
 	free(rig);
@@ -158,7 +159,7 @@ static void test_rot(void)
 
 	CHECK(status != NULL);
 	rig->options.workers = 1;
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	for (unsigned i = 0; i < 60; i++) {
 		(void)rig_send(rig);
 		rig_settle(rig, 1000);
@@ -170,7 +171,7 @@ static void test_rot(void)
 	snprintf(path, sizeof(path), RIG_DIRECTORY "/journal/%s", search.name);
 	for (uint64_t frame = 10; frame < 15; frame++) /* one may hold refusals only */
 		CHECK_INT(0, sim_rot(io, path, 4096 * frame + 140, 0x08));
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	CHECK_INT(0, store_status(rig->store, status));
 	CHECK(status->damage_count > 0);
 	CHECK(strstr(status->damage[0], search.name) != NULL);
@@ -184,12 +185,10 @@ static void test_rot(void)
 	CHECK_INT(0, store_status(rig->store, status));
 	CHECK(status->stored_total >= before);
 	CHECK_INT(0, rig_close(rig, true));
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	CHECK_INT(0, store_status(rig->store, status));
 	CHECK_INT(0, status->damage_count);
-	CHECK_INT(0, rig_close(rig, false));
-	sim_free(io);
-	free(rig);
+	rig_done(rig, io);
 	free(status);
 }
 
@@ -198,7 +197,7 @@ static void send_unsealed(struct rig *rig)
 {
 	int64_t due_ns;
 
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	for (unsigned i = 0; i < 40; i++) {
 		(void)rig_send(rig);
 		for (unsigned turn = 0; turn < 1000 && !journal_idle(store_journal(rig->store, 0), &due_ns); turn++)
@@ -236,18 +235,16 @@ static void test_journal_unreadable(void)
 		CHECK(strstr(rig->err.text, "start again") != NULL);
 	}
 	CHECK_INT(0, sim_deny(io, path, 0));
-	rig_check_open(rig);
-	rig_check(rig);
+	rig_check_open(rig, "open");
+	rig_check_reads(rig);
 	CHECK_INT(0, rig_close(rig, false));
-	rig_check_open(rig);
-	rig_check(rig);
+	rig_check_open(rig, "open");
+	rig_check_reads(rig);
 	CHECK_INT(0, rig_close(rig, true));
-	rig_check_open(rig);
-	rig_check(rig);
+	rig_check_open(rig, "open");
+	rig_check_reads(rig);
 	rig_check_tidy(rig);
-	CHECK_INT(0, rig_close(rig, false));
-	sim_free(io);
-	free(rig);
+	rig_done(rig, io);
 }
 
 /* The only frame of a journal cannot be read: it is not taken for an empty one, nor removed. */
@@ -261,7 +258,7 @@ static void test_frame_unreadable(void)
 	size_t size;
 
 	rig->options.workers = 1;
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	CHECK(rig_send(rig));
 	for (unsigned turn = 0; turn < 1000; turn++)
 		journal_poll(store_journal(rig->store, 0), clock_mono_ns());
@@ -299,7 +296,7 @@ static void test_purge_intent_damaged(void)
 	struct purge_certificate certificate;
 	char path[600];
 
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	rig_send_some(rig, 60);
 	rig_settle(rig, 1000);
 	CHECK_INT(-EIO, purge_run(rig->store, rig->first_day, "rule", 1, &refusing, &rig->err, &certificate));
@@ -330,7 +327,7 @@ static void test_catalog_lost(void)
 		char path[700];
 
 		CHECK(status != NULL);
-		rig_check_open(rig);
+		rig_check_open(rig, "open");
 		rig_send_some(rig, 50);
 		rig_settle(rig, 1000);
 		CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
@@ -341,13 +338,13 @@ static void test_catalog_lost(void)
 		CHECK_INT(0, rig_close(rig, round < 2));
 		snprintf(path, sizeof(path), "%s/catalog/data.mdb", rig->db_directory);
 		CHECK_INT(0, unlink(path));
-		rig_check_open(rig);
+		rig_check_open(rig, "open");
 		CHECK_INT(0, store_status(rig->store, status));
 		CHECK(status->damage_count > 0);
 		/* Rows only: windows of sealed lanes are lost with the catalog. */
 		CHECK(rig_verify_rows(rig));
 		CHECK_INT(0, rig_close(rig, true));
-		rig_check_open(rig);
+		rig_check_open(rig, "open");
 		CHECK(rig_verify_rows(rig));
 		CHECK_INT(0, rig_close(rig, false));
 		sim_free(io);
@@ -366,19 +363,19 @@ static void test_register_incomplete(void)
 	struct reg_change change = reg_feed_put(&feed, buffer);
 	const char *why = NULL;
 
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	CHECK_INT(0, reg_change(store_register(rig->store, &why), &change, 1, 0, "first", &rig->err));
 	CHECK_INT(0, reg_change(store_register(rig->store, &why), &change, 1, 0, "second", &rig->err));
 	CHECK_INT(0, rig_close(rig, true));
 	CHECK_INT(0, sim_rot(io, RIG_DIRECTORY "/register/changes.log", 100, 1));
-	rig_check_open(rig);
+	rig_check_open(rig, "open");
 	CHECK(store_register(rig->store, &why) == NULL);
 	CHECK(strstr(why, "changes.log") != NULL);
 	rig_send_some(rig, 30);
 	rig_settle(rig, 1000);
 	CHECK(rig->acked > 100);
 	CHECK_INT(-ENOKEY, rig_purge(rig, 0));
-	rig_check(rig);
+	rig_check_reads(rig);
 	CHECK_INT(0, rig_close(rig, true));
 	sim_free(io);
 	free(rig);
