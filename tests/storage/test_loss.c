@@ -42,78 +42,43 @@ enum fate {
 /* What fsck says. */
 enum verdict { CLEAN, DAMAGE, EITHER, CANNOT_OPEN };
 
-/* A row of the page's table: beginning of the files' paths, and what the page must say of them. */
+/* A row of the page's table: beginning and end of the files' paths, what is found, and what the page must say of them.
+ */
 struct rule {
 	const char *prefix;
 	const char *suffix;
+	enum verdict verdicts[INJURY_COUNT]; /* removed, halved, flipped */
+	enum fate fate;
 	const char *sentence; /* in the page's table */
-	enum verdict verdicts[INJURY_COUNT];
-	enum fate fates[INJURY_COUNT];
 };
 
 static const struct rule rules[] = {
-	{"lock", "", "made anew", {CLEAN, CLEAN, CLEAN}, {ALL_THERE, ALL_THERE, ALL_THERE}},
-	{"keyring.",
-	 "",
-	 "one: rewritten at the next start and said",
-	 {DAMAGE, DAMAGE, DAMAGE},
-	 {ALL_THERE, ALL_THERE, ALL_THERE}},
-	{"../master",
-	 "",
-	 "gantryd does not start",
-	 {CANNOT_OPEN, CANNOT_OPEN, CANNOT_OPEN},
-	 {NOT_OPENED, NOT_OPENED, NOT_OPENED}},
-	{"journal/",
-	 "",
-	 "its unsealed reads are lost",
-	 {EITHER, EITHER, EITHER},
-	 {OWN_READS_LOST, OWN_READS_LOST, OWN_READS_LOST}},
-	{"segments/",
-	 ".seg",
-	 "its reads are lost",
-	 {DAMAGE, DAMAGE, DAMAGE},
-	 {OWN_READS_LOST, OWN_READS_LOST, OWN_READS_LOST}},
+	{"lock", "", {CLEAN, CLEAN, CLEAN}, ALL_THERE, "made anew"},
+	{"keyring.", "", {DAMAGE, DAMAGE, DAMAGE}, ALL_THERE, "one: rewritten at the next start and said"},
+	{"../master", "", {CANNOT_OPEN, CANNOT_OPEN, CANNOT_OPEN}, NOT_OPENED, "gantryd does not start"},
+	{"journal/", "", {EITHER, EITHER, EITHER}, OWN_READS_LOST, "its unsealed reads are lost"},
+	{"segments/", ".seg", {DAMAGE, DAMAGE, DAMAGE}, OWN_READS_LOST, "its reads are lost"},
 	{"catalog/data.mdb",
 	 "",
-	 "made anew from segments and the lanes' copy; nothing is lost",
 	 {DAMAGE, DAMAGE, EITHER},
-	 {ALL_THERE, ALL_THERE, ALL_THERE}},
-	{"catalog/lock.mdb", "", "made anew", {CLEAN, CLEAN, CLEAN}, {ALL_THERE, ALL_THERE, ALL_THERE}},
-	{"catalog/clean",
-	 "",
-	 "the environment counts as damaged",
-	 {CLEAN, DAMAGE, DAMAGE},
-	 {ALL_THERE, ALL_THERE, ALL_THERE}},
-	{"lanes.", "", "written anew at the next sealing", {DAMAGE, DAMAGE, DAMAGE}, {ALL_THERE, ALL_THERE, ALL_THERE}},
+	 ALL_THERE,
+	 "made anew from segments and the lanes' copy; nothing is lost"},
+	{"catalog/lock.mdb", "", {CLEAN, CLEAN, CLEAN}, ALL_THERE, "made anew"},
+	{"catalog/clean", "", {CLEAN, DAMAGE, DAMAGE}, ALL_THERE, "the environment counts as damaged"},
+	{"lanes.", "", {DAMAGE, DAMAGE, DAMAGE}, ALL_THERE, "written anew at the next sealing"},
 	{"register/changes.log",
 	 "",
-	 "neither searches, matches nor purges",
 	 {DAMAGE, DAMAGE, DAMAGE},
-	 {REGISTER_MISSING, REGISTER_MISSING, REGISTER_MISSING}},
-	{"register/db/data.mdb",
-	 "",
-	 "made anew from the log; nothing is lost",
-	 {DAMAGE, DAMAGE, EITHER},
-	 {ALL_THERE, ALL_THERE, ALL_THERE}},
-	{"register/db/lock.mdb", "", "made anew", {CLEAN, CLEAN, CLEAN}, {ALL_THERE, ALL_THERE, ALL_THERE}},
-	{"register/db/clean",
-	 "",
-	 "the environment counts as damaged",
-	 {CLEAN, DAMAGE, DAMAGE},
-	 {ALL_THERE, ALL_THERE, ALL_THERE}},
-	{"lists/", ".blob", "load the list again", {DAMAGE, DAMAGE, DAMAGE}, {LIST_LOST, LIST_LOST, LIST_LOST}},
-	{"purge/",
-	 ".certificate",
-	 "the audit log has it too",
-	 {CLEAN, DAMAGE, DAMAGE},
-	 {ALL_THERE, ALL_THERE, ALL_THERE}},
-	{"cases/", ".seg", "the other copies are served", {DAMAGE, DAMAGE, DAMAGE}, {ALL_THERE, ALL_THERE, ALL_THERE}},
-	{"clock",
-	 "",
-	 "nothing is purged for ten synchronised minutes",
-	 {CLEAN, DAMAGE, DAMAGE},
-	 {ALL_THERE, ALL_THERE, ALL_THERE}},
-	{"stranger", "", "left alone", {CLEAN, CLEAN, CLEAN}, {ALL_THERE, ALL_THERE, ALL_THERE}},
+	 REGISTER_MISSING,
+	 "neither searches, matches nor purges"},
+	{"register/db/data.mdb", "", {DAMAGE, DAMAGE, EITHER}, ALL_THERE, "made anew from the log; nothing is lost"},
+	{"register/db/lock.mdb", "", {CLEAN, CLEAN, CLEAN}, ALL_THERE, "made anew"},
+	{"register/db/clean", "", {CLEAN, DAMAGE, DAMAGE}, ALL_THERE, "the environment counts as damaged"},
+	{"lists/", ".blob", {DAMAGE, DAMAGE, DAMAGE}, LIST_LOST, "load the list again"},
+	{"purge/", ".certificate", {CLEAN, DAMAGE, DAMAGE}, ALL_THERE, "the audit log has it too"},
+	{"cases/", ".seg", {DAMAGE, DAMAGE, DAMAGE}, ALL_THERE, "the other copies are served"},
+	{"clock", "", {CLEAN, DAMAGE, DAMAGE}, ALL_THERE, "nothing is purged for ten synchronised minutes"},
+	{"stranger", "", {CLEAN, CLEAN, CLEAN}, ALL_THERE, "left alone"},
 };
 
 /* ---- a directory with everything in it */
@@ -437,7 +402,7 @@ static void lose_one(struct yard *yard, const char *top, const char *file, enum 
 	      yard->directory, top, yard->directory, yard->directory, yard->directory);
 	if (injure(yard, file, injury, prng)) {
 		fsck_judge(yard, file, rule->verdicts[injury], what);
-		store_judge(yard, rule->fates[injury], injury != FLIPPED, lost_most, what);
+		store_judge(yard, rule->fate, injury != FLIPPED, lost_most, what);
 	}
 	shell("mv '%s/kept' '%s/master'", yard->directory, yard->directory);
 }
