@@ -46,6 +46,7 @@ struct name {
 struct names {
 	struct name *all;
 	size_t count;
+	size_t room;
 	bool seen; /* what open sees: counted in the inodes */
 };
 

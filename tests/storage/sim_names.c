@@ -26,10 +26,19 @@ static void names_remove(struct names *names, const char *path)
 	*name = names->all[--names->count];
 }
 
+/* Twice as much at a time: under AddressSanitizer each realloc is a copy to fresh memory. */
+static void names_grow(struct names *names, size_t count)
+{
+	if (count <= names->room)
+		return;
+	names->room = 2 * count;
+	names->all = sim_must(realloc(names->all, names->room * sizeof(*names->all)));
+}
+
 void sim_names_put(struct names *names, const char *path, struct inode *inode)
 {
 	names_remove(names, path);
-	names->all = sim_must(realloc(names->all, (names->count + 1) * sizeof(*names->all)));
+	names_grow(names, names->count + 1);
 	snprintf(names->all[names->count].path, SIM_PATH_MAX, "%s", path);
 	names->all[names->count++].inode = inode;
 	inode->name_count += names->seen;
@@ -222,7 +231,7 @@ void sim_names_crash(struct sim *sim)
 		sim_names_dir(sim->log[0].path, dir);
 		names_dir_save(sim, dir, prng_below(&sim->prng, sim->log_count + 1));
 	}
-	sim->names.all = sim_must(realloc(sim->names.all, (sim->names_safe.count + 1) * sizeof(*sim->names.all)));
+	names_grow(&sim->names, sim->names_safe.count);
 	if (sim->names_safe.count > 0)
 		memcpy(sim->names.all, sim->names_safe.all, sim->names_safe.count * sizeof(*sim->names.all));
 	sim->names.count = sim->names_safe.count;
