@@ -1,6 +1,6 @@
 /*
- * The inside of the store, shared by store.c, recovery*.c, seal*.c, keeper.c, purge*.c, rewrite.c, tidier.c and
- * store_status.c, nobody else.
+ * The inside of the store, shared by store*.c, recovery*.c, seal*.c, keeper.c, purge*.c, rewrite.c and tidier.c,
+ * nobody else.
  *
  * Lock order: purge_mutex, tidy_mutex, hold_mutex, seal_mutex, lane_mutex, memtable_lock, LMDB's writer; status_mutex
  * and thread_mutex are leaves. The marks' mutex comes behind tidy and hold mutex and before those of register and
@@ -161,16 +161,25 @@ struct store {
 	bool tidier_runs;
 };
 
-/* store.c */
+/* store_alarm.c */
 void store_alarm(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* As an alarm, and kept in the status as damage. */
 void store_damage(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* store_directory.c */
+/* "<directory>/<name>". -ENAMETOOLONG when there is no room for the names below it: `path` is untouched. */
+int store_path(char path[LAYOUT_PATH_SIZE], const char *directory, const char *name);
+/* Paths, lock and directories. -EBUSY: another process serves it. What was taken is given back with the store. */
+int store_directory_ready(struct store *store, struct err *err);
+/* May a new keyring be made here? Only where nothing is that an old one would open. -ENOTEMPTY: foreign files. */
+int store_directory_judge(struct store *store, struct err *err, bool *ret_create);
+/* store.c */
 void store_day_close(struct store *store, int32_t day);
+int64_t store_wall_us(struct store *store);
+/* keeper.c */
 void store_bell(struct store *store);
 /* rewrite_commit.c */
 void rewrite_fini(struct store *store);
 /* tidier.c: between two pages of a rewriting; may sleep while ingest needs the machine. 0 or -ECANCELED. */
 int tidier_pace(struct store *store);
-int64_t store_wall_us(struct store *store);
 
 #endif
