@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/array.h"
 #include "appliance/base/bytes.h"
 #include "storage/marks_internal.h"
 
@@ -88,8 +89,7 @@ int marks_publish(struct marks *marks)
 	return 0;
 }
 
-/* The first mark of that day or a later one. */
-size_t marks_day_begin(const struct marks *marks, int32_t day)
+static size_t day_begin(const struct marks *marks, int32_t day)
 {
 	size_t low = 0;
 	size_t high = marks->count;
@@ -105,18 +105,24 @@ size_t marks_day_begin(const struct marks *marks, int32_t day)
 	return low;
 }
 
+size_t marks_of_day(const struct marks *marks, int32_t day, size_t *ret_end)
+{
+	size_t begin = day_begin(marks, day);
+	size_t end = begin;
+
+	while (end < marks->count && marks->all[end].brief.day == day)
+		end++;
+	*ret_end = end;
+	return begin;
+}
+
 int marks_room_make(struct marks *marks)
 {
-	size_t room = marks->room * 2 + 64;
-	struct mark *all;
+	struct mark *all = array_grow(marks->all, marks->count, &marks->room, sizeof(*all));
 
-	if (marks->count < marks->room)
-		return 0;
-	all = realloc(marks->all, room * sizeof(*all));
 	if (all == NULL)
 		return -ENOMEM;
 	marks->all = all;
-	marks->room = room;
 	return 0;
 }
 
@@ -139,12 +145,11 @@ int marks_keys_ready(struct marks *marks)
 
 int marks_forget_day_locked(struct marks *marks, int32_t day, struct err *err)
 {
-	size_t first = marks_day_begin(marks, day);
-	size_t count = 0;
+	size_t end;
+	size_t first = marks_of_day(marks, day, &end);
+	size_t count = end - first;
 	int result = 0;
 
-	while (first + count < marks->count && marks->all[first + count].brief.day == day)
-		count++;
 	for (size_t done = 0; result == 0 && done < count;) {
 		struct reg_change changes[256];
 		size_t take = count - done < 256 ? count - done : 256;
@@ -157,11 +162,10 @@ int marks_forget_day_locked(struct marks *marks, int32_t day, struct err *err)
 	}
 	if (result < 0)
 		return result;
-	for (size_t i = 0; i < count; i++)
-		mark_work_free(marks->all[first + i].work);
+	for (size_t i = first; i < end; i++)
+		mark_work_free(marks->all[i].work);
 	if (count > 0)
-		memmove(&marks->all[first], &marks->all[first + count],
-			(marks->count - first - count) * sizeof(*marks->all));
+		memmove(&marks->all[first], &marks->all[end], (marks->count - end) * sizeof(*marks->all));
 	marks->count -= count;
 	return 0;
 }
@@ -169,9 +173,10 @@ int marks_forget_day_locked(struct marks *marks, int32_t day, struct err *err)
 bool marks_made(struct marks *marks, int32_t day, const uint8_t public_id[MARK_ID_SIZE], enum mark_kind kind)
 {
 	bool made = false;
+	size_t end;
 
 	(void)pthread_mutex_lock(&marks->change);
-	for (size_t i = marks_day_begin(marks, day); i < marks->count && marks->all[i].brief.day == day; i++)
+	for (size_t i = marks_of_day(marks, day, &end); i < end; i++)
 		made = made || (marks->all[i].brief.kind == kind &&
 				memcmp(marks->all[i].brief.public_id, public_id, MARK_ID_SIZE) == 0);
 	(void)pthread_mutex_unlock(&marks->change);
@@ -181,8 +186,9 @@ bool marks_made(struct marks *marks, int32_t day, const uint8_t public_id[MARK_I
 static uint64_t stamp_locked(const struct marks *marks, int32_t day)
 {
 	uint64_t stamp = 0;
+	size_t end;
 
-	for (size_t i = marks_day_begin(marks, day); i < marks->count && marks->all[i].brief.day == day; i++)
+	for (size_t i = marks_of_day(marks, day, &end); i < end; i++)
 		if (mark_drops(marks->all[i].brief.kind))
 			stamp += le64_get(marks->all[i].brief.hash) | 1; /* keyed hashes: no two sums are the same */
 	return stamp;

@@ -61,8 +61,8 @@ struct marks {
 void mark_work_free(struct mark_work *work); /* wipes; NULL is fine */
 /* The image becomes the set that searches hold from now on. -ENOMEM: the set before stays. */
 int marks_publish(struct marks *marks);
-/* The first mark of that day or a later one. */
-size_t marks_day_begin(const struct marks *marks, int32_t day);
+/* The marks of that day are all[begin] … all[*ret_end − 1]; one that is new comes in at the end. Returns begin. */
+size_t marks_of_day(const struct marks *marks, int32_t day, size_t *ret_end);
 /* For one mark more. -ENOMEM. */
 int marks_room_make(struct marks *marks);
 /* KEY_IDENTITY's two keys, from the keyring once. -ENOKEY when it has none, -errno. */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/array.h"
+
 struct loading {
 	struct marks *marks;
 	struct keyring *keyring;
@@ -16,17 +18,14 @@ struct loading {
 
 static int dead_add(struct loading *loading, int32_t day)
 {
+	int32_t *dead;
+
 	if (loading->dead_count > 0 && loading->dead[loading->dead_count - 1] == day)
 		return 0;
-	if (loading->dead_count == loading->dead_room) {
-		size_t room = loading->dead_room * 2 + 16;
-		int32_t *dead = realloc(loading->dead, room * sizeof(*dead));
-
-		if (dead == NULL)
-			return -ENOMEM;
-		loading->dead = dead;
-		loading->dead_room = room;
-	}
+	dead = array_grow(loading->dead, loading->dead_count, &loading->dead_room, sizeof(*dead));
+	if (dead == NULL)
+		return -ENOMEM;
+	loading->dead = dead;
 	loading->dead[loading->dead_count++] = day;
 	return 0;
 }
@@ -77,20 +76,16 @@ struct orphans {
 static int orphan_judge(void *context, struct key_id id)
 {
 	struct orphans *orphans = context;
-	struct marks *marks = orphans->marks;
+	struct key_change *changes;
+	size_t end;
 
-	for (size_t i = marks_day_begin(marks, id.day); i < marks->count && marks->all[i].brief.day == id.day; i++)
-		if (marks->all[i].work != NULL && marks->all[i].key == id.id)
+	for (size_t i = marks_of_day(orphans->marks, id.day, &end); i < end; i++)
+		if (orphans->marks->all[i].work != NULL && orphans->marks->all[i].key == id.id)
 			return 0;
-	if (orphans->count == orphans->room) {
-		size_t room = orphans->room * 2 + 16;
-		struct key_change *changes = realloc(orphans->changes, room * sizeof(*changes));
-
-		if (changes == NULL)
-			return -ENOMEM;
-		orphans->changes = changes;
-		orphans->room = room;
-	}
+	changes = array_grow(orphans->changes, orphans->count, &orphans->room, sizeof(*changes));
+	if (changes == NULL)
+		return -ENOMEM;
+	orphans->changes = changes;
 	orphans->changes[orphans->count++] = (struct key_change){.id = id, .destroy = true};
 	return 0;
 }

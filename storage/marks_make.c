@@ -26,7 +26,9 @@ static void remove_at(struct marks *marks, size_t at)
 
 static struct mark *find_hash(struct marks *marks, int32_t day, const uint8_t hash[MARK_HASH_SIZE])
 {
-	for (size_t i = marks_day_begin(marks, day); i < marks->count && marks->all[i].brief.day == day; i++)
+	size_t end;
+
+	for (size_t i = marks_of_day(marks, day, &end); i < end; i++)
 		if (memcmp(marks->all[i].brief.hash, hash, MARK_HASH_SIZE) == 0)
 			return &marks->all[i];
 	return NULL;
@@ -125,15 +127,15 @@ static int make_locked(struct marks *marks, const struct mark_order *order, stru
 {
 	struct mark mark = {.made_us = clock_wall_us()};
 	struct mark *place;
-	size_t at;
+	size_t first, at;
 	int result = judge_locked(marks, order, err, &mark.brief, &place);
 
 	if (result != 0)
 		return result;
-	at = marks_day_begin(marks, mark.brief.day + 1);
+	first = marks_of_day(marks, mark.brief.day, &at);
 	if (place != NULL)
 		mark.number = place->number;
-	else if (at > 0 && marks->all[at - 1].brief.day == mark.brief.day)
+	else if (at > first)
 		mark.number = marks->all[at - 1].number + 1;
 	if (order->kind != MARK_RESTRICTED) {
 		random_bytes(&mark.key, sizeof(mark.key));

@@ -60,15 +60,15 @@ int marks_pending(struct marks *marks, int32_t day, struct mark_todo **ret_todos
 {
 	struct mark_todo *todos;
 	size_t count = 0;
-	size_t first;
+	size_t first, end;
 
 	(void)pthread_mutex_lock(&marks->change);
-	first = marks_day_begin(marks, day);
-	for (size_t i = first; i < marks->count && marks->all[i].brief.day == day; i++)
+	first = marks_of_day(marks, day, &end);
+	for (size_t i = first; i < end; i++)
 		count += marks->all[i].work != NULL;
 	todos = calloc(count + 1, sizeof(*todos));
 	count = 0;
-	for (size_t i = first; todos != NULL && i < marks->count && marks->all[i].brief.day == day; i++)
+	for (size_t i = first; todos != NULL && i < end; i++)
 		if (marks->all[i].work != NULL)
 			todo_of(&marks->all[i], &todos[count++]);
 	(void)pthread_mutex_unlock(&marks->change);
@@ -81,7 +81,9 @@ int marks_pending(struct marks *marks, int32_t day, struct mark_todo **ret_todos
 
 static struct mark *find_todo(struct marks *marks, int32_t day, const struct mark_todo *todo)
 {
-	for (size_t i = marks_day_begin(marks, day); i < marks->count && marks->all[i].brief.day == day; i++)
+	size_t end;
+
+	for (size_t i = marks_of_day(marks, day, &end); i < end; i++)
 		if (marks->all[i].number == todo->number && marks->all[i].work != NULL)
 			return &marks->all[i];
 	return NULL;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/array.h"
 #include "appliance/base/killpoint.h"
 #include "storage/cases.h"
 #include "storage/hold.h"
@@ -103,16 +104,17 @@ static int case_named(void *context, const struct reg_hold *hold)
 struct case_numbers {
 	uint32_t *numbers;
 	size_t count;
+	size_t room;
 };
 
 static int case_collect(void *context, const struct reg_hold *hold)
 {
 	struct case_numbers *cases = context;
-	void *grown;
+	uint32_t *grown;
 
 	if (hold->released)
 		return 0;
-	grown = realloc(cases->numbers, (cases->count + 1) * sizeof(hold->number));
+	grown = array_grow(cases->numbers, cases->count, &cases->room, sizeof(*grown));
 	if (grown == NULL)
 		return -ENOMEM;
 	cases->numbers = grown;
@@ -250,26 +252,22 @@ struct day_files {
 	int32_t day;
 	uint64_t *ids;
 	size_t count;
-	size_t capacity;
+	size_t room;
 };
 
 static int day_file_collect(void *context, const char *name)
 {
 	struct day_files *files = context;
+	uint64_t *grown;
 	int32_t day;
 	uint64_t id;
 
 	if (segment_name_parse(name, ".seg", &day, &id) != 0 || day != files->day)
 		return 0;
-	if (files->count == files->capacity) {
-		size_t capacity = files->capacity * 2 + 64;
-		void *grown = realloc(files->ids, capacity * sizeof(*files->ids));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		files->ids = grown;
-		files->capacity = capacity;
-	}
+	grown = array_grow(files->ids, files->count, &files->room, sizeof(*grown));
+	if (grown == NULL)
+		return -ENOMEM;
+	files->ids = grown;
 	files->ids[files->count++] = id;
 	return 0;
 }
