@@ -28,8 +28,19 @@ static int failed(struct purge *purge, int result, const char *step)
 		       purge->record.certificate.day, step, strerror(-result));
 }
 
-static void progress(const struct purge *purge, enum purge_step step)
+/* The step is durable, or needs not be. */
+static void step_tell(const struct purge *purge, enum purge_step step)
 {
+	static const char *const names[] = {[PURGE_INTENDED] = "purge.intended",
+					    [PURGE_CLOSED] = "purge.closed",
+					    [PURGE_HELD] = "purge.held",
+					    [PURGE_AUDITED] = "purge.audited",
+					    [PURGE_KEYS_DESTROYED] = "purge.keys-destroyed",
+					    [PURGE_UNLINKED] = "purge.unlinked",
+					    [PURGE_FORGOTTEN] = "purge.forgotten"};
+
+	if (step < PURGE_CERTIFIED)
+		killpoint(names[step]);
 	if (purge->hooks->progress != NULL)
 		purge->hooks->progress(purge->hooks->context, purge->record.certificate.day, step);
 }
@@ -39,6 +50,17 @@ static int record_save(struct purge *purge, enum purge_step step)
 	if (purge->record.step < step)
 		purge->record.step = step;
 	return purge_file_write(purge->store->io, purge->store->purge_directory, PURGE_FILE_INTENT, &purge->record);
+}
+
+/* The end of a step that the intent remembers. */
+static int step_done(struct purge *purge, enum purge_step step)
+{
+	int result = record_save(purge, step);
+
+	if (result < 0)
+		return failed(purge, result, "writing the intent");
+	step_tell(purge, step);
+	return 0;
 }
 
 static int step_intend(struct purge *purge)
@@ -51,8 +73,7 @@ static int step_intend(struct purge *purge)
 					      certificate->authority, strlen(certificate->authority));
 	if (result < 0 && result != -EALREADY)
 		return failed(purge, result, "writing the intent");
-	killpoint("purge.intended");
-	progress(purge, PURGE_INTENDED);
+	step_tell(purge, PURGE_INTENDED);
 	return 0;
 }
 
@@ -78,12 +99,7 @@ static int step_close(struct purge *purge)
 		certificate->segments = day.segments;
 		certificate->bytes = day.bytes;
 	}
-	result = record_save(purge, PURGE_CLOSED);
-	if (result < 0)
-		return failed(purge, result, "writing the intent");
-	killpoint("purge.closed");
-	progress(purge, PURGE_CLOSED);
-	return 0;
+	return step_done(purge, PURGE_CLOSED);
 }
 
 struct wanted_case {
@@ -187,11 +203,9 @@ static int step_hold(struct purge *purge)
 	}
 	pthread_mutex_unlock(&store->hold_mutex);
 	free(cases.numbers);
-	if (result < 0)
-		return result;
-	killpoint("purge.held");
-	progress(purge, PURGE_HELD);
-	return 0;
+	if (result == 0)
+		step_tell(purge, PURGE_HELD);
+	return result;
 }
 
 static int step_audit(struct purge *purge)
@@ -202,13 +216,9 @@ static int step_audit(struct purge *purge)
 		return 0;
 	if (purge->hooks->audit_intent != NULL)
 		result = purge->hooks->audit_intent(purge->hooks->context, &purge->record.certificate);
-	if (result == 0)
-		result = record_save(purge, PURGE_AUDITED);
 	if (result < 0)
 		return failed(purge, result, "writing the audit entry");
-	killpoint("purge.audited");
-	progress(purge, PURGE_AUDITED);
-	return 0;
+	return step_done(purge, PURGE_AUDITED);
 }
 
 static int keys_destroy(struct purge *purge)
@@ -240,12 +250,7 @@ static int step_destroy(struct purge *purge)
 	/* At once: whatever fails after this, what is open of the day is not read any more. */
 	views_forget_day(purge->store->views, certificate->day);
 	certificate->destroyed_us = store_wall_us(purge->store);
-	result = record_save(purge, PURGE_KEYS_DESTROYED);
-	if (result < 0)
-		return failed(purge, result, "destroying its keys");
-	killpoint("purge.keys-destroyed");
-	progress(purge, PURGE_KEYS_DESTROYED);
-	return 0;
+	return step_done(purge, PURGE_KEYS_DESTROYED);
 }
 
 struct day_files {
@@ -287,8 +292,7 @@ static int step_unlink(struct purge *purge)
 	if (result < 0)
 		return failed(purge, result, "removing its files");
 	keeper_disk(store);
-	killpoint("purge.unlinked");
-	progress(purge, PURGE_UNLINKED);
+	step_tell(purge, PURGE_UNLINKED);
 	return 0;
 }
 
@@ -301,8 +305,7 @@ static int step_forget(struct purge *purge)
 		result = marks_forget_day(purge->store->marks, day, NULL);
 	if (result < 0)
 		return failed(purge, result, "removing it from the catalog");
-	killpoint("purge.forgotten");
-	progress(purge, PURGE_FORGOTTEN);
+	step_tell(purge, PURGE_FORGOTTEN);
 	return 0;
 }
 
@@ -326,7 +329,7 @@ static int step_certify(struct purge *purge)
 					   purge->damaged_number);
 	if (result < 0)
 		return failed(purge, result, "writing the certificate");
-	progress(purge, PURGE_CERTIFIED);
+	step_tell(purge, PURGE_CERTIFIED);
 	return 0;
 }
 
