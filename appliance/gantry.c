@@ -37,7 +37,7 @@ static int start_tables(struct gantry *gantry, struct err *err)
 	pthread_mutex_lock(&gantry->change_lock);
 	result = gantry_load_lists(gantry, &local);
 	if (result < 0)
-		gantry_alarm_hook(gantry, local.text);
+		gantry_alarm_stand(gantry, ALARM_LISTS, local.text);
 	result = gantry_publish(gantry, err);
 	pthread_mutex_unlock(&gantry->change_lock);
 	return result;

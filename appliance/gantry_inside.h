@@ -11,7 +11,7 @@
 struct eal_settings;
 
 /* gantry_alarms.c: what the store calls; context is the gantry. */
-void gantry_alarm_hook(void *context, const char *text);
+void gantry_alarm_hook(void *context, const char *text, bool lasts);
 
 /* gantry_port.c: EAL's settings, the port with its queues, the workers behind them. `name` is kept by the settings. */
 void gantry_eal_settings(const struct config *config, struct eal_settings *settings, const char *name);

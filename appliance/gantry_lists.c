@@ -105,6 +105,7 @@ int gantry_load_lists(struct gantry *gantry, struct err *err)
 	free_lists(old, old_count, gantry->lists, gantry->list_count);
 	(void)matching_release(gantry->matching);
 	gantry->matching = matching;
+	gantry_alarm_over(gantry, ALARM_LISTS);
 	return 0;
 }
 

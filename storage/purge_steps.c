@@ -139,16 +139,17 @@ static int case_collect(void *context, const struct reg_hold *hold)
 }
 
 /* Copies come before anything is freed: the day waits until there is room, and whoever can make some is told. */
-static void room_alarm(struct purge *purge, uint32_t number)
+static int room_missing(struct purge *purge, uint32_t number)
 {
 	const struct purge_certificate *certificate = &purge->record.certificate;
 	struct wanted_case wanted = {.number = number, .reference = "?"};
 
 	(void)hold_each(purge->store, case_named, &wanted);
-	store_alarm(purge->store,
-		    "purge of day %d: no room to copy what case %s holds of it: make up to %llu KiB of room; the day "
-		    "is tried again after the other days that are due",
-		    certificate->day, wanted.reference, (unsigned long long)(certificate->bytes >> 10) + 1);
+	return err_set(
+		purge->err, -ENOSPC,
+		"purge of day %d: no room to copy what case %s holds of it: make up to %llu KiB of room; the day "
+		"is tried again after the other days that are due",
+		certificate->day, wanted.reference, (unsigned long long)(certificate->bytes >> 10) + 1);
 }
 
 static int cases_copy(struct purge *purge, const struct case_numbers *cases)
@@ -162,7 +163,7 @@ static int cases_copy(struct purge *purge, const struct case_numbers *cases)
 		int result = case_copy(purge->store, cases->numbers[i], certificate->day, purge->err, &rows);
 
 		if (result == -ENOSPC)
-			room_alarm(purge, cases->numbers[i]);
+			return room_missing(purge, cases->numbers[i]);
 		if (result < 0)
 			return err_prefix(purge->err, result, "purge of day %d, copying held rows", certificate->day);
 		certificate->held_cases += rows > 0;

@@ -289,6 +289,7 @@ static void store_free(struct store *store)
 	pthread_mutex_destroy(&store->purge_mutex);
 	pthread_mutex_destroy(&store->seal_mutex);
 	pthread_mutex_destroy(&store->lane_mutex);
+	free(store->standings);
 	free(store->windows.slots);
 	free(store->journal_hooks);
 	free(store);

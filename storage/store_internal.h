@@ -72,6 +72,14 @@ struct window_table {
 	size_t count;
 };
 
+/* An alarm that lasts. */
+enum store_standing_kind { STANDING_SEALING, STANDING_REMOVAL, STANDING_DISK, STANDING_PURGE };
+struct store_standing {
+	enum store_standing_kind kind;
+	int32_t day;
+	char text[512];
+};
+
 struct store {
 	struct io *io;
 	struct store_options options; /* its texts are not kept: see the paths */
@@ -133,6 +141,9 @@ struct store {
 	uint64_t damage_count;
 	unsigned damage_text_count;
 	char damage[STORE_DAMAGE_MAX][192];
+	struct store_standing *standings;
+	size_t standing_count;
+	size_t standing_room;
 	uint64_t seal_failures;
 	char seal_why[192]; /* of the failure that lasts; empty when well */
 	uint64_t disk_total;
@@ -145,7 +156,6 @@ struct store {
 	struct store_tidy tidy;
 
 	int64_t disk_checked_ns; /* keeper's */
-	bool removal_late;       /* marks_tidy's: said already */
 	int64_t look_again_ns;   /* marks_look's: not before */
 
 	pthread_mutex_t thread_mutex; /* of the bells and of stop */
@@ -162,7 +172,16 @@ struct store {
 };
 
 /* store_alarm.c */
+/* Something that happened. */
 void store_alarm(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * Something that lasts: told when it begins, over when store_alarm_over says so; until then a newer text takes the
+ * place of the older one. `day` tells those of one kind apart; 0 when there is but one.
+ */
+void store_alarm_stand(struct store *store, enum store_standing_kind kind, int32_t day, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Idempotent. */
+void store_alarm_over(struct store *store, enum store_standing_kind kind, int32_t day);
 /* As an alarm, and kept in the status as damage. */
 void store_damage(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* store_directory.c */
