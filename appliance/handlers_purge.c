@@ -209,6 +209,14 @@ static void call_purge_progress(void *context, int32_t day, enum purge_step step
 	call_progress(purge->call, (uint64_t)step + 1, PURGE_CERTIFIED + 1, step_texts[step]);
 }
 
+static struct purge_hooks call_hooks(struct purge_call *purge)
+{
+	return (struct purge_hooks){.audit_intent = call_audit_intent,
+				    .audit_certificate = call_audit_certificate,
+				    .progress = call_purge_progress,
+				    .context = purge};
+}
+
 static bool is_refusal(int result)
 {
 	return result == -EINVAL || result == -ENOENT || result == -EPERM || result == -ETIMEDOUT ||
@@ -250,10 +258,7 @@ int handle_purge_run(struct call *call, void *context)
 {
 	struct gantry *gantry = context;
 	struct purge_call purge = {gantry, call};
-	struct purge_hooks hooks = {.audit_intent = call_audit_intent,
-				    .audit_certificate = call_audit_certificate,
-				    .progress = call_purge_progress,
-				    .context = &purge};
+	struct purge_hooks hooks = call_hooks(&purge);
 	struct purge_certificate certificate;
 	char authority[PURGE_TEXT_SIZE];
 	struct err err = {""};
@@ -295,10 +300,7 @@ int handle_purge_approve(struct call *call, void *context)
 {
 	struct gantry *gantry = context;
 	struct purge_call purge = {gantry, call};
-	struct purge_hooks hooks = {.audit_intent = call_audit_intent,
-				    .audit_certificate = call_audit_certificate,
-				    .progress = call_purge_progress,
-				    .context = &purge};
+	struct purge_hooks hooks = call_hooks(&purge);
 	struct purge_certificate certificate;
 	struct err err = {""};
 	int result = purge_approve(gantry->store, (uint32_t)call_integer(call, "number", 0), call_peer(call)->uid,

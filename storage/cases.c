@@ -9,6 +9,7 @@
 #include "appliance/base/digest.h"
 #include "storage/hold_match.h"
 #include "storage/marks.h"
+#include "storage/marks_pending.h"
 #include "storage/rewrite.h"
 #include "storage/row.h"
 #include "storage/segment_build.h"

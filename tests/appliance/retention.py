@@ -190,9 +190,14 @@ def two_persons_purge_what_is_not_due(directory, random):
     day = calendar.timegm(time.strptime(date(4), "%Y-%m-%d")) // 86400
     with open(os.path.join(appliance.data, "purge", f"d{day}-99.intent"), "wb") as intent:
         intent.write(bytes(100))
+    appliance.ctl("purge", "show")
+    alarms = appliance.ctl("status")[-1]["alarms"]
+    check(sum("intent" in alarm for alarm in alarms) == 1, f"a damaged intent: {alarms}")
     certificate = appliance.ctl("purge", "run", date(4), *GROUNDS)[-1]
     check(certificate["reads"] == 200 and "begun before" in certificate["authority"], f"{certificate}")
     check(appliance.ctl("purge", "plan")[-1]["days"] == [], "the damaged intent still stands")
+    alarms = appliance.ctl("status")[-1]["alarms"]
+    check(not any("intent" in alarm for alarm in alarms), f"the alarm of an intent that is done: {alarms}")
     outcomes = [entry["outcome"] for entry in audit(appliance, "purge.approve")]
     check(outcomes.count("failed") == 3 and outcomes.count("done") == 2, f"{outcomes}")
 

@@ -22,6 +22,7 @@
 #include "storage/journal.h"
 #include "storage/keyring.h"
 #include "storage/lane.h"
+#include "storage/marks_internal.h"
 #include "storage/marks_look.h"
 #include "storage/marks_tidy.h"
 #include "storage/memtable.h"
@@ -636,6 +637,49 @@ static void test_failures(void)
 	}
 }
 
+static void late_count(void *context, const char *text)
+{
+	*(unsigned *)context +=
+		strstr(text, "not physically removed within the hour") != NULL && strstr(text, "KiB free") != NULL;
+}
+
+static unsigned late_told(struct world *world)
+{
+	unsigned count = 0;
+
+	store_alarms_each(world->rig.store, late_count, &count);
+	return count;
+}
+
+/* A removal that finds no room for more than an hour is an alarm, with the reason, until it is done. */
+static void test_late(void)
+{
+	struct world *world = crash_world(check_seed(), "late");
+	struct store *store = world->rig.store;
+	struct io_space space;
+	struct err err;
+
+	CHECK_INT(0, store_seal_all(store, INT64_C(5000000000)));
+	act_do(world, 0, MARK_ERASED);
+	act_do(world, 2, MARK_ERASED);
+	sim_capacity(world->io, UINT64_C(1) << 40);
+	CHECK_INT(0, world->io->ops->space(world->io, world->rig.directory, &space));
+	sim_capacity(world->io, space.total_bytes - space.free_bytes + (64 << 10));
+	CHECK_INT(-ENOSPC, marks_tidy(store, true, &err));
+	CHECK_INT(0, late_told(world)); /* it is not late yet */
+	for (size_t i = 0; i < store_marks(store)->count; i++)
+		store_marks(store)->all[i].made_us -= MARKS_LATE_US + 1;
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_INT(-ENOSPC, marks_tidy(store, true, &err));
+		CHECK_INT(1, late_told(world));
+	}
+	sim_capacity(world->io, 0);
+	tidy(world);
+	CHECK_INT(0, late_told(world));
+	verify_removed(world);
+	world_free(world);
+}
+
 /* ---- the day's end, and the register's records */
 
 static void test_day_dies(void)
@@ -1081,6 +1125,7 @@ int main(int argc, char **argv)
 		{"random acts against a model", test_random},
 		{"a power cut at every write", test_crash_points},
 		{"a failure of every write", test_failures},
+		{"a late removal is an alarm while it lasts", test_late},
 		{"marks die with their day", test_day_dies},
 		{"marks of a day whose purge was cut short", test_day_died_before},
 		{"the key of identities is lost", test_identity_lost},
