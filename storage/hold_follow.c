@@ -20,14 +20,32 @@ struct following {
 	const struct read *read;
 	const uint8_t *public_id;
 	struct reg_hold *holds; /* that hold it */
+	uint32_t *selectors;    /* by which each does */
 	size_t count;
 };
+
+static int follow_add(struct following *following, const struct reg_hold *hold, uint32_t selector)
+{
+	struct reg_hold *holds = realloc(following->holds, (following->count + 1) * sizeof(*holds));
+	uint32_t *selectors;
+
+	if (holds == NULL)
+		return -ENOMEM;
+	following->holds = holds;
+	selectors = realloc(following->selectors, (following->count + 1) * sizeof(*selectors));
+	if (selectors == NULL)
+		return -ENOMEM;
+	following->selectors = selectors;
+	holds[following->count] = *hold;
+	selectors[following->count++] = selector;
+	return 0;
+}
 
 static int follow_see(void *context, const struct reg_hold *hold)
 {
 	struct following *following = context;
 	struct hold_match *match;
-	struct reg_hold *grown;
+	uint32_t selector;
 	bool held;
 	int result;
 
@@ -36,16 +54,9 @@ static int follow_see(void *context, const struct reg_hold *hold)
 	result = hold_match_new(following->store, hold->number, read_day(following->read->capture_us), NULL, &match);
 	if (result < 0)
 		return result == -ENOENT ? 0 : result;
-	held = hold_matches_read(match, following->read, following->public_id);
+	held = hold_matches_read(match, following->read, following->public_id, &selector);
 	hold_match_free(match);
-	if (!held)
-		return 0;
-	grown = realloc(following->holds, (following->count + 1) * sizeof(*grown));
-	if (grown == NULL)
-		return -ENOMEM;
-	following->holds = grown;
-	following->holds[following->count++] = *hold;
-	return 0;
+	return held ? follow_add(following, hold, selector) : 0;
 }
 
 /* What else shares the corrected read's public id but for the ordinal, and comes before it. */
@@ -105,40 +116,54 @@ static int corrected_id(const struct following *following, const struct read *co
 	return hex_decode(text, ret_id, REG_PUBLIC_ID_SIZE);
 }
 
-static int last_index(void *context, const struct reg_record *record)
-{
-	*(uint32_t *)context = record->b + 1;
-	return 0;
-}
-
-static int selector_put(struct store *store, struct reg_hold_selector *selector, uint32_t who_uid, struct err *err)
+/*
+ * Beside the selector that held the read comes one for what stands in its place, by the same maker for the same reason:
+ * whoever amends a read has not held it.
+ */
+static int selector_put(struct store *store, uint32_t number, uint32_t holding, const struct reg_hold_read *read,
+			uint32_t who_uid, struct err *err)
 {
 	uint8_t buffer[REG_RECORD_SIZE_MAX];
-	struct reg_change change = {.kind = REG_HOLD_SELECTOR, .a = selector->number, .value = buffer};
-	int result = reg_each(store->reg, REG_HOLD_SELECTOR, selector->number, selector->number, last_index,
-			      &selector->index);
+	struct reg_change change = {.kind = REG_HOLD_SELECTOR, .a = number, .value = buffer};
+	struct reg_hold_selector selector;
+	size_t size;
+	int result = reg_get(store->reg, REG_HOLD_SELECTOR, number, holding, buffer, &size);
 
+	if (result == 0)
+		result = reg_hold_selector_decode(buffer, size, &selector);
+	if (result == 0)
+		result = hold_selector_end(store, number, &selector.index);
 	if (result < 0)
 		return result;
-	change.b = selector->index;
-	change.value_size = reg_hold_selector_encode(selector, buffer);
-	return reg_change(store->reg, &change, 1, who_uid, "a held read is amended", err);
+	selector.first = selector.index;
+	selector.follows = true;
+	selector.pattern[0] = '\0';
+	selector.from_us = INT64_MIN;
+	selector.to_us = INT64_MAX;
+	selector.camera_count = 0;
+	selector.read_count = 1;
+	selector.reads[0] = *read;
+	change.b = selector.index;
+	change.value_size = reg_hold_selector_encode(&selector, buffer);
+	result = reg_change(store->reg, &change, 1, who_uid, "a held read is amended", err);
+	bytes_wipe(&selector, sizeof(selector));
+	bytes_wipe(buffer, sizeof(buffer));
+	return result;
 }
 
 static int follow_locked(struct following *following, const struct read *corrected, uint32_t who_uid, struct err *err)
 {
-	struct reg_hold_selector selector = {.from_us = INT64_MIN, .to_us = INT64_MAX, .read_count = 1};
+	struct reg_hold_read read;
 	int result = hold_each(following->store, follow_see, following);
 
 	if (result < 0 || following->count == 0 || corrected == NULL)
 		return result;
-	selector.reads[0].camera = corrected->camera;
-	selector.reads[0].capture_us = corrected->capture_us;
-	result = corrected_id(following, corrected, err, selector.reads[0].public_id);
-	for (size_t i = 0; result == 0 && i < following->count; i++) {
-		selector.number = following->holds[i].number;
-		result = selector_put(following->store, &selector, who_uid, err);
-	}
+	read.camera = corrected->camera;
+	read.capture_us = corrected->capture_us;
+	result = corrected_id(following, corrected, err, read.public_id);
+	for (size_t i = 0; result == 0 && i < following->count; i++)
+		result = selector_put(following->store, following->holds[i].number, following->selectors[i], &read,
+				      who_uid, err);
 	return result;
 }
 
@@ -154,6 +179,7 @@ int hold_follow(struct store *store, const struct read *read, const uint8_t publ
 	pthread_mutex_lock(&store->hold_mutex);
 	result = follow_locked(&following, corrected, who_uid, err);
 	pthread_mutex_unlock(&store->hold_mutex);
+	free(following.selectors);
 	if (result < 0) {
 		free(following.holds);
 		return err->text[0] != '\0' ? result : err_set(err, result, "holds: %s", strerror(-result));

@@ -6,6 +6,7 @@
 
 #include "appliance/base/bytes.h"
 #include "appliance/base/glob.h"
+#include "storage/hold.h"
 #include "storage/keyring.h"
 #include "storage/marks.h"
 #include "storage/register.h"
@@ -15,6 +16,7 @@
 #include "storage/store_internal.h"
 
 struct criteria {
+	uint32_t index; /* of the selector */
 	struct glob glob;
 	bool globbed;
 	int64_t from_us;
@@ -23,10 +25,15 @@ struct criteria {
 	size_t camera_count;
 };
 
+struct held_read {
+	struct reg_hold_read read;
+	uint32_t index; /* of the selector */
+};
+
 struct hold_match {
 	struct criteria *criteria;
 	size_t criteria_count;
-	struct reg_hold_read *reads; /* by (camera, capture) */
+	struct held_read *reads; /* by (camera, capture) */
 	const struct mark_day *marks;
 	size_t read_count;
 	uint8_t identity_key[KEY_SIZE];
@@ -41,8 +48,8 @@ struct hold_match {
 
 static int read_order(const void *a, const void *b)
 {
-	const struct reg_hold_read *left = a;
-	const struct reg_hold_read *right = b;
+	const struct reg_hold_read *left = &((const struct held_read *)a)->read;
+	const struct reg_hold_read *right = &((const struct held_read *)b)->read;
 
 	if (left->camera != right->camera)
 		return left->camera < right->camera ? -1 : 1;
@@ -59,8 +66,7 @@ static int camera_order(const void *a, const void *b)
 
 static int take_reads(struct hold_match *match, const struct reg_hold_selector *selector)
 {
-	struct reg_hold_read *grown =
-		realloc(match->reads, (match->read_count + selector->read_count) * sizeof(*grown));
+	struct held_read *grown = realloc(match->reads, (match->read_count + selector->read_count) * sizeof(*grown));
 
 	if (grown == NULL)
 		return -ENOMEM;
@@ -69,7 +75,7 @@ static int take_reads(struct hold_match *match, const struct reg_hold_selector *
 		int64_t since_us = selector->reads[i].capture_us - match->day_first_us;
 
 		if (since_us >= 0 && since_us < DAY_US)
-			grown[match->read_count++] = selector->reads[i];
+			grown[match->read_count++] = (struct held_read){selector->reads[i], selector->index};
 	}
 	return 0;
 }
@@ -86,7 +92,8 @@ static int take_criteria(struct hold_match *match, const struct reg_hold_selecto
 		return -ENOMEM;
 	match->criteria = grown;
 	criteria = &grown[match->criteria_count];
-	*criteria = (struct criteria){.from_us = selector->from_us,
+	*criteria = (struct criteria){.index = selector->index,
+				      .from_us = selector->from_us,
 				      .to_us = selector->to_us,
 				      .globbed = selector->pattern[0] != '\0',
 				      .camera_count = selector->camera_count};
@@ -103,16 +110,9 @@ static int take_criteria(struct hold_match *match, const struct reg_hold_selecto
 	return 0;
 }
 
-static int take_selector(void *context, const struct reg_record *record)
+static int take_selector(void *context, struct reg_hold_selector *selector)
 {
-	struct hold_match *match = context;
-	struct reg_hold_selector selector;
-	int result = reg_hold_selector_decode(record->value, record->value_size, &selector);
-
-	if (result == 0)
-		result = selector.read_count > 0 ? take_reads(match, &selector) : take_criteria(match, &selector);
-	bytes_wipe(&selector, sizeof(selector));
-	return result;
+	return selector->read_count > 0 ? take_reads(context, selector) : take_criteria(context, selector);
 }
 
 static int reads_ready(struct hold_match *match, struct store *store)
@@ -137,7 +137,7 @@ int hold_match_new(struct store *store, uint32_t number, int32_t day, const stru
 		return -ENOMEM;
 	match->day_first_us = (int64_t)day * DAY_US;
 	match->marks = marks;
-	result = reg_each(store->reg, REG_HOLD_SELECTOR, number, number, take_selector, match);
+	result = hold_each_selector(store, number, take_selector, match);
 	if (result == 0 && match->criteria_count + match->read_count == 0)
 		result = -ENOENT;
 	if (result == 0)
@@ -178,7 +178,7 @@ static bool criteria_match(const struct criteria *criteria, const struct read *r
 /* The first of the held reads with this row's camera and time; read_count when there is none. */
 static size_t reads_find(const struct hold_match *match, const struct read *row)
 {
-	struct reg_hold_read wanted = {.camera = row->camera, .capture_us = row->capture_us};
+	struct held_read wanted = {.read = {.camera = row->camera, .capture_us = row->capture_us}};
 	size_t low = 0;
 	size_t high = match->read_count;
 
@@ -198,14 +198,14 @@ static bool reads_match(const struct hold_match *match, const struct read *row)
 	char text[SEARCH_PUBLIC_ID_SIZE] = "";
 	uint8_t public_id[REG_PUBLIC_ID_SIZE];
 
-	for (size_t i = reads_find(match, row); i < match->read_count && match->reads[i].camera == row->camera &&
-						match->reads[i].capture_us == row->capture_us;
+	for (size_t i = reads_find(match, row); i < match->read_count && match->reads[i].read.camera == row->camera &&
+						match->reads[i].read.capture_us == row->capture_us;
 	     i++) {
 		if (text[0] == '\0') {
 			search_public_id(match->identity_key, row, match->ordinal, text);
 			(void)hex_decode(text, public_id, sizeof(public_id));
 		}
-		if (memcmp(public_id, match->reads[i].public_id, sizeof(public_id)) == 0)
+		if (memcmp(public_id, match->reads[i].read.public_id, sizeof(public_id)) == 0)
 			return true;
 	}
 	return false;
@@ -255,13 +255,19 @@ bool hold_matches_corrected(const struct hold_match *match, const struct read *r
 }
 
 bool hold_matches_read(const struct hold_match *match, const struct read *row,
-		       const uint8_t public_id[REG_PUBLIC_ID_SIZE])
+		       const uint8_t public_id[REG_PUBLIC_ID_SIZE], uint32_t *ret_index)
 {
-	for (size_t i = 0; i < match->criteria_count; i++)
-		if (criteria_match(&match->criteria[i], row))
+	for (size_t i = 0; i < match->criteria_count; i++) {
+		if (criteria_match(&match->criteria[i], row)) {
+			*ret_index = match->criteria[i].index;
 			return true;
-	for (size_t i = 0; i < match->read_count; i++)
-		if (memcmp(public_id, match->reads[i].public_id, REG_PUBLIC_ID_SIZE) == 0)
+		}
+	}
+	for (size_t i = 0; i < match->read_count; i++) {
+		if (memcmp(public_id, match->reads[i].read.public_id, REG_PUBLIC_ID_SIZE) == 0) {
+			*ret_index = match->reads[i].index;
 			return true;
+		}
+	}
 	return false;
 }

@@ -28,8 +28,8 @@ struct hold_match *hold_match_free(struct hold_match *match); /* wipes */
 bool hold_matches(struct hold_match *match, const struct read *row);
 /* The same of a corrected read that lies in no segment: out of order. */
 bool hold_matches_corrected(const struct hold_match *match, const struct read *row);
-/* Of one read whose public id is known. */
+/* Of one read whose public id is known. *ret_index: of a selector that holds it. */
 bool hold_matches_read(const struct hold_match *match, const struct read *row,
-		       const uint8_t public_id[REG_PUBLIC_ID_SIZE]);
+		       const uint8_t public_id[REG_PUBLIC_ID_SIZE], uint32_t *ret_index);
 
 #endif

@@ -108,17 +108,9 @@ static int count_criteria(struct planning *planning, struct reg_hold_selector *s
 	return result;
 }
 
-static int count_selector(void *context, const struct reg_record *record)
+static int count_selector(void *context, struct reg_hold_selector *selector)
 {
-	struct planning *planning = context;
-	struct reg_hold_selector selector;
-	int result = reg_hold_selector_decode(record->value, record->value_size, &selector);
-
-	if (result == 0)
-		result = selector.read_count > 0 ? count_reads(planning, &selector)
-						 : count_criteria(planning, &selector);
-	bytes_wipe(&selector, sizeof(selector));
-	return result;
+	return selector->read_count > 0 ? count_reads(context, selector) : count_criteria(context, selector);
 }
 
 struct plan_call {
@@ -135,8 +127,7 @@ static int plan_case(void *context, const struct reg_hold *hold)
 	if (hold->released)
 		return 0;
 	call->planning.reads = 0;
-	result = reg_each(call->planning.store->reg, REG_HOLD_SELECTOR, hold->number, hold->number, count_selector,
-			  &call->planning);
+	result = hold_each_selector(call->planning.store, hold->number, count_selector, &call->planning);
 	if (result == 0 && call->planning.reads > 0)
 		result = call->each(call->context, hold, call->planning.reads);
 	return result;

@@ -67,6 +67,10 @@ def held_reads_outlive_their_day(directory, random):
     chosen = rows[:5]
     single = [f"--read={row['id']},{row['camera']},{row['capture']}" for row in chosen]
     appliance.ctl("holds", "add", "--class", "mopi", "--review", tomorrow, *single, *grounds("C-2"))
+    appliance.ctl_as(SECOND_UID, "holds", "add", "--class", "cpia", "--review", tomorrow, "--vrm", "NOBODY", *grounds("C-1"))
+    held = appliance.ctl("holds", "show", "--hold", "C-1", *GROUNDS)[-1]["holds"][0]["held"]
+    check([one["who_uid"] for one in held] == [os.getuid(), SECOND_UID], f"{held}")
+    check(all(one["reason"] == grounds("C-1")[-1] and one["since"][:4].isdigit() for one in held), f"{held}")
     appliance.refused("holds", "add", "--class", "mopi", "--review", tomorrow, *grounds("C-3"))  # everything
     appliance.refused("holds", "add", "--class", "mopi", "--review", date(0), "--vrm", vrm, *grounds("C-3"))
     plan = appliance.ctl("purge", "plan", "--day", date(AGO))[-1]["days"][0]

@@ -244,14 +244,20 @@ void world_send_reads(struct read *reads, size_t count, int64_t since_us, const 
 
 /* ---- holds and marks */
 
-int world_try_hold(const char *reference, const struct hold_selector *selector, struct hold_added *added)
+int world_try_hold_as(uint32_t who_uid, const char *reference, const struct hold_selector *selector,
+		      struct hold_added *added)
 {
-	struct reg_hold hold = {
-		.hold_class = REG_HOLD_CPIA, .who_uid = WORLD_HOLDER, .reason = "the reason of the test"};
+	struct reg_hold hold = {.hold_class = REG_HOLD_CPIA, .who_uid = who_uid};
 
+	(void)snprintf(hold.reason, sizeof(hold.reason), "the reason of %u", who_uid);
 	hold.review_day = read_day(clock_wall_us()) + 100;
 	(void)snprintf(hold.reference, sizeof(hold.reference), "%s", reference);
 	return hold_add(world.rig->store, &hold, selector, &world.rig->err, added);
+}
+
+int world_try_hold(const char *reference, const struct hold_selector *selector, struct hold_added *added)
+{
+	return world_try_hold_as(WORLD_HOLDER, reference, selector, added);
 }
 
 uint32_t world_hold(const char *reference, const char *pattern)
@@ -274,7 +280,7 @@ uint32_t world_with_hold(const char *reference, const char *pattern)
 void world_mark(enum mark_kind kind, const struct ids *from, size_t at, const char *vrm)
 {
 	static const struct hit no_hits[1];
-	struct mark_order order = {.kind = kind, .read = &from->rows[at], .hits = no_hits, .who_uid = WORLD_HOLDER};
+	struct mark_order order = {.kind = kind, .read = &from->rows[at], .hits = no_hits, .who_uid = WORLD_MARKER};
 	struct reg_hold_read name = world_name(order.read);
 	uint8_t text[READ_TEXT_SIZE] = {0};
 
@@ -288,7 +294,7 @@ void world_mark(enum mark_kind kind, const struct ids *from, size_t at, const ch
 		size_t count;
 
 		marks_correct(order.read, text, text, &corrected);
-		CHECK_INT(0, hold_follow(world.rig->store, order.read, order.public_id, &corrected, WORLD_HOLDER,
+		CHECK_INT(0, hold_follow(world.rig->store, order.read, order.public_id, &corrected, WORLD_MARKER,
 					 &world.rig->err, &holds, &count));
 		free(holds);
 	}

@@ -21,7 +21,9 @@
 #include "tests/storage/store_rig.h"
 
 #define WORLD_DIRECTORY "/gantry"
-#define WORLD_HOLDER 7 /* uid that adds holds */
+/* Uids: who adds holds, who marks reads. */
+#define WORLD_HOLDER 7
+#define WORLD_MARKER 11
 #define IDS_MAX 4096
 
 /* Under a sanitizer, which takes its time, every third operation; which third, the seed says. */
@@ -68,6 +70,9 @@ void world_fill_little(bool unsealed);
 void world_send_reads(struct read *reads, size_t count, int64_t since_us, const struct hit *hits, size_t hit_count);
 
 int world_try_hold(const char *reference, const struct hold_selector *selector, struct hold_added *added);
+/* The same by another account. */
+int world_try_hold_as(uint32_t who_uid, const char *reference, const struct hold_selector *selector,
+		      struct hold_added *added);
 /* Holds a pattern at all times; the case's number. */
 uint32_t world_hold(const char *reference, const char *pattern);
 /* world_begin, 20 runs, and that hold. */

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -183,6 +184,119 @@ static void what_is_refused_and_shown(void)
 	world_end();
 }
 
+/* Which selectors there are of whom: records of each maker, and those that follow an amendment. */
+struct makers {
+	unsigned records[16];
+	unsigned added; /* each once, however many records it takes */
+	unsigned follows;
+};
+
+static int maker_see(void *context, struct reg_hold_selector *selector)
+{
+	struct makers *makers = context;
+	char reason[REG_HOLD_REASON_SIZE];
+
+	CHECK(selector->who_uid < 16);
+	(void)snprintf(reason, sizeof(reason), "the reason of %u", selector->who_uid);
+	CHECK_STR(reason, selector->reason);
+	CHECK(clock_wall_us() - selector->added_us < INT64_C(3600000000));
+	makers->records[selector->who_uid]++;
+	makers->added += selector->first == selector->index;
+	makers->follows += selector->follows;
+	return 0;
+}
+
+static struct makers makers_of(uint32_t number)
+{
+	struct makers makers = {.added = 0};
+
+	CHECK_INT(0, hold_each_selector(world.rig->store, number, maker_see, &makers));
+	return makers;
+}
+
+#define MANY_READS 30 /* more than two records take */
+
+/* Of three who added to a case none releases it while a copy is young, nor is it laid to whoever amended a read. */
+static void every_selector_has_its_maker(void)
+{
+	struct ids *all = ids_new();
+	struct hold_selector open = {.from_us = INT64_MIN, .to_us = INT64_MAX};
+	struct hold_selector by_id = open;
+	struct hold_selector by_camera = open;
+	struct reg_hold_read reads[MANY_READS];
+	uint32_t cameras[REG_HOLD_CAMERAS + 1];
+	struct hold_release release;
+	struct hold_added added;
+	struct reg_hold hold;
+	struct makers makers;
+	uint32_t number = world_with_hold("CASE", "1L?S*");
+
+	world_ask(all, 0, 0, NULL, NULL);
+	CHECK(all->count > MANY_READS);
+	for (unsigned i = 0; i < MANY_READS; i++)
+		reads[i] = world_name(&all->rows[i]);
+	by_id.reads = reads;
+	by_id.read_count = MANY_READS;
+	CHECK_INT(0, world_try_hold_as(8, "CASE", &by_id, &added));
+	for (uint32_t i = 0; i <= REG_HOLD_CAMERAS; i++)
+		cameras[i] = 1000000 + i;
+	by_camera.cameras = cameras;
+	by_camera.camera_count = REG_HOLD_CAMERAS + 1;
+	CHECK_INT(0, world_try_hold_as(9, "CASE", &by_camera, &added));
+	CHECK_INT(number, added.number);
+	world_ask(all, 0, 0, "1L?S*", NULL);
+	world_mark(MARK_AMENDED, all, all->count - 1, "OUTOFIT");
+	world_reopen();
+	makers = makers_of(number);
+	CHECK_INT(2, makers.records[WORLD_HOLDER]);
+	CHECK_INT(3, makers.records[8]);
+	CHECK_INT(2, makers.records[9]);
+	CHECK_INT(0, makers.records[WORLD_MARKER]);
+	CHECK_INT(4, makers.added);
+	CHECK_INT(1, makers.follows);
+	CHECK_INT(0, hold_find(world.rig->store, "CASE", &hold));
+	CHECK_INT(WORLD_HOLDER, hold.who_uid);
+	CHECK_STR("the reason of 7", hold.reason);
+	CHECK_INT(0, rig_purge(world.rig, 0));
+	for (uint32_t who = WORLD_HOLDER; who <= 9; who++)
+		CHECK_INT(-EPERM,
+			  hold_release(world.rig->store, "CASE", who, "over", NULL, NULL, &world.rig->err, &release));
+	CHECK_INT(0,
+		  hold_release(world.rig->store, "CASE", WORLD_MARKER, "over", NULL, NULL, &world.rig->err, &release));
+	CHECK_INT(0, makers_of(number).added);
+	free(all);
+	world_end();
+}
+
+static int release_refuse(void *context, const struct hold_release *release)
+{
+	(void)context;
+	(void)release;
+	return -EIO;
+}
+
+static int release_see(void *context, const struct hold_release *release)
+{
+	*(uint32_t *)context = release->who_uid;
+	return 0;
+}
+
+/* The certificate of a release that was interrupted names who released, not who held. */
+static void a_resumed_release_has_its_author(void)
+{
+	struct hold_release release;
+	uint32_t who = 0;
+
+	(void)world_with_hold("CASE", "1L?S*");
+	CHECK_INT(0, rig_purge(world.rig, 0));
+	CHECK_INT(-EIO,
+		  hold_release(world.rig->store, "CASE", 9, "over", release_refuse, NULL, &world.rig->err, &release));
+	world_reopen();
+	CHECK_INT(1, hold_resume(world.rig->store, release_see, &who, &world.rig->err));
+	CHECK_INT(9, who);
+	world_end();
+}
+
 static int refuse(void *context, const struct purge_certificate *intended)
 {
 	(void)context;
@@ -283,6 +397,8 @@ int main(int argc, char **argv)
 		{"held rows outlive their day", held_rows_outlive_their_day},
 		{"hits stay with held reads", hits_stay_with_held_reads},
 		{"what is refused and shown", what_is_refused_and_shown},
+		{"every selector has its maker", every_selector_has_its_maker},
+		{"a resumed release has its author", a_resumed_release_has_its_author},
 		{"too late for a day", too_late_for_a_day},
 		{"holds race purges", holds_race_purges},
 		{NULL, NULL},
