@@ -8,6 +8,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/digest.h"
 #include "storage/hold_match.h"
+#include "storage/hold_place.h"
 #include "storage/marks.h"
 #include "storage/marks_pending.h"
 #include "storage/rewrite.h"
@@ -191,34 +192,93 @@ static int corrected_add(struct copying *copying, const struct mark_todo *todo)
 	return 0;
 }
 
-static int corrected_take(struct copying *copying, int32_t day)
+struct naming {
+	const struct read *read;
+	char public_id[SEARCH_PUBLIC_ID_SIZE]; /* empty: not met */
+};
+
+static int name_see(void *context, const struct read *row, const char public_id[SEARCH_PUBLIC_ID_SIZE])
+{
+	struct naming *naming = context;
+
+	if (row_compare(row, naming->read) == 0)
+		memcpy(naming->public_id, public_id, SEARCH_PUBLIC_ID_SIZE);
+	return 0;
+}
+
+/* 1 the case holds the corrected read, 0 not, -errno. Where ids matter, by the one under which a search shows it. */
+static int corrected_held(const struct copying *copying, const struct read *corrected, struct err *err)
+{
+	struct naming naming = {.read = corrected, .public_id = ""};
+	uint8_t id[REG_PUBLIC_ID_SIZE];
+	bool incomplete;
+	uint32_t index;
+	int result = 0;
+
+	if (hold_match_by_id(copying->match))
+		result = hold_place_each(copying->store, corrected->camera, corrected->capture_us, name_see, &naming,
+					 err, &incomplete);
+	if (result < 0)
+		return result;
+	if (naming.public_id[0] != '\0')
+		(void)hex_decode(naming.public_id, id, sizeof(id));
+	return hold_matches_read(copying->match, corrected, naming.public_id[0] != '\0' ? id : NULL, &index);
+}
+
+/* Those that are there: an erased correction is none. Moved to the front of `todos`; their reads are counted. */
+static int corrected_count_on(struct copying *copying, struct mark_todo *todos, size_t *count)
+{
+	struct read *reads = calloc(*count + 1, sizeof(*reads));
+	size_t kept = 0;
+	int result;
+
+	if (reads == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < *count; i++) {
+		if (!todos[i].readable || todos[i].kind != MARK_AMENDED ||
+		    mark_drops(mark_find(copying->day_marks, &todos[i].corrected)))
+			continue;
+		reads[kept] = todos[i].corrected;
+		todos[kept++] = todos[i];
+	}
+	result = hold_match_corrected(copying->match, reads, kept);
+	bytes_wipe(reads, kept * sizeof(*reads));
+	free(reads);
+	*count = kept;
+	return result;
+}
+
+static int corrected_take(struct copying *copying, int32_t day, struct err *err)
 {
 	struct mark_todo *todos = NULL;
-	size_t count = 0;
-	int result = marks_pending(copying->store->marks, day, &todos, &count);
+	size_t all = 0;
+	size_t count;
+	int result = marks_pending(copying->store->marks, day, &todos, &all);
 
 	if (result < 0)
 		return result;
-	for (size_t i = 0; result == 0 && i < count; i++)
-		if (todos[i].readable && todos[i].kind == MARK_AMENDED &&
-		    !mark_drops(mark_find(copying->day_marks, &todos[i].corrected)) &&
-		    hold_matches_corrected(copying->match, &todos[i].corrected))
+	count = all;
+	result = corrected_count_on(copying, todos, &count);
+	for (size_t i = 0; result == 0 && i < count; i++) {
+		result = corrected_held(copying, &todos[i].corrected, err);
+		if (result == 1)
 			result = corrected_add(copying, &todos[i]);
-	if (count > 0)
-		bytes_wipe(todos, count * sizeof(*todos));
+	}
+	if (all > 0)
+		bytes_wipe(todos, all * sizeof(*todos));
 	free(todos);
 	return result;
 }
 
 /* -ENOENT: no selector of the case touches the day. */
-static int copying_init(struct copying *copying, struct store *store, uint32_t number, int32_t day)
+static int copying_init(struct copying *copying, struct store *store, uint32_t number, int32_t day, struct err *err)
 {
 	int result;
 
 	*copying = (struct copying){.store = store, .marks = marks_hold(store->marks)};
 	copying->day_marks = mark_set_day(copying->marks, day);
 	result = hold_match_new(store, number, day, copying->day_marks, &copying->match);
-	return result < 0 ? result : corrected_take(copying, day);
+	return result < 0 ? result : corrected_take(copying, day, err);
 }
 
 static void copying_fini(struct copying *copying)
@@ -332,7 +392,7 @@ int case_copy(struct store *store, uint32_t number, int32_t day, struct err *err
 		return err_set(err, -ESTALE, "day %d is destroyed: the copies of case %u stay as they are", day,
 			       number);
 	}
-	result = summary != NULL ? copying_init(&copying, store, number, day) : -ENOMEM;
+	result = summary != NULL ? copying_init(&copying, store, number, day, err) : -ENOMEM;
 	if (result == 0) {
 		result = copy_write(store, number, day, &copying, err, summary);
 		copied = result == 0;

@@ -9,6 +9,7 @@
 #include "storage/hold.h"
 #include "storage/hold_internal.h"
 #include "storage/hold_match.h"
+#include "storage/hold_place.h"
 #include "storage/keyring.h"
 #include "storage/marks.h"
 #include "storage/row.h"
@@ -75,40 +76,33 @@ static int share_see(void *context, const struct read *row, const char public_id
 	return 0;
 }
 
-/* The id under which a search will show the corrected read. */
+/* The id under which a search will show the corrected read: the next that is free behind those that come before it. */
 static int corrected_id(const struct following *following, const struct read *corrected, struct err *err,
 			uint8_t ret_id[REG_PUBLIC_ID_SIZE])
 {
 	struct store *store = following->store;
 	struct key_id identity = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY};
-	struct search_query query = {.from_us = corrected->capture_us,
-				     .to_us = corrected->capture_us + 1,
-				     .cameras = &corrected->camera,
-				     .camera_count = 1,
-				     .restricted = true,
-				     .limit = SEARCH_LIMIT_MAX};
-	struct search_result *found = calloc(1, sizeof(*found));
 	struct sharing sharing = {.corrected = corrected};
 	char text[SEARCH_PUBLIC_ID_SIZE];
 	uint8_t key[KEY_SIZE];
 	struct mark_set *marks;
-	uint32_t ordinal;
+	bool incomplete;
 	int result;
 
-	if (found == NULL)
-		return -ENOMEM;
 	(void)hex_encode(following->public_id, REG_PUBLIC_ID_SIZE, sharing.original);
-	result = search_run(store->views, &query, err, share_see, &sharing, found);
-	free(found);
+	result =
+		hold_place_each(store, corrected->camera, corrected->capture_us, share_see, &sharing, err, &incomplete);
 	if (result == 0)
 		result = keyring_get(store->keyring, identity, key);
 	if (result < 0)
 		return result;
 	marks = marks_hold(store->marks);
-	for (ordinal = sharing.before;; ordinal++) {
+	for (uint32_t ordinal = 0;; ordinal++) {
 		search_public_id(key, corrected, ordinal, text);
-		if (strcmp(text, sharing.original) != 0 &&
-		    !mark_id_taken(mark_set_day(marks, read_day(corrected->capture_us)), corrected, ordinal))
+		if (strcmp(text, sharing.original) == 0 ||
+		    mark_id_taken(mark_set_day(marks, read_day(corrected->capture_us)), corrected, ordinal))
+			continue;
+		if (sharing.before-- == 0)
 			break;
 	}
 	mark_set_release(marks);

@@ -38,6 +38,9 @@ struct hold_match {
 	size_t read_count;
 	uint8_t identity_key[KEY_SIZE];
 	int64_t day_first_us;
+	struct read *corrected; /* in store order; those before corrected_next are counted */
+	size_t corrected_count;
+	size_t corrected_next;
 	/* As search numbers the reads that share a public id's fields. */
 	struct read head;
 	struct read last;
@@ -160,9 +163,36 @@ struct hold_match *hold_match_free(struct hold_match *match)
 		bytes_wipe(match->criteria, match->criteria_count * sizeof(*match->criteria));
 	free(match->criteria);
 	free(match->reads);
+	if (match->corrected != NULL)
+		bytes_wipe(match->corrected, match->corrected_count * sizeof(*match->corrected));
+	free(match->corrected);
 	bytes_wipe(match, sizeof(*match));
 	free(match);
 	return NULL;
+}
+
+static int store_order(const void *a, const void *b)
+{
+	return row_compare(a, b);
+}
+
+int hold_match_corrected(struct hold_match *match, const struct read *reads, size_t count)
+{
+	struct read *corrected = calloc(count + 1, sizeof(*corrected));
+
+	if (corrected == NULL)
+		return -ENOMEM;
+	if (count > 0)
+		memcpy(corrected, reads, count * sizeof(*corrected));
+	qsort(corrected, count, sizeof(*corrected), store_order);
+	match->corrected = corrected;
+	match->corrected_count = count;
+	return 0;
+}
+
+bool hold_match_by_id(const struct hold_match *match)
+{
+	return match->read_count > 0;
 }
 
 static bool criteria_match(const struct criteria *criteria, const struct read *row)
@@ -219,12 +249,14 @@ static bool matches(const struct hold_match *match, const struct read *row)
 	return match->read_count > 0 && reads_match(match, row);
 }
 
-/* A copy that search collapses has the number of the read it copies. */
+/* A copy that search collapses has the number of the read it copies; so has a corrected read that is met twice. */
 static void count_on(struct hold_match *match, const struct read *row)
 {
 	bool equal = match->head_set && row_equal(&match->head, row);
 
 	if (equal && !row_same_source(&match->head, row))
+		return;
+	if ((row->flags & READ_FLAG_AMENDED) != 0 && match->last_set && row_compare(&match->last, row) == 0)
 		return;
 	if (!equal) {
 		match->head = *row;
@@ -239,19 +271,13 @@ static void count_on(struct hold_match *match, const struct read *row)
 
 bool hold_matches(struct hold_match *match, const struct read *row)
 {
-	if (match->read_count > 0)
+	if (match->read_count > 0) {
+		while (match->corrected_next < match->corrected_count &&
+		       row_compare(&match->corrected[match->corrected_next], row) < 0)
+			count_on(match, &match->corrected[match->corrected_next++]);
 		count_on(match, row);
+	}
 	return matches(match, row);
-}
-
-bool hold_matches_corrected(const struct hold_match *match, const struct read *row)
-{
-	struct hold_match alone = *match;
-
-	alone.ordinal = 0;
-	while (mark_id_taken(alone.marks, row, alone.ordinal))
-		alone.ordinal++;
-	return matches(&alone, row);
 }
 
 bool hold_matches_read(const struct hold_match *match, const struct read *row,
@@ -263,7 +289,7 @@ bool hold_matches_read(const struct hold_match *match, const struct read *row,
 			return true;
 		}
 	}
-	for (size_t i = 0; i < match->read_count; i++) {
+	for (size_t i = 0; i < match->read_count && public_id != NULL; i++) {
 		if (memcmp(public_id, match->reads[i].read.public_id, REG_PUBLIC_ID_SIZE) == 0) {
 			*ret_index = match->reads[i].index;
 			return true;

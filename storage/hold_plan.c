@@ -7,11 +7,10 @@
 
 #include "appliance/base/bytes.h"
 #include "appliance/base/glob.h"
+#include "storage/hold_place.h"
 #include "storage/register.h"
 #include "storage/search.h"
 #include "storage/store_internal.h"
-
-#define SAME_PLACE_MAX 100 /* reads of one camera in one µs that are looked through for a held one */
 
 struct planning {
 	struct store *store;
@@ -38,19 +37,15 @@ static int count_reads(struct planning *planning, const struct reg_hold_selector
 {
 	for (unsigned i = 0; i < selector->read_count; i++) {
 		const struct reg_hold_read *held = &selector->reads[i];
-		struct search_query query = {.from_us = held->capture_us,
-					     .to_us = held->capture_us + 1,
-					     .cameras = &held->camera,
-					     .camera_count = 1,
-					     .restricted = true,
-					     .limit = SAME_PLACE_MAX};
 		struct wanted wanted = {.count = 0};
+		bool incomplete;
 		int result;
 
 		if (held->capture_us < planning->first_us || held->capture_us >= planning->first_us + DAY_US)
 			continue;
 		(void)hex_encode(held->public_id, sizeof(held->public_id), wanted.public_id);
-		result = search_run(planning->store->views, &query, NULL, compare_wanted, &wanted, planning->result);
+		result = hold_place_each(planning->store, held->camera, held->capture_us, compare_wanted, &wanted, NULL,
+					 &incomplete);
 		if (result < 0)
 			return result;
 		planning->reads += wanted.count;

@@ -70,6 +70,61 @@ static void restricted_reads_stay_so(void)
 	world_end();
 }
 
+#define TWINS 3
+
+/*
+ * Reads of one vehicle by one camera in one µs, which nothing tells apart but their place. One is amended into it,
+ * before or behind the others: each is held by the id that a search shows, and by no other.
+ */
+static void an_amended_read_among_twins(void)
+{
+	for (unsigned round = 0; round < 2 * (TWINS + 1); round++) {
+		bool first = round % 2 == 0;
+		struct read reads[TWINS + 1];
+		struct hold_selector selector = {.from_us = INT64_MIN, .to_us = INT64_MAX, .read_count = 1};
+		struct ids *all = ids_new();
+		struct ids *one = ids_new();
+		struct reg_hold_read held;
+		struct hold_added added;
+
+		for (unsigned i = 0; i <= TWINS; i++)
+			reads[i] = (struct read){.camera = 3,
+						 .feed = 1,
+						 .epoch = 1,
+						 .confidence = (uint8_t)(10 + i),
+						 .key = "AB12CDE",
+						 .text = "AB12CDE"};
+		memcpy(reads[TWINS].key, "XX99XXX", 7);
+		memcpy(reads[TWINS].text, "XX99XXX", 7);
+		reads[TWINS].confidence = first ? 5 : 50;
+		world_begin(check_seed());
+		world_send_reads(reads, TWINS + 1, 1234567, NULL, 0);
+		world_ask(one, 0, 0, "XX99XXX", NULL);
+		if (round / 2 == TWINS) { /* held before, and followed */
+			held = world_name(&one->rows[0]);
+			selector.reads = &held;
+			CHECK_INT(0, world_try_hold("ID", &selector, &added));
+		}
+		world_mark(MARK_AMENDED, one, 0, "AB12CDE");
+		world_ask(all, 0, 0, "AB12CDE", NULL);
+		CHECK_INT(TWINS + 1, all->count);
+		CHECK_INT(first ? 5 : 10, all->rows[0].confidence);
+		if (round / 2 < TWINS) {
+			held = world_name(&all->rows[round / 2 + first]);
+			selector.reads = &held;
+			CHECK_INT(0, world_try_hold("ID", &selector, &added));
+		}
+		CHECK_INT(1, world_plan().reads);
+		CHECK_INT(0, rig_purge(world.rig, 0));
+		world_ask(one, added.number, 0, NULL, NULL);
+		CHECK_INT(1, one->count);
+		CHECK_INT(round / 2 < TWINS ? (int)(10 + round / 2) : first ? 5 : 50, one->rows[0].confidence);
+		free(all);
+		free(one);
+		world_end();
+	}
+}
+
 static void edit(uint32_t number, enum case_edit_kind kind, const struct read *read, const struct read *corrected)
 {
 	struct case_edit edit = {.kind = kind, .read = read, .corrected = corrected};
@@ -286,6 +341,7 @@ int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
 		{"marked reads", marked_reads},
+		{"an amended read among twins", an_amended_read_among_twins},
 		{"restricted reads stay so", restricted_reads_stay_so},
 		{"copies are edited", copies_are_edited},
 		{"an edit cut or failing anywhere", an_edit_cut_or_failing_anywhere},
