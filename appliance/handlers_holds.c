@@ -165,7 +165,10 @@ static int add(struct adding *adding, struct gantry *gantry)
 	if ((result = take_head(adding)) < 0 || (result = take_vrm(adding)) < 0 ||
 	    (result = take_cameras(adding)) < 0 || (result = take_reads(adding)) < 0)
 		return result == -ENOMEM ? result : 0;
+	/* Or a read could be amended between the look at it and its hold, and the hold would not follow. */
+	pthread_mutex_lock(&gantry->change_lock);
 	result = hold_add(gantry->store, &adding->hold, &adding->selector, &err, &added);
+	pthread_mutex_unlock(&gantry->change_lock);
 	if (result < 0)
 		return fail_with(call, result, &err);
 	call_result(call,

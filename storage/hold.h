@@ -58,8 +58,11 @@ struct hold_added {
 /*
  * Adds a selector to the case of that reference, made when there is none. `hold` gives reference, class, review_day,
  * who_uid and reason; the selector keeps the latter two as its own. 0; -EINVAL (no criterion, a pattern that is none, a
- * review in the past, another class than the case has, too many); -ESTALE every day of the selector is gone: nothing is
- * held; -EBUSY the case is being released; else the register's error.
+ * review in the past, another class than the case has, too many); -EBUSY the case is being released; nothing is held
+ * and err says why: -ESTALE every day of the selector is gone, -ENOENT or -EIO a read that is named is not there
+ * (hold_reads.h); else the register's error.
+ *
+ * The caller sees to it that no read is amended meanwhile, from hold_follow to marks_make: it would not be followed.
  */
 int hold_add(struct store *store, const struct reg_hold *hold, const struct hold_selector *selector, struct err *err,
 	     struct hold_added *ret_added);
@@ -81,6 +84,9 @@ int hold_each_selector(struct store *store, uint32_t number,
 
 /* How many cases were to be reviewed by `today` (a day number) and were not. */
 int hold_overdue(struct store *store, int32_t today, unsigned *ret_count);
+
+/* 1: the purge of the day is past «held rows committed», or over: it takes no hold any more. 0; -errno. */
+int hold_day_gone(struct store *store, int32_t day);
 
 struct hold_release {
 	uint32_t number;

@@ -12,6 +12,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/glob.h"
 #include "storage/hold_internal.h"
+#include "storage/hold_reads.h"
 #include "storage/purge.h"
 #include "storage/store_internal.h"
 
@@ -86,6 +87,16 @@ static int gone_intent(void *context, const struct purge_certificate *intended, 
 	if (step >= PURGE_HELD && !keyring_day_destroyed(gone->store->keyring, intended->day))
 		gone_add(gone, intended->day);
 	return 0;
+}
+
+static int gone_is(void *context, const struct purge_certificate *intended, enum purge_step step)
+{
+	return intended->day == *(const int32_t *)context && step >= PURGE_HELD;
+}
+
+int hold_day_gone(struct store *store, int32_t day)
+{
+	return keyring_day_destroyed(store->keyring, day) ? 1 : purge_intents(store, gone_is, &day);
 }
 
 /* The days that a selector names outright; an open window names none. */
@@ -226,6 +237,8 @@ static int add_locked(struct store *store, struct reg_hold *hold, const struct h
 	uint32_t index;
 	int result = gone_find(store, selector, err, added);
 
+	if (result == 0)
+		result = hold_reads_check(store, selector, err);
 	if (result == 0)
 		result = case_head(store, hold, err, &head, &index);
 	if (result < 0)

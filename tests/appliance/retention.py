@@ -21,6 +21,10 @@ def grounds(case):
     return ["--purpose", "serious", "--case", case, "--reason", "testing what a case holds"]
 
 
+def name(row):
+    return f"--read={row['id']},{row['camera']},{row['capture']}"
+
+
 def send_day(appliance, days_ago, reads=1500):
     process = fleet(appliance, name=f"day{days_ago}", rate="20000",
                     more=["--reads", str(reads), "--day", date(days_ago), "--drain", "30"])
@@ -65,8 +69,16 @@ def held_reads_outlive_their_day(directory, random):
     added = appliance.ctl("holds", "add", "--class", "cpia", "--review", tomorrow, "--vrm", vrm, *grounds("C-1"))[-1]
     check(added["days_gone"] == [], f"{added}")
     chosen = rows[:5]
-    single = [f"--read={row['id']},{row['camera']},{row['capture']}" for row in chosen]
-    appliance.ctl("holds", "add", "--class", "mopi", "--review", tomorrow, *single, *grounds("C-2"))
+    by_id = lambda *rows: ["holds", "add", "--class", "mopi", "--review", tomorrow, *map(name, rows), *grounds("C-2")]
+    appliance.ctl(*by_id(*chosen))
+    # Reads that are not there are refused by name: one that was amended (it goes with yesterday), one that never was.
+    amended = next(row for row in search(appliance, "*", "--from", date(1)) if row["vrm"])
+    appliance.ctl("reads", "amend", "--id", amended["id"], "--camera", str(amended["camera"]), "--captured", amended["capture"],
+                  "--vrm", "ZZ 98 ZZZ", *grounds("SAR-7"))
+    said = appliance.refused(*by_id(chosen[0], amended))
+    check("read 2 of 2" in said and "has been amended" in said, said)
+    said = appliance.refused(*by_id(dict(chosen[0], id="0" * 32), chosen[1], amended))
+    check("read 1 of 3" in said and "none that is here" in said and "nor are these there: 3" in said, said)
     appliance.ctl_as(SECOND_UID, "holds", "add", "--class", "cpia", "--review", tomorrow, "--vrm", "NOBODY", *grounds("C-1"))
     held = appliance.ctl("holds", "show", "--hold", "C-1", *GROUNDS)[-1]["holds"][0]["held"]
     check([one["who_uid"] for one in held] == [os.getuid(), SECOND_UID], f"{held}")

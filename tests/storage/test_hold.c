@@ -297,6 +297,63 @@ static void a_resumed_release_has_its_author(void)
 	world_end();
 }
 
+static void check_refused(struct reg_hold_read *reads, size_t count, const char *text)
+{
+	struct hold_selector selector = {.from_us = INT64_MIN, .to_us = INT64_MAX, .reads = reads, .read_count = count};
+	struct hold_added added;
+	struct reg_hold hold;
+
+	CHECK_INT(-ENOENT, world_try_hold("ID", &selector, &added));
+	if (strstr(world.rig->err.text, text) == NULL)
+		check_note("%s", world.rig->err.text);
+	CHECK(strstr(world.rig->err.text, text) != NULL);
+	CHECK_INT(-ENOENT, hold_find(world.rig->store, "ID", &hold));
+}
+
+/* An id that no living read has holds nothing, so it is refused by name: amended, erased, or never given. */
+static void ids_of_nobody_are_refused(void)
+{
+	struct hold_selector selector = {.from_us = INT64_MIN, .to_us = INT64_MAX, .read_count = 3};
+	struct ids *all = ids_new();
+	struct reg_hold_read reads[20];
+	struct hold_added added;
+
+	world_begin(check_seed());
+	world_fill(20);
+	world_ask(all, 0, 0, NULL, NULL);
+	CHECK(all->count > 20);
+	for (unsigned i = 0; i < 20; i++)
+		reads[i] = world_name(&all->rows[i]);
+	world_mark(MARK_AMENDED, all, 1, "CORRECTED");
+	world_mark(MARK_ERASED, all, 2, NULL);
+	world_mark(MARK_RESTRICTED, all, 0, NULL);
+	check_refused(reads, 2, "read 2 of 2");
+	check_refused(reads, 2, "has been amended: name the read that stands in its place");
+	check_refused(reads, 20, "nor are these there: 3");
+	check_refused(&reads[2], 1, "has been erased");
+	reads[3].public_id[5] ^= 1;
+	check_refused(&reads[3], 1, "is none that is here");
+	for (unsigned i = 4; i < 20; i++)
+		reads[i].capture_us++;
+	check_refused(reads, 20, "nor are these there: 3, 4, 5, 6, 7, 8, 9, 10 and more");
+	/* What stands there now is held, a restricted read too; and of a day that is gone nobody can say. */
+	world_ask(all, 0, 0, "CORRECTED", NULL);
+	reads[1] = world_name(&all->rows[0]);
+	world_ask(all, 0, 1, NULL, NULL);
+	reads[2] = world_name(&all->rows[0]);
+	CHECK_INT(0, rig_purge(world.rig, 1));
+	selector.reads = reads;
+	CHECK_INT(0, world_try_hold("ID", &selector, &added));
+	CHECK_INT(1, added.gone_count);
+	CHECK_INT(0, rig_purge(world.rig, 0));
+	world.restricted = true;
+	CHECK_INT(2, world_copied(added.number, NULL));
+	CHECK_INT(1, world_copied(added.number, "CORRECTED"));
+	CHECK_INT(-ESTALE, world_try_hold("LATE", &selector, &added));
+	free(all);
+	world_end();
+}
+
 static int refuse(void *context, const struct purge_certificate *intended)
 {
 	(void)context;
@@ -398,6 +455,7 @@ int main(int argc, char **argv)
 		{"hits stay with held reads", hits_stay_with_held_reads},
 		{"what is refused and shown", what_is_refused_and_shown},
 		{"every selector has its maker", every_selector_has_its_maker},
+		{"ids of nobody are refused", ids_of_nobody_are_refused},
 		{"a resumed release has its author", a_resumed_release_has_its_author},
 		{"too late for a day", too_late_for_a_day},
 		{"holds race purges", holds_race_purges},
