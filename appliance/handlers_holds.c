@@ -201,8 +201,9 @@ struct showing {
 	const char *reference; /* NULL: all */
 	int32_t due;           /* reviews by then; INT32_MAX: all */
 	bool selectors;
-	json_t *selected; /* of the case being shown */
-	uint32_t first;   /* of the last one in it */
+	json_t *selected;  /* of the case being shown */
+	uint32_t first;    /* of the last one in it */
+	uint64_t identity; /* of the key of public ids; 0 none */
 };
 
 /* Who added it, when and why, and what it asks for but for cameras and reads. */
@@ -226,6 +227,21 @@ static json_t *selector_json(const struct reg_hold_selector *selector)
 	return object;
 }
 
+/* Ids of a key that is lost name nobody: what else is known of the reads, to find them by. */
+static void show_lost(const struct showing *showing, const struct reg_hold_selector *selector, json_t *object)
+{
+	char time[CLOCK_TEXT_SIZE];
+
+	if (selector->read_count == 0 || selector->identity == showing->identity)
+		return;
+	if (json_object_get(object, "lost") == NULL)
+		(void)json_object_set_new(object, "lost", json_array());
+	for (unsigned i = 0; i < selector->read_count; i++)
+		(void)json_array_append_new(json_object_get(object, "lost"),
+					    json_sprintf("%u,%s", selector->reads[i].camera,
+							 clock_text_utc(selector->reads[i].capture_us, time)));
+}
+
 /* What was added together is shown as one, however many records it takes. */
 static int show_selector(void *context, struct reg_hold_selector *selector)
 {
@@ -243,6 +259,7 @@ static int show_selector(void *context, struct reg_hold_selector *selector)
 
 		(void)json_integer_set(reads, json_integer_value(reads) + selector->read_count);
 	}
+	show_lost(showing, selector, object);
 	return 0;
 }
 
@@ -298,6 +315,7 @@ static int show_holds(struct call *call, struct showing *showing)
 		call_fail(call, CALL_FAILED, "the register is incomplete: %s", why);
 		return 0;
 	}
+	(void)hold_identity(showing->gantry->store, NULL, &showing->identity);
 	showing->array = json_array();
 	result = hold_each(showing->gantry->store, show_hold, showing);
 	if (result < 0) {

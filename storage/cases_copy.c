@@ -172,6 +172,8 @@ static int copying_init(struct copying *copying, struct store *store, uint32_t n
 	*copying = (struct copying){.store = store, .marks = marks_hold(store->marks)};
 	copying->day_marks = mark_set_day(copying->marks, day);
 	result = hold_match_new(store, number, day, copying->day_marks, &copying->match);
+	if (result == 0)
+		result = hold_match_whole(copying->match, store, err);
 	return result < 0 ? result : corrected_take(copying, day, err);
 }
 
@@ -289,7 +291,7 @@ int case_copy(struct store *store, uint32_t number, int32_t day, struct err *err
 	if (result == 0) {
 		result = copy_write(store, number, day, &copying, err, summary);
 		copied = result == 0;
-	} else if (result != -ENOENT) {
+	} else if (result != -ENOENT && result != -ENOKEY) {
 		(void)err_set(err, result, "selectors of case %u: %s", number, strerror(-result));
 	}
 	copying_fini(&copying);

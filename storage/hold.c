@@ -109,6 +109,15 @@ int hold_find(struct store *store, const char *reference, struct reg_hold *ret_h
 	return result == 1 ? 0 : result == 0 ? -ENOENT : result;
 }
 
+int hold_by_number(struct store *store, uint32_t number, struct reg_hold *ret_hold)
+{
+	uint8_t value[REG_RECORD_SIZE_MAX];
+	size_t size;
+	int result = store->reg == NULL ? -ENOKEY : reg_get(store->reg, REG_HOLD, number, 0, value, &size);
+
+	return result < 0 ? result : reg_hold_decode(value, size, ret_hold);
+}
+
 struct overdue {
 	int32_t today;
 	unsigned count;

@@ -82,8 +82,23 @@ int hold_each(struct store *store, int (*each)(void *context, const struct reg_h
 int hold_each_selector(struct store *store, uint32_t number,
 		       int (*each)(void *context, struct reg_hold_selector *selector), void *context);
 
+/* -ENOENT. */
+int hold_by_number(struct store *store, uint32_t number, struct reg_hold *ret_hold);
+
 /* How many cases were to be reviewed by `today` (a day number) and were not. */
 int hold_overdue(struct store *store, int32_t today, unsigned *ret_count);
+
+/*
+ * Tells the key of public ids (KEY_IDENTITY) that is in the keyring from one that was lost. -ENOKEY with err: there is
+ * none.
+ */
+int hold_identity(struct store *store, struct err *err, uint64_t *ret_identity);
+
+/*
+ * Does anything keep the day from going? A case may name reads of it by ids of a key that the keyring has no more:
+ * nobody can say which reads are meant, and the day waits. 0; -ENOKEY with err: which case, how many reads, what to do.
+ */
+int hold_hindered(struct store *store, int32_t day, struct err *err);
 
 /* 1: the purge of the day is past «held rows committed», or over: it takes no hold any more. 0; -errno. */
 int hold_day_gone(struct store *store, int32_t day);

@@ -170,14 +170,15 @@ static size_t part_count(size_t count, size_t part)
 
 /* A record holds so many cameras or reads: more of them make several records, any of which holds a row. */
 static void selector_records(struct records *records, const struct hold_selector *selector, const struct reg_hold *hold,
-			     uint32_t index)
+			     uint64_t identity, uint32_t index)
 {
 	struct reg_hold_selector part = {.number = hold->number,
 					 .first = index,
 					 .who_uid = hold->who_uid,
 					 .added_us = hold->created_us,
 					 .from_us = selector->from_us,
-					 .to_us = selector->to_us};
+					 .to_us = selector->to_us,
+					 .identity = identity};
 	size_t cameras = 0;
 	size_t reads = 0;
 
@@ -234,9 +235,12 @@ static int add_locked(struct store *store, struct reg_hold *hold, const struct h
 		      struct records *records, struct err *err, struct hold_added *added)
 {
 	struct reg_hold head;
+	uint64_t identity = 0;
 	uint32_t index;
 	int result = gone_find(store, selector, err, added);
 
+	if (result == 0 && selector->read_count > 0)
+		result = hold_identity(store, err, &identity);
 	if (result == 0)
 		result = hold_reads_check(store, selector, err);
 	if (result == 0)
@@ -246,7 +250,7 @@ static int add_locked(struct store *store, struct reg_hold *hold, const struct h
 	hold->number = head.number;
 	records->changes[records->count] = hold_put(&head, records->buffers[records->count]);
 	records->count++;
-	selector_records(records, selector, hold, index);
+	selector_records(records, selector, hold, identity, index);
 	added->number = hold->number;
 	return reg_change(store->reg, records->changes, records->count, hold->who_uid, "hold added", err);
 }

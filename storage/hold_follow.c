@@ -127,6 +127,8 @@ static int selector_put(struct store *store, uint32_t number, uint32_t holding, 
 		result = reg_hold_selector_decode(buffer, size, &selector);
 	if (result == 0)
 		result = hold_selector_end(store, number, &selector.index);
+	if (result == 0)
+		result = hold_identity(store, err, &selector.identity);
 	if (result < 0)
 		return result;
 	selector.first = selector.index;

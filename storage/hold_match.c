@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "appliance/base/bytes.h"
+#include "appliance/base/clock.h"
+#include "appliance/base/digest.h"
 #include "appliance/base/glob.h"
 #include "storage/hold.h"
 #include "storage/keyring.h"
@@ -27,15 +29,18 @@ struct criteria {
 
 struct held_read {
 	struct reg_hold_read read;
-	uint32_t index; /* of the selector */
+	uint64_t identity; /* which key made its id */
+	uint32_t index;    /* of the selector */
 };
 
 struct hold_match {
 	struct criteria *criteria;
 	size_t criteria_count;
-	struct held_read *reads; /* by (camera, capture) */
+	struct held_read *reads; /* by (camera, capture); behind them those whose key is lost */
 	const struct mark_day *marks;
 	size_t read_count;
+	size_t lost_count;
+	uint32_t number;
 	uint8_t identity_key[KEY_SIZE];
 	int64_t day_first_us;
 	struct read *corrected; /* in store order; those before corrected_next are counted */
@@ -78,7 +83,8 @@ static int take_reads(struct hold_match *match, const struct reg_hold_selector *
 		int64_t since_us = selector->reads[i].capture_us - match->day_first_us;
 
 		if (since_us >= 0 && since_us < DAY_US)
-			grown[match->read_count++] = (struct held_read){selector->reads[i], selector->index};
+			grown[match->read_count++] =
+				(struct held_read){selector->reads[i], selector->identity, selector->index};
 	}
 	return 0;
 }
@@ -118,16 +124,124 @@ static int take_selector(void *context, struct reg_hold_selector *selector)
 	return selector->read_count > 0 ? take_reads(context, selector) : take_criteria(context, selector);
 }
 
+static bool criteria_match(const struct criteria *criteria, const struct read *row)
+{
+	if (row->capture_us < criteria->from_us || row->capture_us >= criteria->to_us)
+		return false;
+	if (criteria->globbed && (row->kind != READ_KIND_VRM || !glob_match(&criteria->glob, row->key)))
+		return false;
+	return criteria->cameras == NULL ||
+	       bsearch(&row->camera, criteria->cameras, criteria->camera_count, sizeof(uint32_t), camera_order) != NULL;
+}
+
+/* The first of the held reads with this row's camera and time; read_count when there is none. */
+static size_t reads_find(const struct hold_match *match, const struct read *row)
+{
+	struct held_read wanted = {.read = {.camera = row->camera, .capture_us = row->capture_us}};
+	size_t low = 0;
+	size_t high = match->read_count;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+
+		if (read_order(&match->reads[middle], &wanted) < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static uint64_t identity_of(const uint8_t key[KEY_SIZE])
+{
+	static const char info[] = "gantry holds: which key of public ids";
+	uint8_t bytes[8];
+
+	hkdf_sha256(NULL, 0, key, KEY_SIZE, info, sizeof(info), bytes, sizeof(bytes));
+	return le64_get(bytes);
+}
+
+/* -ENOENT none. */
+static int identity_get(struct store *store, uint8_t key[KEY_SIZE])
+{
+	return keyring_get(store->keyring, (struct key_id){.day = KEY_DAY_NONE, .kind = KEY_IDENTITY}, key);
+}
+
+int hold_identity(struct store *store, struct err *err, uint64_t *ret_identity)
+{
+	uint8_t key[KEY_SIZE];
+	int result = identity_get(store, key);
+
+	if (result == -ENOENT)
+		return err_set(err, -ENOKEY, "the keyring has no key of public ids (KEY_IDENTITY): no read has an id");
+	if (result < 0)
+		return err_set(err, result, "the key of public ids: %s", strerror(-result));
+	*ret_identity = identity_of(key);
+	bytes_wipe(key, sizeof(key));
+	return 0;
+}
+
+/* All reads of that place are held, or it was named anew. */
+static bool stands_in(const struct hold_match *match, const struct reg_hold_read *lost)
+{
+	struct read place = {.camera = lost->camera, .capture_us = lost->capture_us};
+	size_t at = reads_find(match, &place);
+
+	if (at < match->read_count && match->reads[at].read.camera == lost->camera &&
+	    match->reads[at].read.capture_us == lost->capture_us)
+		return true;
+	for (size_t i = 0; i < match->criteria_count; i++)
+		if (!match->criteria[i].globbed && criteria_match(&match->criteria[i], &place))
+			return true;
+	return false;
+}
+
+/* Ids of another key say nothing any more: those reads go behind the others, unless something stands in for them. */
 static int reads_ready(struct hold_match *match, struct store *store)
 {
-	struct key_id identity = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY};
+	size_t all = match->read_count;
+	uint64_t identity = 0;
 	int result;
 
-	if (match->read_count == 0)
+	if (all == 0)
 		return 0;
+	result = identity_get(store, match->identity_key);
+	if (result < 0 && result != -ENOENT)
+		return result;
+	if (result == 0)
+		identity = identity_of(match->identity_key);
+	match->read_count = 0;
+	for (size_t i = 0; i < all; i++) {
+		struct held_read held = match->reads[i];
+
+		if (result != 0 || held.identity != identity)
+			continue;
+		match->reads[i] = match->reads[match->read_count];
+		match->reads[match->read_count++] = held;
+	}
 	qsort(match->reads, match->read_count, sizeof(*match->reads), read_order);
-	result = keyring_get(store->keyring, identity, match->identity_key);
-	return result == -ENOENT ? -ENOKEY : result; /* no public id was ever given, yet one is held */
+	for (size_t i = match->read_count; i < all; i++)
+		if (!stands_in(match, &match->reads[i].read))
+			match->reads[match->read_count + match->lost_count++] = match->reads[i];
+	return 0;
+}
+
+int hold_match_whole(const struct hold_match *match, struct store *store, struct err *err)
+{
+	const struct reg_hold_read *first;
+	struct reg_hold hold = {.reference = "?"};
+	char time[CLOCK_TEXT_SIZE];
+
+	if (match->lost_count == 0)
+		return 0;
+	first = &match->reads[match->read_count].read;
+	(void)hold_by_number(store, match->number, &hold);
+	return err_set(
+		err, -ENOKEY,
+		"case %s holds %zu of its reads by ids of a key (KEY_IDENTITY) that the keyring has no more, the "
+		"first of camera %u at %s: restore the keyring that has it, or add each of them to the case by its "
+		"camera and a window of one µs from its time on; holds.show lists them; then the day goes",
+		hold.reference, match->lost_count, first->camera, clock_text_utc(first->capture_us, time));
 }
 
 int hold_match_new(struct store *store, uint32_t number, int32_t day, const struct mark_day *marks,
@@ -138,6 +252,7 @@ int hold_match_new(struct store *store, uint32_t number, int32_t day, const stru
 
 	if (match == NULL)
 		return -ENOMEM;
+	match->number = number;
 	match->day_first_us = (int64_t)day * DAY_US;
 	match->marks = marks;
 	result = hold_each_selector(store, number, take_selector, match);
@@ -193,34 +308,6 @@ int hold_match_corrected(struct hold_match *match, const struct read *reads, siz
 bool hold_match_by_id(const struct hold_match *match)
 {
 	return match->read_count > 0;
-}
-
-static bool criteria_match(const struct criteria *criteria, const struct read *row)
-{
-	if (row->capture_us < criteria->from_us || row->capture_us >= criteria->to_us)
-		return false;
-	if (criteria->globbed && (row->kind != READ_KIND_VRM || !glob_match(&criteria->glob, row->key)))
-		return false;
-	return criteria->cameras == NULL ||
-	       bsearch(&row->camera, criteria->cameras, criteria->camera_count, sizeof(uint32_t), camera_order) != NULL;
-}
-
-/* The first of the held reads with this row's camera and time; read_count when there is none. */
-static size_t reads_find(const struct hold_match *match, const struct read *row)
-{
-	struct held_read wanted = {.read = {.camera = row->camera, .capture_us = row->capture_us}};
-	size_t low = 0;
-	size_t high = match->read_count;
-
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (read_order(&match->reads[middle], &wanted) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
 }
 
 static bool reads_match(const struct hold_match *match, const struct read *row)
@@ -291,6 +378,12 @@ bool hold_matches_read(const struct hold_match *match, const struct read *row,
 	}
 	for (size_t i = 0; i < match->read_count && public_id != NULL; i++) {
 		if (memcmp(public_id, match->reads[i].read.public_id, REG_PUBLIC_ID_SIZE) == 0) {
+			*ret_index = match->reads[i].index;
+			return true;
+		}
+	}
+	for (size_t i = match->read_count; i < match->read_count + match->lost_count; i++) {
+		if (match->reads[i].read.camera == row->camera && match->reads[i].read.capture_us == row->capture_us) {
 			*ret_index = match->reads[i].index;
 			return true;
 		}

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "appliance/base/err.h"
 #include "appliance/base/read.h"
 #include "storage/register_hold.h"
 
@@ -26,6 +27,13 @@ struct hold_match *hold_match_free(struct hold_match *match); /* wipes */
  */
 int hold_match_corrected(struct hold_match *match, const struct read *reads, size_t count);
 
+/*
+ * -ENOKEY with err: the case names reads of the day by ids of a key that is lost (hold.h, hold_hindered), and neither a
+ * selector for all that a camera read at that time nor an id of today's key stands for them. What it matches is not
+ * all.
+ */
+int hold_match_whole(const struct hold_match *match, struct store *store, struct err *err);
+
 /* Does the case name single reads of the day? Only then do ids matter. */
 bool hold_match_by_id(const struct hold_match *match);
 
@@ -35,7 +43,10 @@ bool hold_match_by_id(const struct hold_match *match);
  * is held by its new id (hold_follow.h).
  */
 bool hold_matches(struct hold_match *match, const struct read *row);
-/* Of one read whose public id is known; NULL: by what it is alone. *ret_index: of a selector that holds it. */
+/*
+ * Of one read whose public id is known; NULL: by what it is alone. Where the key of a named read is lost, its camera
+ * and time tell. *ret_index: of a selector that holds it.
+ */
 bool hold_matches_read(const struct hold_match *match, const struct read *row,
 		       const uint8_t public_id[REG_PUBLIC_ID_SIZE], uint32_t *ret_index);
 

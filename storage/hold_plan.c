@@ -7,6 +7,8 @@
 
 #include "appliance/base/bytes.h"
 #include "appliance/base/glob.h"
+#include "storage/hold_internal.h"
+#include "storage/hold_match.h"
 #include "storage/hold_place.h"
 #include "storage/register.h"
 #include "storage/search.h"
@@ -126,6 +128,38 @@ static int plan_case(void *context, const struct reg_hold *hold)
 	if (result == 0 && call->planning.reads > 0)
 		result = call->each(call->context, hold, call->planning.reads);
 	return result;
+}
+
+struct hindering {
+	struct store *store;
+	struct err *err;
+	int32_t day;
+};
+
+static int hinder_see(void *context, const struct reg_hold *hold)
+{
+	const struct hindering *hindering = context;
+	struct hold_match *match;
+	int result;
+
+	if (hold->released)
+		return 0;
+	result = hold_match_new(hindering->store, hold->number, hindering->day, NULL, &match);
+	if (result < 0)
+		return result == -ENOENT
+			       ? 0
+			       : err_set(hindering->err, result, "case %s: %s", hold->reference, strerror(-result));
+	result = hold_match_whole(match, hindering->store, hindering->err);
+	hold_match_free(match);
+	return result;
+}
+
+int hold_hindered(struct store *store, int32_t day, struct err *err)
+{
+	struct hindering hindering = {store, err, day};
+	int result = hold_ready(store, err);
+
+	return result < 0 ? result : hold_each(store, hinder_see, &hindering);
 }
 
 int hold_plan(struct store *store, int32_t day, int (*each)(void *context, const struct reg_hold *hold, uint64_t reads),

@@ -70,7 +70,7 @@ int reg_hold_decode(const void *bytes, size_t size, struct reg_hold *ret_hold)
 	return 0;
 }
 
-#define SELECTOR_FIXED_SIZE (1 + 3 * 4 + 4 + 8 + 1 + 2 * 8 + 2 * 2) /* all but texts, cameras and reads */
+#define SELECTOR_FIXED_SIZE (1 + 3 * 4 + 4 + 8 + 1 + 2 * 8 + 8 + 2 * 2) /* all but texts, cameras and reads */
 #define SELECTOR_TEXTS_SIZE (2 + REG_HOLD_PATTERN_SIZE - 1 + 2 + REG_HOLD_REASON_SIZE - 1)
 #define SELECTOR_READ_SIZE (REG_PUBLIC_ID_SIZE + 4 + 8)
 /* Cameras and reads exclude each other. */
@@ -95,6 +95,7 @@ size_t reg_hold_selector_encode(const struct reg_hold_selector *selector, uint8_
 	cursor_put_text(&cursor, selector->pattern);
 	cursor_put_u64(&cursor, (uint64_t)selector->from_us);
 	cursor_put_u64(&cursor, (uint64_t)selector->to_us);
+	cursor_put_u64(&cursor, selector->identity);
 	cursor_put_u16(&cursor, selector->camera_count);
 	for (unsigned i = 0; i < selector->camera_count; i++)
 		cursor_put_u32(&cursor, selector->cameras[i]);
@@ -123,6 +124,7 @@ int reg_hold_selector_decode(const void *bytes, size_t size, struct reg_hold_sel
 	cursor_get_text(&cursor, selector.pattern, sizeof(selector.pattern));
 	selector.from_us = (int64_t)cursor_get_u64(&cursor);
 	selector.to_us = (int64_t)cursor_get_u64(&cursor);
+	selector.identity = cursor_get_u64(&cursor);
 	selector.camera_count = cursor_get_u16(&cursor);
 	if (selector.camera_count > REG_HOLD_CAMERAS)
 		return -EBADMSG;

@@ -46,6 +46,7 @@ struct reg_hold_selector {
 	char pattern[REG_HOLD_PATTERN_SIZE]; /* empty: any */
 	int64_t from_us;
 	int64_t to_us;
+	uint64_t identity;     /* which key made the ids of the reads (hold_match.h); 0 without reads */
 	uint16_t camera_count; /* 0: any */
 	uint16_t read_count;   /* not 0: just these, and no other criterion */
 	uint32_t cameras[REG_HOLD_CAMERAS];

@@ -8,6 +8,7 @@
 
 #include "storage/cases.h"
 #include "storage/catalog.h"
+#include "storage/hold_follow.h"
 #include "storage/io.h"
 #include "storage/purge.h"
 #include "storage/purge_file.h"
@@ -298,6 +299,72 @@ static void a_day_that_does_not_open(void)
 	world_end();
 }
 
+static void check_hindered(const char *text)
+{
+	struct err err = {""};
+
+	CHECK_INT(-ENOKEY, rig_purge(world.rig, 0));
+	if (strstr(world.rig->err.text, text) == NULL)
+		check_note("%s", world.rig->err.text);
+	CHECK(strstr(world.rig->err.text, text) != NULL);
+	CHECK_INT(-ENOKEY, hold_hindered(world.rig->store, world.rig->first_day, &err));
+	CHECK(strstr(err.text, text) != NULL);
+	CHECK_INT(0, hold_hindered(world.rig->store, world.rig->first_day + 1, &err));
+	CHECK(world_copied(0, NULL) > 0);
+}
+
+/* Which reads an id meant is lost with its key: the day waits, and says for what, until they are named anew. */
+static void the_key_of_ids_is_lost(void)
+{
+	struct key_change destroy = {.id = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY}, .destroy = true};
+	struct hold_selector by_id = {.from_us = INT64_MIN, .to_us = INT64_MAX, .read_count = 3};
+	struct hold_selector by_place = {.camera_count = 1};
+	struct ids *all = ids_new();
+	struct reg_hold *holds = NULL;
+	struct reg_hold_read reads[3];
+	struct reg_hold_read name;
+	struct hold_added added;
+	size_t count = 0;
+
+	world_begin(check_seed());
+	world_fill(20);
+	world_ask(all, 0, 0, "1L*", NULL);
+	CHECK(all->count > 5);
+	for (unsigned i = 0; i < 3; i++)
+		reads[i] = world_name(&all->rows[2 * i]);
+	by_id.reads = reads;
+	CHECK_INT(0, world_try_hold("ID", &by_id, &added));
+	CHECK_INT(0, hold_hindered(world.rig->store, world.rig->first_day, &world.rig->err));
+	CHECK_INT(0, keyring_change(store_keyring(world.rig->store), &destroy, 1));
+	CHECK_INT(-ENOKEY, world_try_hold("ID", &by_id, &added));
+	CHECK_INT(-ENOKEY, hold_hindered(world.rig->store, world.rig->first_day, &world.rig->err));
+	/* With the next key made, ids are given again: other ones. */
+	world_reopen();
+	check_hindered("case ID holds 3 of its reads by ids of a key");
+	CHECK_INT(-ENOENT, world_try_hold("ID", &by_id, &added));
+	name = world_name(&all->rows[0]);
+	CHECK_INT(0, hold_follow(world.rig->store, &all->rows[0], name.public_id, NULL, WORLD_MARKER, &world.rig->err,
+				 &holds, &count));
+	CHECK_INT(1, count); /* told by its camera and time */
+	free(holds);
+	by_id.reads = &name;
+	by_id.read_count = 1;
+	CHECK_INT(0, world_try_hold("ID", &by_id, &added));
+	check_hindered("case ID holds 2 of its reads");
+	world_mark(MARK_AMENDED, all, 2, "CORRECTED"); /* its hold follows, by an id of today's key */
+	check_hindered("case ID holds 1 of its reads");
+	by_place.cameras = &reads[2].camera;
+	by_place.from_us = reads[2].capture_us;
+	by_place.to_us = reads[2].capture_us + 1;
+	CHECK_INT(0, world_try_hold("ID", &by_place, &added));
+	CHECK_INT(0, rig_purge(world.rig, 0));
+	CHECK_INT(3, world_copied(added.number, NULL));
+	CHECK_INT(1, world_copied(added.number, "CORRECTED"));
+	CHECK_INT(0, world_copied(0, NULL));
+	free(all);
+	world_end();
+}
+
 static void removal_fails(void *context, int32_t day, enum purge_step step)
 {
 	(void)context;
@@ -380,6 +447,7 @@ int main(int argc, char **argv)
 		{"a bad sector of a held day", a_bad_sector_of_a_held_day},
 		{"a held day of two key versions", a_held_day_of_two_key_versions},
 		{"a day that does not open", a_day_that_does_not_open},
+		{"the key of ids is lost", the_key_of_ids_is_lost},
 		{"an intent rots behind the keys' end", intent_rots_behind_the_keys},
 		{"an intent is lost behind the keys' end", intent_lost_behind_the_keys},
 		{NULL, NULL},
