@@ -4,6 +4,8 @@ clock that cannot be believed destroys nothing."""
 import calendar
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
@@ -173,6 +175,51 @@ def held_reads_outlive_their_day(directory, random):
     check(report["clean"], f"gantry-fsck: {report}")
 
 
+def killed_at_every_step_of_an_edit(directory, random):
+    """A read that only a case's copy has is erased, and gantryd dies on the way: the case shows each held read once, the
+    erased one as a whole or not at all, and everything else stays purged."""
+    appliance = Appliance(directory, **{"reads.retention": "30"})
+    appliance.start()
+    appliance.register(feeds=1)
+    send_day(appliance, AGO, reads=300)
+    rows = [row for row in search(appliance, "*") if row["vrm"]]
+    held = random.sample(rows, 12)
+    appliance.ctl("holds", "add", "--class", "cpia", "--review", date(-1), *map(name, held), *grounds("C-1"))
+    appliance.purge(date(AGO))
+    left = ids(held)
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../appliance/base/killpoint.c")) as file:
+        points = re.findall(r'^\s*"(case\.[a-z-]+)"', file.read(), re.M)
+    check(len(points) >= 3, f"{points}")
+    for row, point in zip(held, points):
+        appliance.stop()
+        appliance.start(kill=point)
+        erase = ["reads", "erase", "--id", row["id"], "--camera", str(row["camera"]), "--captured", row["capture"], "--hold", "C-1",
+                 *grounds("C-1")]
+        done = subprocess.run([GANTRYCTL, "--socket", appliance.socket, *erase], capture_output=True, timeout=60)
+        check(done.returncode != 0, f"{point}: answered, and not killed")
+        wait_for(lambda: appliance.process.poll() is not None, lambda: f"{point} was never reached")
+        check(appliance.process.returncode == -signal.SIGKILL, f"{point}: {appliance.tail()}")
+        appliance.start()
+        found = ids(search(appliance, "*", "--hold", "C-1", case="C-1"))
+        without = [one for one in left if one != row["id"]]
+        # Its key alone is nothing; a copy that is whole takes the place of the old one, whatever the catalog knew.
+        expected = left if point == "case.keyed" else without
+        check(found == expected, f"{point}: {len(found)} found, {len(left)} held before, {row['id'] in found}")
+        if found == left:
+            appliance.ctl(*erase)
+        else:
+            appliance.refused(*erase)
+        left = without
+        check(ids(search(appliance, "*", "--hold", "C-1", case="C-1")) == left, f"{point}: after erasing again")
+        check(search(appliance, "*") == [], f"{point}: a read of the purged day is shown without its case")
+        copies = [name for _, _, names in os.walk(os.path.join(appliance.data, "cases")) for name in names]
+        check(len(copies) == 1, f"{point}: {copies}")
+        check(not os.listdir(os.path.join(appliance.data, "segments")), f"{point}: segments of the purged day")
+    appliance.stop()
+    report = appliance.fsck()
+    check(report["clean"], f"gantry-fsck: {report}")
+
+
 def two_persons_purge_what_is_not_due(directory, random):
     appliance = Appliance(directory)
     appliance.start()
@@ -256,6 +303,7 @@ def a_clock_under_suspicion_purges_nothing(directory, random):
 if __name__ == "__main__":
     sys.exit(main("retention", [
         ("held reads outlive their day", held_reads_outlive_their_day),
+        ("killed at every step of an edit", killed_at_every_step_of_an_edit),
         ("two persons purge what is not due", two_persons_purge_what_is_not_due),
         ("a clock under suspicion purges nothing", a_clock_under_suspicion_purges_nothing),
     ]))
