@@ -2,6 +2,7 @@
 clock that cannot be believed destroys nothing."""
 
 import calendar
+import datetime
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from rig import FSCK, GANTRYCTL, GROUNDS, SECOND_UID, Appliance, check, fleet, fleet_result, main, run
+from rig import BUILD, FSCK, GANTRYCTL, GROUNDS, SECOND_UID, Appliance, check, fleet, fleet_result, main, run
 
 AGO = 5  # days
 
@@ -220,6 +221,42 @@ def killed_at_every_step_of_an_edit(directory, random):
     check(report["clean"], f"gantry-fsck: {report}")
 
 
+def a_lost_key_of_ids_holds_up_the_purge(directory, random):
+    """Nobody can say which reads were held by id: the day waits under an alarm, until they are held by their place."""
+    appliance = Appliance(directory, **{"reads.retention": "30"})
+    appliance.start()
+    appliance.register(feeds=1)
+    send_day(appliance, AGO, reads=200)
+    held = random.sample([row for row in search(appliance, "*") if row["vrm"]], 3)
+    appliance.ctl("holds", "add", "--class", "mopi", "--review", date(-1), *map(name, held), *grounds("C-1"))
+    appliance.stop()
+    run([os.path.join(BUILD, "tests/appliance/lose_key"), appliance.master, os.path.join(appliance.data, "keyring.a"),
+         os.path.join(appliance.data, "keyring.b")])
+    appliance.settings["reads.retention"] = "3"
+    appliance.start()
+    alarmed = lambda: any("case C-1 holds 3 of its reads by ids of a key" in alarm for alarm in appliance.ctl("status")[-1]["alarms"])
+    wait_for(alarmed, lambda: f"no alarm: {appliance.ctl('status')[-1]['alarms']}")
+    said = appliance.refused("purge", "run", date(AGO), *GROUNDS)
+    check("case C-1 holds 3 of its reads" in said, said)
+    running = appliance.ctl("purge", "show")[-1]["running"]
+    check(len(running) == 1 and "case C-1 holds 3 of its reads" in running[0]["hindered"], f"{running}")
+    plan = appliance.ctl("purge", "plan")[-1]["days"]
+    check(len(plan) == 1 and "case C-1 holds 3 of its reads" in plan[0]["hindered"], f"{plan}")
+    lost = appliance.ctl("holds", "show", *GROUNDS)[-1]["holds"][0]["held"][0]["lost"]
+    check(sorted(lost) == sorted(f"{row['camera']},{row['capture']}" for row in held), f"{lost}")
+    for place in lost:
+        camera, begin = place.split(",")
+        end = datetime.datetime.fromisoformat(begin.rstrip("Z")) + datetime.timedelta(microseconds=1)
+        appliance.ctl("holds", "add", "--class", "mopi", "--review", date(-1), "--camera", camera, "--from", begin, "--to",
+                      end.isoformat(timespec="microseconds") + "Z", *grounds("C-1"))
+    certificate = appliance.ctl("purge", "run", date(AGO), *GROUNDS)[-1]
+    check(certificate["held_reads"] == 3, f"{certificate}")
+    kept = search(appliance, "*", "--hold", "C-1", case="C-1")
+    place_of = lambda rows: sorted((row["camera"], row["capture"], row["vrm"]) for row in rows)
+    check(place_of(kept) == place_of(held), f"{kept}")
+    check("hindered" not in json.dumps(appliance.ctl("purge", "show")[-1]), "still hindered")
+
+
 def two_persons_purge_what_is_not_due(directory, random):
     appliance = Appliance(directory)
     appliance.start()
@@ -304,6 +341,7 @@ if __name__ == "__main__":
     sys.exit(main("retention", [
         ("held reads outlive their day", held_reads_outlive_their_day),
         ("killed at every step of an edit", killed_at_every_step_of_an_edit),
+        ("a lost key of ids holds up the purge", a_lost_key_of_ids_holds_up_the_purge),
         ("two persons purge what is not due", two_persons_purge_what_is_not_due),
         ("a clock under suspicion purges nothing", a_clock_under_suspicion_purges_nothing),
     ]))
