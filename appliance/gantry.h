@@ -38,6 +38,12 @@ struct views;
 #define FEED_SLOTS_MAX 65536
 #define LISTS_MAX 1024
 
+enum gantry_alarm {
+	ALARM_LISTS,      /* those of the register are not those that are matched */
+	ALARM_MASTER_KEY, /* its rotation failed */
+	ALARM_COUNT,
+};
+
 struct feed_slots {
 	struct feed_state **states; /* [slot] */
 	uint32_t count;
@@ -77,8 +83,9 @@ struct gantry {
 	struct list **lists;
 	size_t list_count;
 
-	/* What happened, newest last, each text once. What lasts is no event: status asks whose state it is. */
+	/* What happened, newest last, each text once; and what of the appliance's own lasts, empty when it is well. */
 	pthread_mutex_t alarm_lock;
+	char standing[ALARM_COUNT][192];
 	char alarms[16][192];
 	unsigned alarm_count;
 };
@@ -101,8 +108,14 @@ int gantry_check(const struct config *config);
 /* An entry of the appliance's own in the audit log; a failure is logged too. Any control thread. */
 int gantry_note(struct gantry *gantry, uint32_t uid, const char *verb, const char *body);
 
-/* Something an operator must know: logged, and shown by status. Neither VRM nor secret. Any control thread. */
-void gantry_alarm(struct gantry *gantry, const char *text);
+/*
+ * Something that an operator must know as long as it is so: logged, and shown by status until it is over. Neither VRM
+ * nor secret. Any control thread.
+ */
+void gantry_alarm_stand(struct gantry *gantry, enum gantry_alarm alarm, const char *text);
+void gantry_alarm_over(struct gantry *gantry, enum gantry_alarm alarm);
+/* Those that last, the store's first, then what happened. `each` may call neither gantry nor store. */
+void gantry_alarms_each(struct gantry *gantry, void (*each)(void *context, const char *text), void *context);
 
 /* What storage.memtable means on this machine, in bytes. */
 size_t gantry_memtable_bytes(const struct config *config);

@@ -41,6 +41,7 @@ int handle_segments_show(struct call *call, void *gantry);
 int handle_reads_erase(struct call *call, void *gantry);
 int handle_reads_restrict(struct call *call, void *gantry);
 int handle_reads_unrestrict(struct call *call, void *gantry);
+/* handlers_amend.c */
 int handle_reads_amend(struct call *call, void *gantry);
 /* handlers_purge.c */
 int handle_purge_plan(struct call *call, void *gantry);

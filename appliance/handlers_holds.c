@@ -165,7 +165,10 @@ static int add(struct adding *adding, struct gantry *gantry)
 	if ((result = take_head(adding)) < 0 || (result = take_vrm(adding)) < 0 ||
 	    (result = take_cameras(adding)) < 0 || (result = take_reads(adding)) < 0)
 		return result == -ENOMEM ? result : 0;
+	/* Or a read could be amended between the look at it and its hold, and the hold would not follow. */
+	pthread_mutex_lock(&gantry->change_lock);
 	result = hold_add(gantry->store, &adding->hold, &adding->selector, &err, &added);
+	pthread_mutex_unlock(&gantry->change_lock);
 	if (result < 0)
 		return fail_with(call, result, &err);
 	call_result(call,
@@ -198,14 +201,18 @@ struct showing {
 	const char *reference; /* NULL: all */
 	int32_t due;           /* reviews by then; INT32_MAX: all */
 	bool selectors;
-	json_t *selected; /* of the case being shown */
+	json_t *selected;  /* of the case being shown */
+	uint32_t first;    /* of the last one in it */
+	uint64_t identity; /* of the key of public ids; 0 none */
 };
 
+/* Who added it, when and why, and what it asks for but for cameras and reads. */
 static json_t *selector_json(const struct reg_hold_selector *selector)
 {
-	json_t *object = json_object();
-	json_t *cameras = json_array();
 	char time[CLOCK_TEXT_SIZE];
+	json_t *object =
+		json_pack("{s:s,s:I,s:s,s:b}", "since", clock_text_utc(selector->added_us, time), "who_uid",
+			  (json_int_t)selector->who_uid, "reason", selector->reason, "amended", selector->follows);
 
 	if (selector->pattern[0] != '\0')
 		(void)json_object_set_new(object, "vrm", json_string(selector->pattern));
@@ -213,26 +220,47 @@ static json_t *selector_json(const struct reg_hold_selector *selector)
 		(void)json_object_set_new(object, "from", json_string(clock_text_utc(selector->from_us, time)));
 	if (selector->to_us != INT64_MAX)
 		(void)json_object_set_new(object, "to", json_string(clock_text_utc(selector->to_us, time)));
-	for (unsigned i = 0; i < selector->camera_count; i++)
-		(void)json_array_append_new(cameras, json_integer(selector->cameras[i]));
 	if (selector->camera_count > 0)
-		(void)json_object_set(object, "cameras", cameras);
+		(void)json_object_set_new(object, "cameras", json_array());
 	if (selector->read_count > 0)
-		(void)json_object_set_new(object, "reads", json_integer(selector->read_count));
-	json_decref(cameras);
+		(void)json_object_set_new(object, "reads", json_integer(0));
 	return object;
 }
 
-static int show_selector(void *context, const struct reg_record *record)
+/* Ids of a key that is lost name nobody: what else is known of the reads, to find them by. */
+static void show_lost(const struct showing *showing, const struct reg_hold_selector *selector, json_t *object)
+{
+	char time[CLOCK_TEXT_SIZE];
+
+	if (selector->read_count == 0 || selector->identity == showing->identity)
+		return;
+	if (json_object_get(object, "lost") == NULL)
+		(void)json_object_set_new(object, "lost", json_array());
+	for (unsigned i = 0; i < selector->read_count; i++)
+		(void)json_array_append_new(json_object_get(object, "lost"),
+					    json_sprintf("%u,%s", selector->reads[i].camera,
+							 clock_text_utc(selector->reads[i].capture_us, time)));
+}
+
+/* What was added together is shown as one, however many records it takes. */
+static int show_selector(void *context, struct reg_hold_selector *selector)
 {
 	struct showing *showing = context;
-	struct reg_hold_selector selector;
-	int result = reg_hold_selector_decode(record->value, record->value_size, &selector);
+	json_t *object;
 
-	if (result == 0)
-		(void)json_array_append_new(showing->selected, selector_json(&selector));
-	bytes_wipe(&selector, sizeof(selector));
-	return result;
+	if (json_array_size(showing->selected) == 0 || selector->first != showing->first)
+		(void)json_array_append_new(showing->selected, selector_json(selector));
+	showing->first = selector->first;
+	object = json_array_get(showing->selected, json_array_size(showing->selected) - 1);
+	for (unsigned i = 0; i < selector->camera_count; i++)
+		(void)json_array_append_new(json_object_get(object, "cameras"), json_integer(selector->cameras[i]));
+	if (selector->read_count > 0) {
+		json_t *reads = json_object_get(object, "reads");
+
+		(void)json_integer_set(reads, json_integer_value(reads) + selector->read_count);
+	}
+	show_lost(showing, selector, object);
+	return 0;
 }
 
 static int copies_json(struct gantry *gantry, uint32_t number, json_t *object)
@@ -271,8 +299,7 @@ static int show_hold(void *context, const struct reg_hold *hold)
 	if (result == 0 && showing->selectors) {
 		(void)json_object_set_new(object, "reason", json_string(hold->reason));
 		showing->selected = json_array();
-		result = reg_each(store_register(showing->gantry->store, NULL), REG_HOLD_SELECTOR, hold->number,
-				  hold->number, show_selector, showing);
+		result = hold_each_selector(showing->gantry->store, hold->number, show_selector, showing);
 		(void)json_object_set_new(object, "held", showing->selected);
 	}
 	(void)json_array_append_new(showing->array, object);
@@ -288,6 +315,7 @@ static int show_holds(struct call *call, struct showing *showing)
 		call_fail(call, CALL_FAILED, "the register is incomplete: %s", why);
 		return 0;
 	}
+	(void)hold_identity(showing->gantry->store, NULL, &showing->identity);
 	showing->array = json_array();
 	result = hold_each(showing->gantry->store, show_hold, showing);
 	if (result < 0) {

@@ -102,10 +102,11 @@ int handle_keys_rotate(struct call *call, void *context)
 	int result = keyring_rotate_master(keyring, &err);
 
 	if (result < 0) {
-		gantry_alarm(gantry, err.text);
+		gantry_alarm_stand(gantry, ALARM_MASTER_KEY, err.text);
 		call_fail(call, CALL_FAILED, "%s", err.text);
 		return 0;
 	}
+	gantry_alarm_over(gantry, ALARM_MASTER_KEY);
 	keyring_info(keyring, &info);
 	call_audit_fact(call, "generation", json_integer((json_int_t)info.generation));
 	call_result(call,

@@ -116,6 +116,15 @@ static int plan_proposal(void *context, const struct reg_proposal *proposal)
 	return 0;
 }
 
+/* What of the holds keeps the day from going, as long as it does: an attempt would say the same. */
+static void set_hindered(struct gantry *gantry, int32_t day, json_t *object)
+{
+	struct err err = {""};
+
+	if (hold_hindered(gantry->store, day, &err) < 0)
+		(void)json_object_set_new(object, "hindered", json_string(err.text));
+}
+
 /* Why the day goes, and when by itself: day 366 after its capture. */
 static json_t *plan_day(struct planning *planning)
 {
@@ -132,6 +141,8 @@ static json_t *plan_day(struct planning *planning)
 				  : day->due                ? json_string("due by the retention rule")
 				  : planning->proposal != 0 ? json_sprintf("proposed: number %u", planning->proposal)
 							    : json_string(""));
+	if (planning->counted)
+		set_hindered(planning->gantry, day->day, object);
 	(void)json_object_set_new(object, "held_reads",
 				  planning->counted ? json_integer((json_int_t)planning->held) : json_null());
 	(void)json_object_set(object, "holds", planning->holds);
@@ -209,6 +220,14 @@ static void call_purge_progress(void *context, int32_t day, enum purge_step step
 	call_progress(purge->call, (uint64_t)step + 1, PURGE_CERTIFIED + 1, step_texts[step]);
 }
 
+static struct purge_hooks call_hooks(struct purge_call *purge)
+{
+	return (struct purge_hooks){.audit_intent = call_audit_intent,
+				    .audit_certificate = call_audit_certificate,
+				    .progress = call_purge_progress,
+				    .context = purge};
+}
+
 static bool is_refusal(int result)
 {
 	return result == -EINVAL || result == -ENOENT || result == -EPERM || result == -ETIMEDOUT ||
@@ -250,10 +269,7 @@ int handle_purge_run(struct call *call, void *context)
 {
 	struct gantry *gantry = context;
 	struct purge_call purge = {gantry, call};
-	struct purge_hooks hooks = {.audit_intent = call_audit_intent,
-				    .audit_certificate = call_audit_certificate,
-				    .progress = call_purge_progress,
-				    .context = &purge};
+	struct purge_hooks hooks = call_hooks(&purge);
 	struct purge_certificate certificate;
 	char authority[PURGE_TEXT_SIZE];
 	struct err err = {""};
@@ -295,10 +311,7 @@ int handle_purge_approve(struct call *call, void *context)
 {
 	struct gantry *gantry = context;
 	struct purge_call purge = {gantry, call};
-	struct purge_hooks hooks = {.audit_intent = call_audit_intent,
-				    .audit_certificate = call_audit_certificate,
-				    .progress = call_purge_progress,
-				    .context = &purge};
+	struct purge_hooks hooks = call_hooks(&purge);
 	struct purge_certificate certificate;
 	struct err err = {""};
 	int result = purge_approve(gantry->store, (uint32_t)call_integer(call, "number", 0), call_peer(call)->uid,
@@ -324,6 +337,7 @@ int handle_purge_withdraw(struct call *call, void *context)
 /* ---- show */
 
 struct showing {
+	struct gantry *gantry;
 	json_t *array;
 	int32_t day; /* INT32_MIN: all */
 };
@@ -346,6 +360,8 @@ static int show_intent(void *context, const struct purge_certificate *intended, 
 		return 0;
 	object = certificate_json(intended);
 	(void)json_object_set_new(object, "step", json_string(step_texts[step]));
+	if (step < PURGE_HELD)
+		set_hindered(showing->gantry, intended->day, object);
 	(void)json_array_append_new(showing->array, object);
 	return 0;
 }
@@ -363,9 +379,9 @@ int handle_purge_show(struct call *call, void *context)
 {
 	struct gantry *gantry = context;
 	int32_t day = call_day(call, "day", INT32_MIN);
-	struct showing proposals = {json_array(), day};
-	struct showing running = {json_array(), day};
-	struct showing certificates = {json_array(), day};
+	struct showing proposals = {gantry, json_array(), day};
+	struct showing running = {gantry, json_array(), day};
+	struct showing certificates = {gantry, json_array(), day};
 	const char *why;
 	int result = 0;
 

@@ -224,6 +224,12 @@ static bool is_told(const json_t *array, const char *text)
 	return false;
 }
 
+static void tell(void *array, const char *text)
+{
+	if (!is_told(array, text))
+		(void)json_array_append_new(array, json_string(text));
+}
+
 static json_t *alarms_json(struct gantry *gantry, const struct store_status *status, const struct totals *totals)
 {
 	json_t *array = json_array();
@@ -242,11 +248,7 @@ static json_t *alarms_json(struct gantry *gantry, const struct store_status *sta
 				     "damaged after it had acknowledged them",
 				     (unsigned long long)totals->lost));
 	calendar_alarms(gantry->calendar, array);
-	pthread_mutex_lock(&gantry->alarm_lock);
-	for (unsigned i = 0; i < gantry->alarm_count; i++)
-		if (!is_told(array, gantry->alarms[i]))
-			(void)json_array_append_new(array, json_string(gantry->alarms[i]));
-	pthread_mutex_unlock(&gantry->alarm_lock);
+	gantry_alarms_each(gantry, tell, array);
 	return array;
 }
 

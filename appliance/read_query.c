@@ -22,9 +22,9 @@ static bool query_cancelled(void *call)
 	return call_cancelled(call);
 }
 
-static void query_progress(void *call, uint32_t days_done, uint32_t days)
+static void query_progress(void *call, uint64_t reads_done, uint64_t reads)
 {
-	call_progress(call, days_done, days, "days searched");
+	call_progress(call, reads_done, reads, "reads searched");
 }
 
 static int refuse(struct call *call, enum call_code code, const char *parameter, const struct err *err)

@@ -13,7 +13,6 @@
 #define LOG_MODULE "recovery"
 #include "appliance/base/log.h"
 #include "storage/hold.h"
-#include "storage/purge.h"
 #include "storage/segment_read.h"
 #include "storage/store_internal.h"
 
@@ -60,17 +59,6 @@ struct visit {
 	bool *found; /* for each key: there is a file */
 	uint64_t adopted;
 };
-
-/* The purge is past the step from which on the copy is the only one. */
-static int held_see(void *context, const struct purge_certificate *intended, enum purge_step step)
-{
-	return intended->day == *(const int32_t *)context && step >= PURGE_HELD;
-}
-
-static int day_is_held(struct store *store, int32_t day)
-{
-	return keyring_day_destroyed(store->keyring, day) ? 1 : purge_intents(store, held_see, &day);
-}
 
 /* 1: `copy` was made of the one with that id (cases_edit.c). */
 static int made_of(const struct segment *copy, uint64_t id)
@@ -138,7 +126,7 @@ static int copy_adopt(struct visit *visit, int32_t day, const struct key_id *key
 	free(summary);
 	if (result != -ENOENT)
 		return result;
-	result = day_is_held(store, day);
+	result = hold_day_gone(store, day); /* from then on the copy is the only one */
 	if (result != 1)
 		return result;
 	result = known_copy(visit, day, &known);

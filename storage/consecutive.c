@@ -143,7 +143,7 @@ int consecutive_run(struct views *views, const struct search_query *query, struc
 	if (steps == NULL)
 		return -ENOMEM;
 	steps->query = *query;
-	steps->query.progress = NULL; /* the steps' days are not the window's */
+	steps->query.progress = NULL; /* the steps' reads are not the window's */
 	steps->from_us = query->from_us;
 	steps->to_us = query->to_us;
 	steps->limit = query->limit;

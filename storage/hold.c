@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "appliance/base/bytes.h"
 #include "storage/hold_internal.h"
 #include "storage/register.h"
 #include "storage/store_internal.h"
@@ -42,6 +43,49 @@ int hold_each(struct store *store, int (*each)(void *context, const struct reg_h
 	return store->reg == NULL ? -ENOKEY : reg_each(store->reg, REG_HOLD, 0, UINT32_MAX, each_record, &call);
 }
 
+struct each_selector_call {
+	int (*each)(void *context, struct reg_hold_selector *selector);
+	void *context;
+};
+
+static int each_selector_record(void *context, const struct reg_record *record)
+{
+	struct each_selector_call *call = context;
+	struct reg_hold_selector selector;
+	int result = reg_hold_selector_decode(record->value, record->value_size, &selector);
+
+	if (result == 0)
+		result = call->each(call->context, &selector);
+	bytes_wipe(&selector, sizeof(selector));
+	return result;
+}
+
+int hold_each_selector(struct store *store, uint32_t number,
+		       int (*each)(void *context, struct reg_hold_selector *selector), void *context)
+{
+	struct each_selector_call call = {each, context};
+
+	return store->reg == NULL
+		       ? -ENOKEY
+		       : reg_each(store->reg, REG_HOLD_SELECTOR, number, number, each_selector_record, &call);
+}
+
+static int behind_index(void *context, const struct reg_record *record)
+{
+	*(uint32_t *)context = record->b + 1;
+	return 0;
+}
+
+int hold_selector_end(struct store *store, uint32_t number, uint32_t *ret_index)
+{
+	uint32_t index = 0;
+	int result = reg_each(store->reg, REG_HOLD_SELECTOR, number, number, behind_index, &index);
+
+	if (result == 0)
+		*ret_index = index;
+	return result;
+}
+
 struct finding {
 	const char *reference;
 	struct reg_hold *hold;
@@ -63,6 +107,15 @@ int hold_find(struct store *store, const char *reference, struct reg_hold *ret_h
 	int result = hold_each(store, find_one, &finding);
 
 	return result == 1 ? 0 : result == 0 ? -ENOENT : result;
+}
+
+int hold_by_number(struct store *store, uint32_t number, struct reg_hold *ret_hold)
+{
+	uint8_t value[REG_RECORD_SIZE_MAX];
+	size_t size;
+	int result = store->reg == NULL ? -ENOKEY : reg_get(store->reg, REG_HOLD, number, 0, value, &size);
+
+	return result < 0 ? result : reg_hold_decode(value, size, ret_hold);
 }
 
 struct overdue {

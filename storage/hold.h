@@ -56,10 +56,13 @@ struct hold_added {
 };
 
 /*
- * Adds a selector to the case of that reference, made when there is none. `hold` gives reference, class, review_day and
- * reason. 0; -EINVAL (no criterion, a pattern that is none, a review in the past, another class than the case has, too
- * many); -ESTALE every day of the selector is gone: nothing is held; -EBUSY the case is being released; else the
- * register's error.
+ * Adds a selector to the case of that reference, made when there is none. `hold` gives reference, class, review_day,
+ * who_uid and reason; the selector keeps the latter two as its own. 0; -EINVAL (no criterion, a pattern that is none, a
+ * review in the past, another class than the case has, too many); -EBUSY the case is being released; nothing is held
+ * and err says why: -ESTALE every day of the selector is gone, -ENOENT or -EIO a read that is named is not there
+ * (hold_reads.h); else the register's error.
+ *
+ * The caller sees to it that no read is amended meanwhile, from hold_follow to marks_make: it would not be followed.
  */
 int hold_add(struct store *store, const struct reg_hold *hold, const struct hold_selector *selector, struct err *err,
 	     struct hold_added *ret_added);
@@ -74,12 +77,35 @@ int hold_find(struct store *store, const char *reference, struct reg_hold *ret_h
 /* Stops at the first non-zero, which it returns. `each` may not change holds. */
 int hold_each(struct store *store, int (*each)(void *context, const struct reg_hold *hold), void *context);
 
+/* The selectors of a case, by index. Likewise; what `each` is given is wiped afterwards and may be changed until then.
+ */
+int hold_each_selector(struct store *store, uint32_t number,
+		       int (*each)(void *context, struct reg_hold_selector *selector), void *context);
+
+/* -ENOENT. */
+int hold_by_number(struct store *store, uint32_t number, struct reg_hold *ret_hold);
+
 /* How many cases were to be reviewed by `today` (a day number) and were not. */
 int hold_overdue(struct store *store, int32_t today, unsigned *ret_count);
 
+/*
+ * Tells the key of public ids (KEY_IDENTITY) that is in the keyring from one that was lost. -ENOKEY with err: there is
+ * none.
+ */
+int hold_identity(struct store *store, struct err *err, uint64_t *ret_identity);
+
+/*
+ * Does anything keep the day from going? A case may name reads of it by ids of a key that the keyring has no more:
+ * nobody can say which reads are meant, and the day waits. 0; -ENOKEY with err: which case, how many reads, what to do.
+ */
+int hold_hindered(struct store *store, int32_t day, struct err *err);
+
+/* 1: the purge of the day is past «held rows committed», or over: it takes no hold any more. 0; -errno. */
+int hold_day_gone(struct store *store, int32_t day);
+
 struct hold_release {
 	uint32_t number;
-	uint32_t who_uid;
+	uint32_t who_uid;  /* who released it */
 	uint32_t segments; /* copies destroyed */
 	uint64_t reads;
 	char reference[REG_NAME_SIZE];
@@ -87,8 +113,8 @@ struct hold_release {
 /*
  * Ends a hold: marked released (from then on nothing of it is found or copied) → keys of its copies destroyed → files
  * gone → catalog rows gone → `audit` (durable, or -errno; may be NULL) → its records leave the register. A failure or
- * crash leaves it released; hold_resume goes on. 0, -ENOENT, -EPERM
- * (a copied day is not over age: who made the hold does not release it), or the error of the step.
+ * crash leaves it released; hold_resume goes on. 0, -ENOENT, -EPERM (a copied day is not over age: none of those who
+ * made a selector of the case releases it), or the error of the step.
  */
 typedef int hold_audit_fn(void *context, const struct hold_release *release);
 int hold_release(struct store *store, const char *reference, uint32_t who_uid, const char *reason, hold_audit_fn *audit,

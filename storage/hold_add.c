@@ -12,6 +12,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/glob.h"
 #include "storage/hold_internal.h"
+#include "storage/hold_reads.h"
 #include "storage/purge.h"
 #include "storage/store_internal.h"
 
@@ -88,6 +89,16 @@ static int gone_intent(void *context, const struct purge_certificate *intended, 
 	return 0;
 }
 
+static int gone_is(void *context, const struct purge_certificate *intended, enum purge_step step)
+{
+	return intended->day == *(const int32_t *)context && step >= PURGE_HELD;
+}
+
+int hold_day_gone(struct store *store, int32_t day)
+{
+	return keyring_day_destroyed(store->keyring, day) ? 1 : purge_intents(store, gone_is, &day);
+}
+
 /* The days that a selector names outright; an open window names none. */
 static void selector_span(const struct hold_selector *selector, int32_t *ret_first, int32_t *ret_last)
 {
@@ -158,13 +169,20 @@ static size_t part_count(size_t count, size_t part)
 }
 
 /* A record holds so many cameras or reads: more of them make several records, any of which holds a row. */
-static void selector_records(struct records *records, const struct hold_selector *selector, uint32_t number,
-			     uint32_t index)
+static void selector_records(struct records *records, const struct hold_selector *selector, const struct reg_hold *hold,
+			     uint64_t identity, uint32_t index)
 {
-	struct reg_hold_selector part = {.number = number, .from_us = selector->from_us, .to_us = selector->to_us};
+	struct reg_hold_selector part = {.number = hold->number,
+					 .first = index,
+					 .who_uid = hold->who_uid,
+					 .added_us = hold->created_us,
+					 .from_us = selector->from_us,
+					 .to_us = selector->to_us,
+					 .identity = identity};
 	size_t cameras = 0;
 	size_t reads = 0;
 
+	memcpy(part.reason, hold->reason, sizeof(part.reason));
 	(void)snprintf(part.pattern, sizeof(part.pattern), "%s", selector->pattern != NULL ? selector->pattern : "");
 	do {
 		part.index = index++;
@@ -179,12 +197,6 @@ static void selector_records(struct records *records, const struct hold_selector
 	bytes_wipe(&part, sizeof(part));
 }
 
-static int last_index(void *context, const struct reg_record *record)
-{
-	*(uint32_t *)context = record->b + 1;
-	return 0;
-}
-
 static int case_agrees(const struct reg_hold *known, const struct reg_hold *hold, struct err *err)
 {
 	if (known->released)
@@ -194,34 +206,51 @@ static int case_agrees(const struct reg_hold *known, const struct reg_hold *hold
 	return 0;
 }
 
+/* The head that is put: the case's own but for its next review, or a new one. */
+static int case_head(struct store *store, const struct reg_hold *hold, struct err *err, struct reg_hold *ret_head,
+		     uint32_t *ret_index)
+{
+	struct reg_hold head;
+	int result = hold_find(store, hold->reference, &head);
+
+	if (result == -ENOENT) {
+		/* Grows with every entry: no number is ever given again, nor its directory. */
+		*ret_head = *hold;
+		ret_head->number = (uint32_t)reg_sequence(store->reg) + 1;
+		*ret_index = 0;
+		return 0;
+	}
+	if (result == 0)
+		result = case_agrees(&head, hold, err);
+	if (result == 0)
+		result = hold_selector_end(store, head.number, ret_index);
+	if (result < 0)
+		return result;
+	*ret_head = head;
+	ret_head->review_day = hold->review_day;
+	return 0;
+}
+
 static int add_locked(struct store *store, struct reg_hold *hold, const struct hold_selector *selector,
 		      struct records *records, struct err *err, struct hold_added *added)
 {
-	struct reg_hold known;
-	uint32_t index = 0;
+	struct reg_hold head;
+	uint64_t identity = 0;
+	uint32_t index;
 	int result = gone_find(store, selector, err, added);
 
+	if (result == 0 && selector->read_count > 0)
+		result = hold_identity(store, err, &identity);
+	if (result == 0)
+		result = hold_reads_check(store, selector, err);
+	if (result == 0)
+		result = case_head(store, hold, err, &head, &index);
 	if (result < 0)
 		return result;
-	result = hold_find(store, hold->reference, &known);
-	if (result == 0) {
-		result = case_agrees(&known, hold, err);
-		hold->number = known.number;
-		hold->created_us = known.created_us;
-		hold->who_uid = known.who_uid;
-		if (result == 0)
-			result =
-				reg_each(store->reg, REG_HOLD_SELECTOR, known.number, known.number, last_index, &index);
-	} else if (result == -ENOENT) {
-		/* Grows with every entry: no number is ever given again, nor its directory. */
-		hold->number = (uint32_t)reg_sequence(store->reg) + 1;
-		result = 0;
-	}
-	if (result < 0)
-		return result;
-	records->changes[records->count] = hold_put(hold, records->buffers[records->count]);
+	hold->number = head.number;
+	records->changes[records->count] = hold_put(&head, records->buffers[records->count]);
 	records->count++;
-	selector_records(records, selector, hold->number, index);
+	selector_records(records, selector, hold, identity, index);
 	added->number = hold->number;
 	return reg_change(store->reg, records->changes, records->count, hold->who_uid, "hold added", err);
 }
@@ -244,6 +273,7 @@ int hold_add(struct store *store, const struct reg_hold *hold, const struct hold
 		return result;
 	put.created_us = store_wall_us(store);
 	put.released = false;
+	put.released_uid = 0;
 	records.changes = calloc(count, sizeof(*records.changes));
 	records.buffers = calloc(count, sizeof(*records.buffers));
 	if (records.changes == NULL || records.buffers == NULL) {

@@ -7,11 +7,12 @@
 
 #include "appliance/base/bytes.h"
 #include "appliance/base/glob.h"
+#include "storage/hold_internal.h"
+#include "storage/hold_match.h"
+#include "storage/hold_place.h"
 #include "storage/register.h"
 #include "storage/search.h"
 #include "storage/store_internal.h"
-
-#define SAME_PLACE_MAX 100 /* reads of one camera in one µs that are looked through for a held one */
 
 struct planning {
 	struct store *store;
@@ -38,19 +39,15 @@ static int count_reads(struct planning *planning, const struct reg_hold_selector
 {
 	for (unsigned i = 0; i < selector->read_count; i++) {
 		const struct reg_hold_read *held = &selector->reads[i];
-		struct search_query query = {.from_us = held->capture_us,
-					     .to_us = held->capture_us + 1,
-					     .cameras = &held->camera,
-					     .camera_count = 1,
-					     .restricted = true,
-					     .limit = SAME_PLACE_MAX};
 		struct wanted wanted = {.count = 0};
+		bool incomplete;
 		int result;
 
 		if (held->capture_us < planning->first_us || held->capture_us >= planning->first_us + DAY_US)
 			continue;
 		(void)hex_encode(held->public_id, sizeof(held->public_id), wanted.public_id);
-		result = search_run(planning->store->views, &query, NULL, compare_wanted, &wanted, planning->result);
+		result = hold_place_each(planning->store, held->camera, held->capture_us, compare_wanted, &wanted, NULL,
+					 &incomplete);
 		if (result < 0)
 			return result;
 		planning->reads += wanted.count;
@@ -108,17 +105,9 @@ static int count_criteria(struct planning *planning, struct reg_hold_selector *s
 	return result;
 }
 
-static int count_selector(void *context, const struct reg_record *record)
+static int count_selector(void *context, struct reg_hold_selector *selector)
 {
-	struct planning *planning = context;
-	struct reg_hold_selector selector;
-	int result = reg_hold_selector_decode(record->value, record->value_size, &selector);
-
-	if (result == 0)
-		result = selector.read_count > 0 ? count_reads(planning, &selector)
-						 : count_criteria(planning, &selector);
-	bytes_wipe(&selector, sizeof(selector));
-	return result;
+	return selector->read_count > 0 ? count_reads(context, selector) : count_criteria(context, selector);
 }
 
 struct plan_call {
@@ -135,11 +124,42 @@ static int plan_case(void *context, const struct reg_hold *hold)
 	if (hold->released)
 		return 0;
 	call->planning.reads = 0;
-	result = reg_each(call->planning.store->reg, REG_HOLD_SELECTOR, hold->number, hold->number, count_selector,
-			  &call->planning);
+	result = hold_each_selector(call->planning.store, hold->number, count_selector, &call->planning);
 	if (result == 0 && call->planning.reads > 0)
 		result = call->each(call->context, hold, call->planning.reads);
 	return result;
+}
+
+struct hindering {
+	struct store *store;
+	struct err *err;
+	int32_t day;
+};
+
+static int hinder_see(void *context, const struct reg_hold *hold)
+{
+	const struct hindering *hindering = context;
+	struct hold_match *match;
+	int result;
+
+	if (hold->released)
+		return 0;
+	result = hold_match_new(hindering->store, hold->number, hindering->day, NULL, &match);
+	if (result < 0)
+		return result == -ENOENT
+			       ? 0
+			       : err_set(hindering->err, result, "case %s: %s", hold->reference, strerror(-result));
+	result = hold_match_whole(match, hindering->store, hindering->err);
+	hold_match_free(match);
+	return result;
+}
+
+int hold_hindered(struct store *store, int32_t day, struct err *err)
+{
+	struct hindering hindering = {store, err, day};
+	int result = hold_ready(store, err);
+
+	return result < 0 ? result : hold_each(store, hinder_see, &hindering);
 }
 
 int hold_plan(struct store *store, int32_t day, int (*each)(void *context, const struct reg_hold *hold, uint64_t reads),

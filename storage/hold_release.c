@@ -26,6 +26,7 @@ static int mark_released(struct store *store, struct reg_hold *hold, uint32_t wh
 	if (hold->released)
 		return 0;
 	hold->released = true;
+	hold->released_uid = who_uid;
 	change = hold_put(hold, buffer);
 	return reg_change(store->reg, &change, 1, who_uid, reason, err);
 }
@@ -68,10 +69,10 @@ static int records_delete(struct store *store, uint32_t number, uint32_t who_uid
 }
 
 /* hold_mutex held. */
-static int release_steps(struct store *store, const struct reg_hold *hold, uint32_t who_uid, hold_audit_fn *audit,
-			 void *audit_context, struct err *err, struct hold_release *ret_release)
+static int release_steps(struct store *store, const struct reg_hold *hold, hold_audit_fn *audit, void *audit_context,
+			 struct err *err, struct hold_release *ret_release)
 {
-	struct hold_release release = {.number = hold->number, .who_uid = who_uid};
+	struct hold_release release = {.number = hold->number, .who_uid = hold->released_uid};
 	struct case_gone gone;
 	int result;
 
@@ -90,13 +91,18 @@ static int release_steps(struct store *store, const struct reg_hold *hold, uint3
 	if (result < 0)
 		return err_set(err, result, "release of case %u, catalog: %s; it goes on by itself", hold->number,
 			       strerror(-result));
-	result = records_delete(store, hold->number, who_uid, err);
+	result = records_delete(store, hold->number, hold->released_uid, err);
 	if (result == 0)
 		*ret_release = release;
 	return result;
 }
 
-/* A copy within its time is destroyed on the word of two: who made the hold does not release it. hold_mutex held. */
+static int made_by(void *context, struct reg_hold_selector *selector)
+{
+	return selector->who_uid == *(const uint32_t *)context;
+}
+
+/* A copy within its time is destroyed on the word of two: nobody who added to the case releases it. hold_mutex held. */
 static int release_check(struct store *store, const struct reg_hold *hold, uint32_t who_uid, struct err *err)
 {
 	struct catalog_segment *young = NULL;
@@ -104,8 +110,13 @@ static int release_check(struct store *store, const struct reg_hold *hold, uint3
 	size_t count = 0;
 	int result;
 
-	if (hold->released || hold->who_uid != who_uid)
+	if (hold->released)
 		return 0;
+	result = hold_each_selector(store, hold->number, made_by, &who_uid);
+	if (result == 0)
+		return 0;
+	if (result < 0)
+		return err_set(err, result, "selectors of case %u: %s", hold->number, strerror(-result));
 	result = catalog_case_segments(store->catalog, hold->number, retention_due_before(store), INT32_MAX, &young,
 				       &count);
 	if (result < 0)
@@ -116,8 +127,8 @@ static int release_check(struct store *store, const struct reg_hold *hold, uint3
 	if (count == 0)
 		return 0;
 	return err_set(err, -EPERM,
-		       "copies of %zu days are not over age, for another %d days: until then another account than the "
-		       "one that made the hold has to release it",
+		       "copies of %zu days are not over age, for another %d days: until then an account that has not "
+		       "added to this hold has to release it",
 		       count, last - retention_due_before(store) + 1);
 }
 
@@ -138,7 +149,7 @@ int hold_release(struct store *store, const char *reference, uint32_t who_uid, c
 	if (result == 0)
 		result = mark_released(store, &hold, who_uid, reason, err);
 	if (result == 0)
-		result = release_steps(store, &hold, who_uid, audit, audit_context, err, ret_release);
+		result = release_steps(store, &hold, audit, audit_context, err, ret_release);
 	pthread_mutex_unlock(&store->hold_mutex);
 	return result;
 }
@@ -176,8 +187,7 @@ int hold_resume(struct store *store, hold_audit_fn *audit, void *audit_context, 
 			break;
 		if (result == 1) {
 			standing.after = standing.hold.number;
-			result = release_steps(store, &standing.hold, standing.hold.who_uid, audit, audit_context, &why,
-					       &release);
+			result = release_steps(store, &standing.hold, audit, audit_context, &why, &release);
 			finished += result == 0;
 		} else {
 			first = err_set(err, result, "holds: %s", strerror(-result));

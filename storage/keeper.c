@@ -54,9 +54,10 @@ void keeper_disk(struct store *store)
 	if (result == 0)
 		result = store->io->ops->list(store->io, store->journal_directory, journal_count, &files);
 	if (result < 0) {
-		store_alarm(store, "disk room cannot be measured: %s", strerror(-result));
+		store_alarm_stand(store, STANDING_DISK, 0, "disk room cannot be measured: %s", strerror(-result));
 		return;
 	}
+	store_alarm_over(store, STANDING_DISK, 0);
 	keyring_info(store->keyring, &keyring);
 	reserve = files * file_size + 4 * keyring.file_size + store->options.reserve_bytes;
 	allows = space.free_bytes >= reserve + 2 * file_size;

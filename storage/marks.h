@@ -105,35 +105,4 @@ struct marks_info {
 };
 void marks_info(struct marks *marks, struct marks_info *ret_info);
 
-/* ---- for marks_tidy.c */
-
-/* A pending mark, copied out. Personal data: wipe. */
-struct mark_todo {
-	uint32_t number;
-	enum mark_kind kind;
-	int64_t made_us;
-	bool removed;     /* lies in no segment: marks_removed has said so */
-	int64_t until_ns; /* put off until then; 0 never was */
-	bool readable;    /* else the fields below are nothing */
-	struct read read;
-	struct read corrected; /* kind amended */
-	unsigned hit_count;
-	struct hit hits[MARKS_HITS_MAX];
-};
-/* Days with a pending mark made at or before `until_us` (INT64_MAX: also those put off), ascending; caller frees. Pays
- * what marks_done owes. -ENOMEM.
- */
-int marks_due(struct marks *marks, int64_t until_us, int32_t **ret_days, size_t *ret_count);
-/* All pending marks of the day. Caller wipes and frees. -ENOMEM. */
-int marks_pending(struct marks *marks, int32_t day, struct mark_todo **ret_todos, size_t *ret_count);
-/* They lie in no segment, their corrections in one: records without a sealed part, then the keys go. */
-int marks_done(struct marks *marks, int32_t day, const struct mark_todo *todos, size_t count, struct err *err);
-/*
- * They may lie in a segment that cannot be rewritten now: marks_due does not name them for that before `until_ns`
- * (monotonic). They stay pending.
- */
-void marks_put_off(struct marks *marks, int32_t day, const struct mark_todo *todos, size_t count, int64_t until_ns);
-/* They lie in no segment, but there is none yet to take the corrections in: no longer pending for marks_info. */
-void marks_removed(struct marks *marks, int32_t day, const struct mark_todo *todos, size_t count);
-
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/array.h"
 #include "appliance/base/bytes.h"
 #include "storage/row.h"
 #include "storage/store_internal.h"
@@ -63,15 +64,11 @@ void removal_add_parent(struct removal *removal, uint64_t id)
 
 static int sight_add(struct removal *removal, uint64_t segment, size_t todo)
 {
-	if (removal->sight_count == removal->sight_room) {
-		size_t room = removal->sight_room * 2 + 16;
-		struct sight *sights = realloc(removal->sights, room * sizeof(*sights));
+	struct sight *sights = array_grow(removal->sights, removal->sight_count, &removal->sight_room, sizeof(*sights));
 
-		if (sights == NULL)
-			return err_set(removal->err, -ENOMEM, "out of memory");
-		removal->sights = sights;
-		removal->sight_room = room;
-	}
+	if (sights == NULL)
+		return err_set(removal->err, -ENOMEM, "out of memory");
+	removal->sights = sights;
 	removal->sights[removal->sight_count++] = (struct sight){segment, todo};
 	return 0;
 }

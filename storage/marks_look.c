@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/array.h"
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "storage/marks.h"
@@ -30,18 +31,14 @@ struct days {
 static int day_take(void *context, const struct catalog_day *day)
 {
 	struct days *days = context;
+	int32_t *grown;
 
 	if (!day->unjudged || day->state != CATALOG_DAY_OPEN)
 		return 0;
-	if (days->count == days->room) {
-		size_t room = days->room * 2 + 16;
-		int32_t *grown = realloc(days->days, room * sizeof(*grown));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		days->days = grown;
-		days->room = room;
-	}
+	grown = array_grow(days->days, days->count, &days->room, sizeof(*grown));
+	if (grown == NULL)
+		return -ENOMEM;
+	days->days = grown;
 	days->days[days->count++] = day->day;
 	return 0;
 }

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #include "appliance/base/err.h"
-#include "storage/marks.h"
+#include "storage/marks_pending.h"
 #include "storage/segment_read.h"
 
 struct store;

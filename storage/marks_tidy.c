@@ -267,7 +267,7 @@ static int tidy_day(struct store *store, int32_t day, bool now, struct err *err)
 	return result;
 }
 
-/* Told once, until all is well again. */
+/* Stands until nothing is late any more, with what holds it up now. */
 static void lateness_judge(struct store *store, const struct err *why)
 {
 	struct marks_info info;
@@ -275,12 +275,14 @@ static void lateness_judge(struct store *store, const struct err *why)
 
 	marks_info(store->marks, &info);
 	late = info.pending > 0 && clock_wall_us() - info.pending_since_us > MARKS_LATE_US;
-	if (late && !store->removal_late)
-		store_alarm(store,
-			    "%llu erased or amended reads are hidden, but not physically removed within the hour: %s",
-			    (unsigned long long)info.pending,
-			    why->text[0] != '\0' ? why->text : "in work, or in a damaged segment that status names");
-	store->removal_late = late;
+	if (!late)
+		store_alarm_over(store, STANDING_REMOVAL, 0);
+	else
+		store_alarm_stand(
+			store, STANDING_REMOVAL, 0,
+			"%llu erased or amended reads are hidden, but not physically removed within the hour: %s",
+			(unsigned long long)info.pending,
+			why->text[0] != '\0' ? why->text : "in work, or in a damaged segment that status names");
 }
 
 int marks_tidy(struct store *store, bool now, struct err *err)

@@ -173,6 +173,28 @@ static void purge_unlock(struct store *store)
 	pthread_mutex_unlock(&store->purge_mutex);
 }
 
+/* One that stands half done lasts, whoever began it; one that never began is its caller's to know. */
+static void purge_judge(struct store *store, int32_t day, int result, const struct err *err)
+{
+	struct intents intents;
+
+	if (result == 0)
+		store_alarm_over(store, STANDING_PURGE, day);
+	else if (intents_look(store, day, 0, &intents) == 0 && intents.found)
+		store_alarm_stand(store, STANDING_PURGE, day, "%s", err->text);
+}
+
+static int purge_go(struct purge *purge)
+{
+	int32_t day = purge->record.certificate.day;
+	int result = purge_steps(purge);
+
+	if (result == PURGE_BUSY)
+		(void)err_set(purge->err, -EAGAIN, "purge of day %d: a worker does not answer", day);
+	purge_judge(purge->store, day, result, purge->err);
+	return result;
+}
+
 int purge_order_run(struct store *store, const struct purge_order *order, const struct purge_hooks *hooks,
 		    struct err *err, struct purge_certificate *ret_certificate)
 {
@@ -187,7 +209,7 @@ int purge_order_run(struct store *store, const struct purge_order *order, const 
 	purge_lock(store);
 	result = purge_begin(&purge, order);
 	if (result == 0)
-		result = purge_steps(&purge);
+		result = purge_go(&purge);
 	purge_unlock(store);
 	if (result == 0)
 		*ret_certificate = purge.record.certificate;
@@ -209,12 +231,14 @@ static int intent_resume(struct store *store, const struct purge_hooks *hooks, c
 	int result = purge_file_read(store->io, store->purge_directory, PURGE_FILE_INTENT, intents->found_day,
 				     intents->found_number, err, &purge.record);
 
-	if (result < 0)
+	if (result < 0) {
+		purge_judge(store, intents->found_day, result, err);
 		return result;
+	}
 	/* What is destroyed is destroyed: only its traces are left to be cleared, whatever the clock says. */
 	if (suspect && purge.record.step < PURGE_KEYS_DESTROYED)
 		return PURGE_SUSPENDED;
-	return purge_steps(&purge);
+	return purge_go(&purge);
 }
 
 /* One after the other, whatever becomes of those before: a day whose intent is damaged holds up no other day. */
@@ -248,8 +272,7 @@ int purge_resume(struct store *store, const struct purge_hooks *hooks, struct er
 			continue;
 		}
 		if (result == PURGE_BUSY)
-			result = err_set(&why, -EAGAIN, "purge of day %d: a worker does not answer", intents.found_day);
-		store_alarm(store, "%s", why.text);
+			result = -EAGAIN;
 		if (first == 0)
 			first = err_set(err, result, "%s", why.text);
 		if (result == -EAGAIN)

@@ -112,9 +112,9 @@ int purge_run(struct store *store, int32_t day, const char *authority, uint32_t 
 	      const struct purge_hooks *hooks, struct err *err, struct purge_certificate *ret_certificate);
 
 /*
- * Goes on with every purge whose intent stands, also when one of them cannot: that is an alarm, and its intent stands
- * on (a damaged one, until purge_run purges its day anew). The number finished, or -errno and err of the first that
- * failed; -EAGAIN when some wait for a clock under suspicion.
+ * Goes on with every purge whose intent stands, also when one of them cannot: that is an alarm as long as its
+ * intent stands (a damaged one, until purge_run purges its day anew). The number finished, or -errno and err of the
+ * first that failed; -EAGAIN when some wait for a clock under suspicion.
  */
 int purge_resume(struct store *store, const struct purge_hooks *hooks, struct err *err);
 

@@ -31,7 +31,10 @@ static int show_one(void *context, const char *name)
 	if (result == -ENOENT) /* finished since the directory was listed */
 		return 0;
 	if (result == -EBADMSG) {
-		store_alarm(store, "%s", err.text);
+		if (showing->intent != NULL)
+			store_alarm_stand(store, STANDING_PURGE, day, "%s", err.text);
+		else
+			store_alarm(store, "%s", err.text);
 		return 0;
 	}
 	if (result < 0)

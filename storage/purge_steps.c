@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/array.h"
 #include "appliance/base/killpoint.h"
 #include "storage/cases.h"
 #include "storage/hold.h"
@@ -27,8 +28,19 @@ static int failed(struct purge *purge, int result, const char *step)
 		       purge->record.certificate.day, step, strerror(-result));
 }
 
-static void progress(const struct purge *purge, enum purge_step step)
+/* The step is durable, or needs not be. */
+static void step_tell(const struct purge *purge, enum purge_step step)
 {
+	static const char *const names[] = {[PURGE_INTENDED] = "purge.intended",
+					    [PURGE_CLOSED] = "purge.closed",
+					    [PURGE_HELD] = "purge.held",
+					    [PURGE_AUDITED] = "purge.audited",
+					    [PURGE_KEYS_DESTROYED] = "purge.keys-destroyed",
+					    [PURGE_UNLINKED] = "purge.unlinked",
+					    [PURGE_FORGOTTEN] = "purge.forgotten"};
+
+	if (step < PURGE_CERTIFIED)
+		killpoint(names[step]);
 	if (purge->hooks->progress != NULL)
 		purge->hooks->progress(purge->hooks->context, purge->record.certificate.day, step);
 }
@@ -38,6 +50,17 @@ static int record_save(struct purge *purge, enum purge_step step)
 	if (purge->record.step < step)
 		purge->record.step = step;
 	return purge_file_write(purge->store->io, purge->store->purge_directory, PURGE_FILE_INTENT, &purge->record);
+}
+
+/* The end of a step that the intent remembers. */
+static int step_done(struct purge *purge, enum purge_step step)
+{
+	int result = record_save(purge, step);
+
+	if (result < 0)
+		return failed(purge, result, "writing the intent");
+	step_tell(purge, step);
+	return 0;
 }
 
 static int step_intend(struct purge *purge)
@@ -50,8 +73,7 @@ static int step_intend(struct purge *purge)
 					      certificate->authority, strlen(certificate->authority));
 	if (result < 0 && result != -EALREADY)
 		return failed(purge, result, "writing the intent");
-	killpoint("purge.intended");
-	progress(purge, PURGE_INTENDED);
+	step_tell(purge, PURGE_INTENDED);
 	return 0;
 }
 
@@ -77,12 +99,7 @@ static int step_close(struct purge *purge)
 		certificate->segments = day.segments;
 		certificate->bytes = day.bytes;
 	}
-	result = record_save(purge, PURGE_CLOSED);
-	if (result < 0)
-		return failed(purge, result, "writing the intent");
-	killpoint("purge.closed");
-	progress(purge, PURGE_CLOSED);
-	return 0;
+	return step_done(purge, PURGE_CLOSED);
 }
 
 struct wanted_case {
@@ -103,16 +120,17 @@ static int case_named(void *context, const struct reg_hold *hold)
 struct case_numbers {
 	uint32_t *numbers;
 	size_t count;
+	size_t room;
 };
 
 static int case_collect(void *context, const struct reg_hold *hold)
 {
 	struct case_numbers *cases = context;
-	void *grown;
+	uint32_t *grown;
 
 	if (hold->released)
 		return 0;
-	grown = realloc(cases->numbers, (cases->count + 1) * sizeof(hold->number));
+	grown = array_grow(cases->numbers, cases->count, &cases->room, sizeof(*grown));
 	if (grown == NULL)
 		return -ENOMEM;
 	cases->numbers = grown;
@@ -121,16 +139,17 @@ static int case_collect(void *context, const struct reg_hold *hold)
 }
 
 /* Copies come before anything is freed: the day waits until there is room, and whoever can make some is told. */
-static void room_alarm(struct purge *purge, uint32_t number)
+static int room_missing(struct purge *purge, uint32_t number)
 {
 	const struct purge_certificate *certificate = &purge->record.certificate;
 	struct wanted_case wanted = {.number = number, .reference = "?"};
 
 	(void)hold_each(purge->store, case_named, &wanted);
-	store_alarm(purge->store,
-		    "purge of day %d: no room to copy what case %s holds of it: make up to %llu KiB of room; the day "
-		    "is tried again after the other days that are due",
-		    certificate->day, wanted.reference, (unsigned long long)(certificate->bytes >> 10) + 1);
+	return err_set(
+		purge->err, -ENOSPC,
+		"purge of day %d: no room to copy what case %s holds of it: make up to %llu KiB of room; the day "
+		"is tried again after the other days that are due",
+		certificate->day, wanted.reference, (unsigned long long)(certificate->bytes >> 10) + 1);
 }
 
 static int cases_copy(struct purge *purge, const struct case_numbers *cases)
@@ -144,7 +163,7 @@ static int cases_copy(struct purge *purge, const struct case_numbers *cases)
 		int result = case_copy(purge->store, cases->numbers[i], certificate->day, purge->err, &rows);
 
 		if (result == -ENOSPC)
-			room_alarm(purge, cases->numbers[i]);
+			return room_missing(purge, cases->numbers[i]);
 		if (result < 0)
 			return err_prefix(purge->err, result, "purge of day %d, copying held rows", certificate->day);
 		certificate->held_cases += rows > 0;
@@ -185,11 +204,9 @@ static int step_hold(struct purge *purge)
 	}
 	pthread_mutex_unlock(&store->hold_mutex);
 	free(cases.numbers);
-	if (result < 0)
-		return result;
-	killpoint("purge.held");
-	progress(purge, PURGE_HELD);
-	return 0;
+	if (result == 0)
+		step_tell(purge, PURGE_HELD);
+	return result;
 }
 
 static int step_audit(struct purge *purge)
@@ -200,13 +217,9 @@ static int step_audit(struct purge *purge)
 		return 0;
 	if (purge->hooks->audit_intent != NULL)
 		result = purge->hooks->audit_intent(purge->hooks->context, &purge->record.certificate);
-	if (result == 0)
-		result = record_save(purge, PURGE_AUDITED);
 	if (result < 0)
 		return failed(purge, result, "writing the audit entry");
-	killpoint("purge.audited");
-	progress(purge, PURGE_AUDITED);
-	return 0;
+	return step_done(purge, PURGE_AUDITED);
 }
 
 static int keys_destroy(struct purge *purge)
@@ -238,38 +251,29 @@ static int step_destroy(struct purge *purge)
 	/* At once: whatever fails after this, what is open of the day is not read any more. */
 	views_forget_day(purge->store->views, certificate->day);
 	certificate->destroyed_us = store_wall_us(purge->store);
-	result = record_save(purge, PURGE_KEYS_DESTROYED);
-	if (result < 0)
-		return failed(purge, result, "destroying its keys");
-	killpoint("purge.keys-destroyed");
-	progress(purge, PURGE_KEYS_DESTROYED);
-	return 0;
+	return step_done(purge, PURGE_KEYS_DESTROYED);
 }
 
 struct day_files {
 	int32_t day;
 	uint64_t *ids;
 	size_t count;
-	size_t capacity;
+	size_t room;
 };
 
 static int day_file_collect(void *context, const char *name)
 {
 	struct day_files *files = context;
+	uint64_t *grown;
 	int32_t day;
 	uint64_t id;
 
 	if (segment_name_parse(name, ".seg", &day, &id) != 0 || day != files->day)
 		return 0;
-	if (files->count == files->capacity) {
-		size_t capacity = files->capacity * 2 + 64;
-		void *grown = realloc(files->ids, capacity * sizeof(*files->ids));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		files->ids = grown;
-		files->capacity = capacity;
-	}
+	grown = array_grow(files->ids, files->count, &files->room, sizeof(*grown));
+	if (grown == NULL)
+		return -ENOMEM;
+	files->ids = grown;
 	files->ids[files->count++] = id;
 	return 0;
 }
@@ -289,8 +293,7 @@ static int step_unlink(struct purge *purge)
 	if (result < 0)
 		return failed(purge, result, "removing its files");
 	keeper_disk(store);
-	killpoint("purge.unlinked");
-	progress(purge, PURGE_UNLINKED);
+	step_tell(purge, PURGE_UNLINKED);
 	return 0;
 }
 
@@ -303,8 +306,7 @@ static int step_forget(struct purge *purge)
 		result = marks_forget_day(purge->store->marks, day, NULL);
 	if (result < 0)
 		return failed(purge, result, "removing it from the catalog");
-	killpoint("purge.forgotten");
-	progress(purge, PURGE_FORGOTTEN);
+	step_tell(purge, PURGE_FORGOTTEN);
 	return 0;
 }
 
@@ -328,7 +330,7 @@ static int step_certify(struct purge *purge)
 					   purge->damaged_number);
 	if (result < 0)
 		return failed(purge, result, "writing the certificate");
-	progress(purge, PURGE_CERTIFIED);
+	step_tell(purge, PURGE_CERTIFIED);
 	return 0;
 }
 

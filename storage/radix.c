@@ -4,7 +4,8 @@
 
 #define DIGITS 8
 #define VALUES 256
-#define SMALL 48 /* below it insertion beats another round of counting */
+#define PACED 4096 /* a part that takes long enough to be asked about */
+#define SMALL 48   /* below it insertion beats another round of counting */
 
 static void histogram(const struct radix_item *items, size_t count, size_t counts[DIGITS][VALUES])
 {
@@ -105,25 +106,34 @@ static uint64_t differing_bits(const uint64_t *values, size_t count)
 
 void radix_sort_in_place(uint64_t *values, size_t count)
 {
+	(void)radix_sort_in_place_paced(values, count, NULL, NULL);
+}
+
+int radix_sort_in_place_paced(uint64_t *values, size_t count, int (*pace)(void *context), void *context)
+{
+	int result = pace != NULL && count > PACED ? pace(context) : 0;
 	size_t ends[VALUES];
 	uint64_t bits;
 	unsigned top;
 	size_t start = 0;
 
+	if (result != 0)
+		return result;
 	if (count <= SMALL) {
 		insertion_sort(values, count);
-		return;
+		return 0;
 	}
 	bits = differing_bits(values, count);
 	if (bits == 0)
-		return;
+		return 0;
 	/* The eight bits from the highest that differs on: buckets are then as even as the values are. */
 	top = 64 - (unsigned)__builtin_clzll(bits);
 	deal(values, count, top > 8 ? top - 8 : 0, ends);
 	if (top <= 8)
-		return;
-	for (unsigned v = 0; v < VALUES; v++) {
-		radix_sort_in_place(&values[start], ends[v] - start);
+		return 0;
+	for (unsigned v = 0; result == 0 && v < VALUES; v++) {
+		result = radix_sort_in_place_paced(&values[start], ends[v] - start, pace, context);
 		start = ends[v];
 	}
+	return result;
 }

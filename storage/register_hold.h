@@ -9,8 +9,8 @@
 
 #define REG_HOLD_PATTERN_SIZE 65
 #define REG_HOLD_REASON_SIZE 512
-#define REG_HOLD_CAMERAS 192 /* of one record; a selector of more takes several records */
-#define REG_HOLD_READS 32
+#define REG_HOLD_CAMERAS 96 /* of one record; a selector of more takes several records */
+#define REG_HOLD_READS 13
 #define REG_PUBLIC_ID_SIZE 16
 #define REG_AUTHORITY_SIZE 256
 
@@ -23,7 +23,8 @@ struct reg_hold {
 	bool released;      /* its copies are being destroyed */
 	int32_t review_day;
 	int64_t created_us;
-	uint32_t who_uid;
+	uint32_t who_uid;      /* who made the case, and why; each selector has its own maker */
+	uint32_t released_uid; /* who released it; 0 before */
 	char reference[REG_NAME_SIZE];
 	char reason[REG_HOLD_REASON_SIZE];
 };
@@ -38,13 +39,19 @@ struct reg_hold_read {
 struct reg_hold_selector {
 	uint32_t number; /* of the case */
 	uint32_t index;
+	uint32_t first;   /* index of the first record of what was added together */
+	uint32_t who_uid; /* who added it */
+	int64_t added_us; /* when */
+	bool follows;     /* an amendment: it holds the corrected read of one that this maker had held */
 	char pattern[REG_HOLD_PATTERN_SIZE]; /* empty: any */
 	int64_t from_us;
 	int64_t to_us;
+	uint64_t identity;     /* which key made the ids of the reads (hold_match.h); 0 without reads */
 	uint16_t camera_count; /* 0: any */
 	uint16_t read_count;   /* not 0: just these, and no other criterion */
 	uint32_t cameras[REG_HOLD_CAMERAS];
 	struct reg_hold_read reads[REG_HOLD_READS];
+	char reason[REG_HOLD_REASON_SIZE]; /* why it was added */
 };
 
 struct reg_proposal {

@@ -110,6 +110,11 @@ static int pace(void *context, uint64_t rows, struct err *err)
 	return room_check(rewrite, 0);
 }
 
+static int finish_pace(void *context)
+{
+	return tidier_pace(((struct rewrite *)context)->store);
+}
+
 static void progress_begin(struct store *store, int32_t day, uint64_t rows)
 {
 	pthread_mutex_lock(&store->status_mutex);
@@ -142,6 +147,8 @@ int rewrite_child(struct rewrite *rewrite, const char *directory, const uint8_t 
 
 	if (result < 0)
 		return result;
+	if (rewrite->stream.pace != NULL)
+		segment_build_pace(build, finish_pace, rewrite);
 	result = rewrite_stream_run(&rewrite->stream, build, rewrite->err);
 	if (result == 0)
 		result = rewrite->stream.rows_kept > 0 ? segment_build_finish(build, rewrite->err, ret_summary)

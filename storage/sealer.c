@@ -367,15 +367,14 @@ static int seal_next(struct store *store, struct err *err)
 
 static void failure_note(struct store *store, int result, const struct err *err)
 {
-	bool first;
-
 	pthread_mutex_lock(&store->status_mutex);
-	first = result < 0 && store->seal_why[0] == '\0';
 	store->seal_failures += result < 0;
 	snprintf(store->seal_why, sizeof(store->seal_why), "%.190s", result < 0 ? err->text : "");
 	pthread_mutex_unlock(&store->status_mutex);
-	if (first)
-		store_alarm(store, "sealing fails and is tried again, nothing is lost: %s", err->text);
+	if (result < 0)
+		store_alarm_stand(store, STANDING_SEALING, 0, "sealing fails, journalling goes on: %s", err->text);
+	else
+		store_alarm_over(store, STANDING_SEALING, 0);
 }
 
 static int round_locked(struct store *store, struct err *err)

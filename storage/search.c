@@ -187,38 +187,31 @@ static int search_day(struct search *search, int32_t day, size_t first, size_t c
 		if (source != NULL)
 			merge.sources[merge.source_count++] = source;
 	}
+	search->day_sources = merge.sources;
+	search->day_source_count = merge.source_count;
 	r = run_merge(&merge);
+	search->day_source_count = 0;
 	for (size_t i = 0; i < count; i++)
 		search_ahead_close(search, first + i);
 	free(merge.sources);
 	return r;
 }
 
-static void tell_progress(const struct search *search, uint32_t days_done)
+static uint64_t count_reads(const struct catalog_segment *segments, size_t count)
 {
-	const struct search_query *query = search->query;
+	uint64_t reads = 0;
 
-	if (query->progress != NULL)
-		query->progress(query->context, days_done, search->days);
-}
-
-static uint32_t count_days(const struct view *view)
-{
-	uint32_t days = 0;
-
-	for (size_t i = 0; i < view->segment_count; i++)
-		days += i == 0 || view->segments[i - 1].day != view->segments[i].day;
-	return days;
+	for (size_t i = 0; i < count; i++)
+		reads += segments[i].row_count;
+	return reads;
 }
 
 /* Of a middling segment; a plate is read a few times a day. */
-static uint64_t guess_keys(const struct view *view)
+static uint64_t guess_keys(const struct search *search)
 {
-	uint64_t rows = 0;
+	size_t count = search->view.segment_count;
 
-	for (size_t i = 0; i < view->segment_count; i++)
-		rows += view->segments[i].row_count;
-	return view->segment_count > 0 ? rows / view->segment_count / 4 : 0;
+	return count > 0 ? search->reads / count / 4 : 0;
 }
 
 /* Nothing of the day lies in the window, as far as it has been narrowed: then nothing of the days behind it does. */
@@ -234,7 +227,6 @@ static int search_days(struct search *search, const struct search_memory *memory
 	bool up = search->query->oldest_first;
 	size_t s_low = 0, s_high = search->view.segment_count;
 	size_t m_low = 0, m_high = memory->day_count;
-	uint32_t days_done = 0;
 
 	while ((s_low < s_high || m_low < m_high) && search->result->stop == SEARCH_DONE) {
 		int32_t day = up ? INT32_MAX : INT32_MIN;
@@ -265,8 +257,8 @@ static int search_days(struct search *search, const struct search_memory *memory
 		r = search_day(search, day, first, count, rows, row_count);
 		if (r < 0)
 			return r;
-		if (count > 0)
-			tell_progress(search, ++days_done);
+		search->reads_done += count_reads(&segments[first], count);
+		search_tell(search, 1);
 	}
 	return 0;
 }
@@ -406,8 +398,8 @@ int search_run(struct views *views, const struct search_query *query, struct err
 	if (r == 0 && set_window(&search)) {
 		r = take_marks_and_view(&search);
 		if (r == 0) {
-			search.days = count_days(&search.view);
-			key_plan_init(&search.keys, query, guess_keys(&search.view));
+			search.reads = count_reads(search.view.segments, search.view.segment_count);
+			key_plan_init(&search.keys, query, guess_keys(&search));
 			r = run(&search, row, row_context);
 			view_release(&search.view);
 		}

@@ -74,8 +74,11 @@ struct search_query {
 	/* R16: rows of a camera for which this says false do not exist. NULL: all do. Called by this thread. */
 	bool (*camera_allowed)(void *context, uint32_t camera);
 	bool (*cancelled)(void *context); /* asked every few ms; NULL never */
-	/* After each day with segments. NULL no. */
-	void (*progress)(void *context, uint32_t days_done, uint32_t days);
+	/*
+	 * How many of the sealed reads of the window's days are gone past, looked at or not: after each day with
+	 * segments, and within a day for each thousandth part of all. Grows from call to call. NULL no.
+	 */
+	void (*progress)(void *context, uint64_t reads_done, uint64_t reads);
 	void *context;
 	bool oldest_first; /* else newest first */
 	bool count_only;

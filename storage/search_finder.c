@@ -96,8 +96,8 @@ static bool key_wanted(const void *search, const uint8_t key[16])
 	return search_key_matches(search, key);
 }
 
-static int scan_keys(struct search *search, const struct segment *segment, const struct segment_stream_page *page,
-		     struct search_spans *spans, struct err *err)
+static int scan_keys(struct search_finder *finder, struct search *search, const struct segment *segment,
+		     const struct segment_stream_page *page, struct search_spans *spans)
 {
 	struct segment_keys_query query = {.glob = &search->keys.filter,
 					   .wanted = search->query->folded_glob != NULL ? key_wanted : NULL,
@@ -107,8 +107,9 @@ static int scan_keys(struct search *search, const struct segment *segment, const
 
 	if (segment_keys_scan(page->bytes, page->size, &query, ranges, &count, &keys) < 0 ||
 	    (count > 0 && ranges[count - 1].end > segment_summary(segment)->row_count))
-		return segment_damaged(segment, err, SEGMENT_KEYS, page->page, "makes no sense");
+		return segment_damaged(segment, &finder->err, SEGMENT_KEYS, page->page, "makes no sense");
 	search->result->rows_seen += keys;
+	finder->row = page->first;
 	if (count == 0)
 		return 0;
 	if (spans_reserve(spans, count) < 0)
@@ -190,7 +191,7 @@ int search_finder_go(struct search_finder *finder, struct search *search, struct
 		}
 		if (r == 0)
 			r = finder->scenes != NULL ? scan_scenes(finder, search, segment, &page, &finder->err)
-						   : scan_keys(search, segment, &page, spans, &finder->err);
+						   : scan_keys(finder, search, segment, &page, spans);
 		if (r == -ENOMEM)
 			return r;
 		if (r < 0)

@@ -28,6 +28,7 @@ struct search_spans {
 struct search_finder {
 	struct segment_stream *stream; /* NULL: nothing is left to find */
 	struct key_range *scenes;      /* owned; NULL: the dictionary */
+	uint32_t row;                  /* by the dictionary: rows before it are found */
 	uint64_t *pages;               /* found by scene: a bit for each row page */
 	bool failed;                   /* a page could not be read: */
 	struct err err;                /* why, not told yet */

@@ -17,7 +17,8 @@
 #include "storage/segment_file.h"
 
 #define CHECK_ROWS 8192 /* between two looks at clock and caller */
-#define PUMP_PAGES 8    /* taken between two looks at what the disk has brought for others */
+#define PROGRESS_PARTS 1000
+#define PUMP_PAGES 8 /* taken between two looks at what the disk has brought for others */
 
 static void look_at_budgets(struct search *search)
 {
@@ -30,6 +31,35 @@ static void look_at_budgets(struct search *search)
 		result->stop = SEARCH_BYTES_MAX;
 }
 
+/* How many rows of its segment a source has gone past. */
+static uint64_t rows_passed(const struct search_source *source)
+{
+	const struct search_spans *spans = &source->spans;
+
+	if (source->segment == NULL)
+		return 0;
+	if (source->stream == NULL)
+		return segment_summary(source->segment)->row_count;
+	if (source->by_spans)
+		return search_spans_count(spans) > 0 ? spans->all[spans->first].first : source->finder.row;
+	return source->passed;
+}
+
+void search_tell(struct search *search, uint64_t least)
+{
+	const struct search_query *query = search->query;
+	uint64_t done = search->reads_done;
+
+	if (query->progress == NULL)
+		return;
+	for (size_t i = 0; i < search->day_source_count; i++)
+		done += rows_passed(search->day_sources[i]);
+	if (done <= search->reads_told || done - search->reads_told < least)
+		return;
+	search->reads_told = done;
+	query->progress(query->context, done, search->reads);
+}
+
 bool search_must_stop_now(struct search *search)
 {
 	const struct search_query *query = search->query;
@@ -40,6 +70,7 @@ bool search_must_stop_now(struct search *search)
 	if (result->stop != SEARCH_DONE)
 		return true;
 	search->checked = result->rows_seen;
+	search_tell(search, search->reads / PROGRESS_PARTS + 1);
 	if (search->deadline_ns != 0 && clock_mono_ns() > search->deadline_ns)
 		result->stop = SEARCH_MS_MAX;
 	else if (query->cancelled != NULL && query->cancelled(query->context))
@@ -204,6 +235,7 @@ static int next_page(struct search_source *source, struct search *search)
 		if (r == 0) {
 			source->at = 0;
 			source->end = source->page->count;
+			source->passed = source->page->first;
 			return 0;
 		}
 		source->page->count = 0;

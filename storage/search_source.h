@@ -37,7 +37,12 @@ struct search {
 	bool camera_known;
 	bool camera_wanted;
 	struct key_plan keys;
-	uint32_t days; /* of the view's segments */
+	/* For the progress. */
+	struct search_source *const *day_sources; /* of the day in work */
+	size_t day_source_count;
+	uint64_t reads;      /* of the view's segments */
+	uint64_t reads_done; /* of the days before */
+	uint64_t reads_told;
 };
 
 /* The key lies in one of the plan's ranges and matches the query's pattern. */
@@ -56,6 +61,9 @@ bool search_answers(const struct search *search, const struct read *read);
 bool search_must_stop(struct search *search);
 /* The same with a look at the clock and at the caller: for who is about to wait. */
 bool search_must_stop_now(struct search *search);
+
+/* Tells the caller how far it is, when that is `least` more than was told last. */
+void search_tell(struct search *search, uint64_t least);
 
 /* Notes a part that could not be read. */
 void search_fault(struct search *search, const struct err *err);
@@ -77,6 +85,7 @@ struct search_source {
 	struct segment_stream *stream;
 	struct key_range *rest;    /* where rows are looked for when the finder failed */
 	struct segment_rows *page; /* NULL: none loaded yet */
+	uint32_t passed;           /* rows before the page */
 	uint32_t at;               /* in the page: rows at … end − 1 are to be looked at */
 	uint32_t end;
 };

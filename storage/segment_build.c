@@ -28,6 +28,8 @@ static_assert(32 + UNIT_BITS + PAGE_BITS == 64, "an entry fills its 64 bits");
 struct segment_build {
 	struct segment_summary *summary;
 	struct segment_out out;
+	int (*pace)(void *context); /* NULL: nobody calls it off */
+	void *pace_context;
 	uint64_t *scenes;
 	size_t scene_room;
 	struct hit *hits;
@@ -207,14 +209,25 @@ static void write_scene_page(struct segment_build *build, const struct segment_s
 	*item_count += count;
 }
 
+void segment_build_pace(struct segment_build *build, int (*pace)(void *context), void *context)
+{
+	build->pace = pace;
+	build->pace_context = context;
+}
+
+static int ask_pace(const struct segment_build *build)
+{
+	return build->pace != NULL ? build->pace(build->pace_context) : 0;
+}
+
 /* Rows of one vehicle at one camera in one unit share a page, and so an entry: it is written once. */
-static void write_scenes(struct segment_build *build)
+static int write_scenes(struct segment_build *build)
 {
 	struct segment_scene scenes[SEGMENT_PAGE_SCENES];
 	unsigned count = 0;
+	int r = radix_sort_in_place_paced(build->scenes, build->row_count, build->pace, build->pace_context);
 
-	radix_sort_in_place(build->scenes, build->row_count);
-	for (uint32_t i = 0; i < build->row_count; i++) {
+	for (uint32_t i = 0; r == 0 && i < build->row_count; i++) {
 		uint64_t entry = build->scenes[i];
 
 		if (i > 0 && entry == build->scenes[i - 1])
@@ -222,13 +235,16 @@ static void write_scenes(struct segment_build *build)
 		if (count == SEGMENT_PAGE_SCENES) {
 			write_scene_page(build, scenes, count);
 			count = 0;
+			r = ask_pace(build);
 		}
 		scenes[count++] =
 			(struct segment_scene){.camera = (uint32_t)(entry >> (UNIT_BITS + PAGE_BITS)),
 					       .unit = (uint32_t)(entry >> PAGE_BITS) & ((1u << UNIT_BITS) - 1),
 					       .page = (uint32_t)entry & ((1u << PAGE_BITS) - 1)};
 	}
-	write_scene_page(build, scenes, count);
+	if (r == 0)
+		write_scene_page(build, scenes, count);
+	return r;
 }
 
 static int compare_hits(const void *a, const void *b)
@@ -264,12 +280,13 @@ static size_t gather_hits(struct segment_build *build)
 	return kept;
 }
 
-static void write_hits(struct segment_build *build)
+static int write_hits(struct segment_build *build)
 {
 	size_t count = gather_hits(build);
+	int r = 0;
 
 	build->summary->sections[SEGMENT_HITS].item_count = count;
-	for (size_t i = 0; i < count; i += SEGMENT_PAGE_HITS) {
+	for (size_t i = 0; r == 0 && i < count; i += SEGMENT_PAGE_HITS) {
 		unsigned in_page = count - i < SEGMENT_PAGE_HITS ? (unsigned)(count - i) : SEGMENT_PAGE_HITS;
 		uint8_t key[16] = {0};
 		uint8_t *page = segment_out_begin(&build->out);
@@ -278,7 +295,9 @@ static void write_hits(struct segment_build *build)
 		be32_put(key, build->hits[i].row);
 		count_page(build, SEGMENT_HITS, size);
 		segment_out_end(&build->out, SEGMENT_HITS, key, (uint32_t)i, size);
+		r = ask_pace(build);
 	}
+	return r;
 }
 
 int segment_build_finish(struct segment_build *build, struct err *err, struct segment_summary *ret_summary)
@@ -291,8 +310,11 @@ int segment_build_finish(struct segment_build *build, struct err *err, struct se
 	end_row_page(build);
 	end_key_page(build);
 	segment_out_unpark(&build->out, SEGMENT_KEYS);
-	write_scenes(build);
-	write_hits(build);
+	r = write_scenes(build);
+	if (r == 0)
+		r = write_hits(build);
+	if (r < 0)
+		return err_set(err, r, "%s: put off while it was finished", build->out.path);
 	summary->row_count = build->row_count;
 	summary->sections[SEGMENT_ROWS].item_count = build->row_count;
 	summary->sections[SEGMENT_KEYS].item_count = build->key_count;

@@ -36,6 +36,12 @@ int segment_build_new(struct io *io, const char *directory, const uint8_t key[32
 		      struct err *err, struct segment_build **ret_build);
 
 /*
+ * For who may be called off: finishing a day of tens of millions of rows takes a second and more, and asks `pace` all
+ * along, at the longest a third of a second apart. < 0 ends segment_build_finish with that.
+ */
+void segment_build_pace(struct segment_build *build, int (*pace)(void *context), void *context);
+
+/*
  * The next row. Equal reads (row_equal) collapse to those of the smallest (feed, epoch): *ret_row is the number of the
  * row that stands for it. -EINVAL when it lies before the row given last or on another day, -E2BIG beyond
  * SEGMENT_ROWS_MAX, -ENOMEM; the build is then good for nothing but free. A failed write is told by finish.

@@ -1,4 +1,6 @@
-/* Inside of the segment reader, shared by segment_read.c, segment_check.c, segment_stream.c and search_finder.c alone.
+/*
+ * Inside of the segment reader, shared by segment_open.c, segment_read.c, segment_check.c, segment_stream.c and
+ * search_finder.c alone.
  */
 #ifndef GANTRY_STORAGE_SEGMENT_FILE_H
 #define GANTRY_STORAGE_SEGMENT_FILE_H
@@ -35,6 +37,8 @@ struct segment_hits {
 /* Borrowed from the segment. 0, or what opening it says. */
 int segment_plain_file(const struct segment *segment, struct io_file **ret_file);
 int segment_direct_file(const struct segment *segment, struct io_file **ret_file);
+/* Through the page cache. -EBADMSG: the file ends before. */
+int segment_read_exactly(const struct segment *segment, uint64_t offset, void *bytes, size_t size);
 
 /* Sets the text: segment, section (with or without SEGMENT_LEAF), page, what. Returns -EBADMSG. */
 int segment_damaged(const struct segment *segment, struct err *err, unsigned section, uint32_t page, const char *what);

@@ -7,14 +7,10 @@
 #include "storage/store.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define LOG_MODULE "store"
@@ -33,188 +29,18 @@
 #include "storage/tidier.h"
 #include "storage/view.h"
 
-static void alarm_tell(struct store *store, const char *text)
-{
-	log_warn("%s", text);
-	if (store->hooks.alarm != NULL)
-		store->hooks.alarm(store->hooks.context, text);
-}
-
-void store_alarm(struct store *store, const char *format, ...)
-{
-	char text[512];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	alarm_tell(store, text);
-}
-
-void store_damage(struct store *store, const char *format, ...)
-{
-	char text[512];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	pthread_mutex_lock(&store->status_mutex);
-	store->damage_count++;
-	if (store->damage_text_count < STORE_DAMAGE_MAX)
-		snprintf(store->damage[store->damage_text_count++], sizeof(store->damage[0]), "%.190s", text);
-	pthread_mutex_unlock(&store->status_mutex);
-	alarm_tell(store, text);
-}
-
-void store_damage_met(struct store *store, const char *text)
-{
-	char kept[sizeof(store->damage[0])];
-	bool known = false;
-
-	(void)snprintf(kept, sizeof(kept), "%.190s", text);
-	pthread_mutex_lock(&store->status_mutex);
-	for (unsigned i = 0; i < store->damage_text_count && !known; i++)
-		known = strcmp(store->damage[i], kept) == 0;
-	pthread_mutex_unlock(&store->status_mutex);
-	if (!known)
-		store_damage(store, "%s", text);
-}
-
-static int path_join(char path[LAYOUT_PATH_SIZE], const char *directory, const char *name)
-{
-	size_t directory_size = strlen(directory);
-	size_t name_size = strlen(name);
-
-	if (directory_size + name_size + 1 >= LAYOUT_PATH_SIZE - 128) /* room for the names below it */
-		return -ENAMETOOLONG;
-	memcpy(path, directory, directory_size);
-	path[directory_size] = '/';
-	memcpy(path + directory_size + 1, name, name_size + 1);
-	return 0;
-}
-
-static int paths_make(struct store *store, struct err *err)
-{
-	const struct store_options *options = &store->options;
-	const char *db = options->db_directory != NULL ? options->db_directory : options->directory;
-	int result;
-
-	if (strlen(options->directory) >= LAYOUT_PATH_SIZE - 128 || strlen(db) >= LAYOUT_PATH_SIZE - 128)
-		return err_set(err, -ENAMETOOLONG, "the data directory's path is too long");
-	strcpy(store->directory, options->directory);
-	strcpy(store->db_directory, db);
-	result = path_join(store->journal_directory, store->directory, LAYOUT_JOURNAL);
-	if (result == 0)
-		result = path_join(store->segments_directory, store->directory, LAYOUT_SEGMENTS);
-	if (result == 0)
-		result = path_join(store->purge_directory, store->directory, LAYOUT_PURGE);
-	if (result == 0)
-		result = path_join(store->cases_directory, store->directory, LAYOUT_CASES);
-	if (result == 0)
-		result = path_join(store->audit_directory, store->directory, LAYOUT_AUDIT);
-	return result < 0 ? err_set(err, result, "the data directory's path is too long") : 0;
-}
-
-static int lock_take(struct store *store, struct err *err)
-{
-	char path[LAYOUT_PATH_SIZE];
-	int result = path_join(path, store->db_directory, LAYOUT_LOCK);
-
-	if (result < 0)
-		return err_set(err, result, "the data directory's path is too long");
-	if (mkdir(store->db_directory, 0700) < 0 && errno != EEXIST)
-		return err_set(err, -errno, "%s: %s", store->db_directory, strerror(errno));
-	store->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (store->lock_fd < 0)
-		return err_set(err, -errno, "%s: %s", path, strerror(errno));
-	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return err_set(err, errno == EWOULDBLOCK ? -EBUSY : -errno, "%s: another process serves this directory",
-			       path);
-	return 0;
-}
-
-static int directories_make(struct store *store, struct err *err)
-{
-	static const char *const names[] = {LAYOUT_JOURNAL, LAYOUT_SEGMENTS, LAYOUT_REGISTER, LAYOUT_LISTS,
-					    LAYOUT_AUDIT,   LAYOUT_PURGE,    LAYOUT_CASES};
-	const struct io_ops *ops = store->io->ops;
-	char path[LAYOUT_PATH_SIZE];
-	int result = ops->mkdir(store->io, store->directory);
-
-	for (size_t i = 0; result == 0 && i < sizeof(names) / sizeof(names[0]); i++) {
-		result = path_join(path, store->directory, names[i]);
-		if (result == 0)
-			result = ops->mkdir(store->io, path);
-	}
-	if (result == 0)
-		result = ops->dir_sync(store->io, store->directory);
-	return result < 0 ? err_set(err, result, "%s: %s", store->directory, strerror(-result)) : 0;
-}
-
-struct found {
-	bool keyring;
-	bool foreign;
-	bool any;
-};
-
-static int top_name(void *context, const char *name)
-{
-	struct found *found = context;
-
-	if (strncmp(name, "keyring.", 8) == 0)
-		found->keyring = true;
-	else if (strcmp(name, LAYOUT_LOCK) != 0)
-		found->foreign = true;
-	return 0;
-}
-
-static int any_name(void *context, const char *name)
-{
-	struct found *found = context;
-
-	(void)name;
-	found->any = true;
-	return 0;
-}
-
-/* May a new keyring be made here? Only where nothing is that an old one would open. */
-static int directory_judge(struct store *store, struct err *err, bool *ret_create)
-{
-	const struct io_ops *ops = store->io->ops;
-	char path[LAYOUT_PATH_SIZE];
-	struct found found = {0};
-	int result = ops->list(store->io, store->directory, top_name, &found);
-
-	if (result == 0)
-		result = ops->list(store->io, store->journal_directory, any_name, &found);
-	if (result == 0)
-		result = ops->list(store->io, store->segments_directory, any_name, &found);
-	if (result == 0)
-		result = path_join(path, store->directory, LAYOUT_REGISTER);
-	if (result == 0)
-		result = ops->list(store->io, path, any_name, &found);
-	if (result < 0)
-		return err_set(err, result, "%s: %s", store->directory, strerror(-result));
-	if (!found.keyring && !found.any && found.foreign)
-		return err_set(err, -ENOTEMPTY, "%s: holds other files; give Gantry a directory of its own",
-			       store->directory);
-	*ret_create = !found.any;
-	return 0;
-}
-
 static int keys_open(struct store *store, struct err *err)
 {
 	char copy_a[LAYOUT_PATH_SIZE];
 	char copy_b[LAYOUT_PATH_SIZE];
 	struct keyring_options options = {.master_path = store->options.master_path, .copy_a_path = copy_a};
 	struct keyring_info info;
-	int result = directory_judge(store, err, &options.create);
+	int result = store_directory_judge(store, err, &options.create);
 
 	if (result < 0)
 		return result;
-	(void)path_join(copy_a, store->directory, LAYOUT_KEYRING_A);
-	(void)path_join(copy_b, store->directory, LAYOUT_KEYRING_B);
+	(void)store_path(copy_a, store->directory, LAYOUT_KEYRING_A);
+	(void)store_path(copy_b, store->directory, LAYOUT_KEYRING_B);
 	options.copy_b_path = store->options.keyring_b_path != NULL ? store->options.keyring_b_path : copy_b;
 	result = keyring_open(&options, store->io, err, &store->keyring);
 	if (result < 0)
@@ -234,7 +60,7 @@ static int catalog_ready(struct store *store, struct err *err)
 	struct catalog_options options = {.directory = path, .map_size = store->options.catalog_map_size};
 	int result;
 
-	(void)path_join(path, store->db_directory, LAYOUT_CATALOG);
+	(void)store_path(path, store->db_directory, LAYOUT_CATALOG);
 	result = catalog_open(&options, err, &store->catalog);
 	if (result != -EBADMSG)
 		return result;
@@ -301,14 +127,14 @@ static void register_ready(struct store *store)
 	size_t unreadable;
 	int result;
 
-	(void)path_join(directory, store->directory, LAYOUT_REGISTER);
-	(void)path_join(lists, store->directory, LAYOUT_LISTS);
-	(void)path_join(db, store->db_directory, LAYOUT_REGISTER "/db");
+	(void)store_path(directory, store->directory, LAYOUT_REGISTER);
+	(void)store_path(lists, store->directory, LAYOUT_LISTS);
+	(void)store_path(db, store->db_directory, LAYOUT_REGISTER "/db");
 	if (store->options.db_directory != NULL) {
 		/* The io's directories are not on the disk LMDB needs. */
 		char above[LAYOUT_PATH_SIZE];
 
-		(void)path_join(above, store->db_directory, LAYOUT_REGISTER);
+		(void)store_path(above, store->db_directory, LAYOUT_REGISTER);
 		(void)mkdir(above, 0700);
 		(void)mkdir(db, 0700);
 	}
@@ -362,12 +188,8 @@ static int store_begin(struct store *store, struct err *err)
 {
 	uint64_t sequence_min = 0;
 	int64_t start_ns;
-	int result = paths_make(store, err);
+	int result = store_directory_ready(store, err);
 
-	if (result == 0)
-		result = lock_take(store, err);
-	if (result == 0)
-		result = directories_make(store, err);
 	if (result == 0)
 		result = keys_open(store, err);
 	if (result == 0)
@@ -467,6 +289,7 @@ static void store_free(struct store *store)
 	pthread_mutex_destroy(&store->purge_mutex);
 	pthread_mutex_destroy(&store->seal_mutex);
 	pthread_mutex_destroy(&store->lane_mutex);
+	free(store->standings);
 	free(store->windows.slots);
 	free(store->journal_hooks);
 	free(store);

@@ -80,8 +80,11 @@ struct store_options {
 struct store_hooks {
 	/* One per worker (options.workers of them), copied: called on that worker's thread; see journal.h. */
 	const struct journal_hooks *journal;
-	/* Something an operator must know: damage found, a write that fails. No VRM, no secret in it. May be NULL. */
-	void (*alarm)(void *context, const char *text);
+	/*
+	 * Something an operator must know: damage found, a write that fails. No VRM, no secret in it. `lasts`: it has
+	 * begun, and store_alarms_each names it until it is over. Any thread of the store. May be NULL.
+	 */
+	void (*alarm)(void *context, const char *text, bool lasts);
 	void *context;
 };
 
@@ -225,6 +228,12 @@ int store_status(struct store *store, struct store_status *ret_status);
  * control thread.
  */
 void store_damage_met(struct store *store, const char *text);
+
+/*
+ * What an operator must know as long as it is so: sealing that fails, a removal that is late, a purge that stands half
+ * done. `each` may not call the store. Any control thread.
+ */
+void store_alarms_each(struct store *store, void (*each)(void *context, const char *text), void *context);
 
 /* The days that hold reads or were purged, ascending. Caller frees *ret_days. */
 int store_days(struct store *store, struct store_day **ret_days, size_t *ret_count);

@@ -1,6 +1,6 @@
 /*
- * The inside of the store, shared by store.c, recovery*.c, seal*.c, keeper.c, purge*.c, rewrite.c, tidier.c and
- * store_status.c, nobody else.
+ * The inside of the store, shared by store*.c, recovery*.c, seal*.c, keeper.c, purge*.c, rewrite.c and tidier.c,
+ * nobody else.
  *
  * Lock order: purge_mutex, tidy_mutex, hold_mutex, seal_mutex, lane_mutex, memtable_lock, LMDB's writer; status_mutex
  * and thread_mutex are leaves. The marks' mutex comes behind tidy and hold mutex and before those of register and
@@ -72,6 +72,14 @@ struct window_table {
 	size_t count;
 };
 
+/* An alarm that lasts. */
+enum store_standing_kind { STANDING_SEALING, STANDING_REMOVAL, STANDING_DISK, STANDING_PURGE };
+struct store_standing {
+	enum store_standing_kind kind;
+	int32_t day;
+	char text[512];
+};
+
 struct store {
 	struct io *io;
 	struct store_options options; /* its texts are not kept: see the paths */
@@ -133,6 +141,9 @@ struct store {
 	uint64_t damage_count;
 	unsigned damage_text_count;
 	char damage[STORE_DAMAGE_MAX][192];
+	struct store_standing *standings;
+	size_t standing_count;
+	size_t standing_room;
 	uint64_t seal_failures;
 	char seal_why[192]; /* of the failure that lasts; empty when well */
 	uint64_t disk_total;
@@ -145,7 +156,6 @@ struct store {
 	struct store_tidy tidy;
 
 	int64_t disk_checked_ns; /* keeper's */
-	bool removal_late;       /* marks_tidy's: said already */
 	int64_t look_again_ns;   /* marks_look's: not before */
 
 	pthread_mutex_t thread_mutex; /* of the bells and of stop */
@@ -161,16 +171,34 @@ struct store {
 	bool tidier_runs;
 };
 
-/* store.c */
+/* store_alarm.c */
+/* Something that happened. */
 void store_alarm(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/*
+ * Something that lasts: told when it begins, over when store_alarm_over says so; until then a newer text takes the
+ * place of the older one. `day` tells those of one kind apart; 0 when there is but one.
+ */
+void store_alarm_stand(struct store *store, enum store_standing_kind kind, int32_t day, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* Idempotent. */
+void store_alarm_over(struct store *store, enum store_standing_kind kind, int32_t day);
 /* As an alarm, and kept in the status as damage. */
 void store_damage(struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* store_directory.c */
+/* "<directory>/<name>". -ENAMETOOLONG when there is no room for the names below it: `path` is untouched. */
+int store_path(char path[LAYOUT_PATH_SIZE], const char *directory, const char *name);
+/* Paths, lock and directories. -EBUSY: another process serves it. What was taken is given back with the store. */
+int store_directory_ready(struct store *store, struct err *err);
+/* May a new keyring be made here? Only where nothing is that an old one would open. -ENOTEMPTY: foreign files. */
+int store_directory_judge(struct store *store, struct err *err, bool *ret_create);
+/* store.c */
 void store_day_close(struct store *store, int32_t day);
+int64_t store_wall_us(struct store *store);
+/* keeper.c */
 void store_bell(struct store *store);
 /* rewrite_commit.c */
 void rewrite_fini(struct store *store);
 /* tidier.c: between two pages of a rewriting; may sleep while ingest needs the machine. 0 or -ECANCELED. */
 int tidier_pace(struct store *store);
-int64_t store_wall_us(struct store *store);
 
 #endif

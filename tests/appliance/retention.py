@@ -2,13 +2,16 @@
 clock that cannot be believed destroys nothing."""
 
 import calendar
+import datetime
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
 
-from rig import FSCK, GANTRYCTL, GROUNDS, SECOND_UID, Appliance, check, fleet, fleet_result, main, run
+from rig import BUILD, FSCK, GANTRYCTL, GROUNDS, SECOND_UID, Appliance, check, fleet, fleet_result, main, run
 
 AGO = 5  # days
 
@@ -19,6 +22,10 @@ def date(days_ago):
 
 def grounds(case):
     return ["--purpose", "serious", "--case", case, "--reason", "testing what a case holds"]
+
+
+def name(row):
+    return f"--read={row['id']},{row['camera']},{row['capture']}"
 
 
 def send_day(appliance, days_ago, reads=1500):
@@ -65,8 +72,20 @@ def held_reads_outlive_their_day(directory, random):
     added = appliance.ctl("holds", "add", "--class", "cpia", "--review", tomorrow, "--vrm", vrm, *grounds("C-1"))[-1]
     check(added["days_gone"] == [], f"{added}")
     chosen = rows[:5]
-    single = [f"--read={row['id']},{row['camera']},{row['capture']}" for row in chosen]
-    appliance.ctl("holds", "add", "--class", "mopi", "--review", tomorrow, *single, *grounds("C-2"))
+    by_id = lambda *rows: ["holds", "add", "--class", "mopi", "--review", tomorrow, *map(name, rows), *grounds("C-2")]
+    appliance.ctl(*by_id(*chosen))
+    # Reads that are not there are refused by name: one that was amended (it goes with yesterday), one that never was.
+    amended = next(row for row in search(appliance, "*", "--from", date(1)) if row["vrm"])
+    appliance.ctl("reads", "amend", "--id", amended["id"], "--camera", str(amended["camera"]), "--captured", amended["capture"],
+                  "--vrm", "ZZ 98 ZZZ", *grounds("SAR-7"))
+    said = appliance.refused(*by_id(chosen[0], amended))
+    check("read 2 of 2" in said and "has been amended" in said, said)
+    said = appliance.refused(*by_id(dict(chosen[0], id="0" * 32), chosen[1], amended))
+    check("read 1 of 3" in said and "none that is here" in said and "nor are these there: 3" in said, said)
+    appliance.ctl_as(SECOND_UID, "holds", "add", "--class", "cpia", "--review", tomorrow, "--vrm", "NOBODY", *grounds("C-1"))
+    held = appliance.ctl("holds", "show", "--hold", "C-1", *GROUNDS)[-1]["holds"][0]["held"]
+    check([one["who_uid"] for one in held] == [os.getuid(), SECOND_UID], f"{held}")
+    check(all(one["reason"] == grounds("C-1")[-1] and one["since"][:4].isdigit() for one in held), f"{held}")
     appliance.refused("holds", "add", "--class", "mopi", "--review", tomorrow, *grounds("C-3"))  # everything
     appliance.refused("holds", "add", "--class", "mopi", "--review", date(0), "--vrm", vrm, *grounds("C-3"))
     plan = appliance.ctl("purge", "plan", "--day", date(AGO))[-1]["days"][0]
@@ -157,6 +176,87 @@ def held_reads_outlive_their_day(directory, random):
     check(report["clean"], f"gantry-fsck: {report}")
 
 
+def killed_at_every_step_of_an_edit(directory, random):
+    """A read that only a case's copy has is erased, and gantryd dies on the way: the case shows each held read once, the
+    erased one as a whole or not at all, and everything else stays purged."""
+    appliance = Appliance(directory, **{"reads.retention": "30"})
+    appliance.start()
+    appliance.register(feeds=1)
+    send_day(appliance, AGO, reads=300)
+    rows = [row for row in search(appliance, "*") if row["vrm"]]
+    held = random.sample(rows, 12)
+    appliance.ctl("holds", "add", "--class", "cpia", "--review", date(-1), *map(name, held), *grounds("C-1"))
+    appliance.purge(date(AGO))
+    left = ids(held)
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../appliance/base/killpoint.c")) as file:
+        points = re.findall(r'^\s*"(case\.[a-z-]+)"', file.read(), re.M)
+    check(len(points) >= 3, f"{points}")
+    for row, point in zip(held, points):
+        appliance.stop()
+        appliance.start(kill=point)
+        erase = ["reads", "erase", "--id", row["id"], "--camera", str(row["camera"]), "--captured", row["capture"], "--hold", "C-1",
+                 *grounds("C-1")]
+        done = subprocess.run([GANTRYCTL, "--socket", appliance.socket, *erase], capture_output=True, timeout=60)
+        check(done.returncode != 0, f"{point}: answered, and not killed")
+        wait_for(lambda: appliance.process.poll() is not None, lambda: f"{point} was never reached")
+        check(appliance.process.returncode == -signal.SIGKILL, f"{point}: {appliance.tail()}")
+        appliance.start()
+        found = ids(search(appliance, "*", "--hold", "C-1", case="C-1"))
+        without = [one for one in left if one != row["id"]]
+        # Its key alone is nothing; a copy that is whole takes the place of the old one, whatever the catalog knew.
+        expected = left if point == "case.keyed" else without
+        check(found == expected, f"{point}: {len(found)} found, {len(left)} held before, {row['id'] in found}")
+        if found == left:
+            appliance.ctl(*erase)
+        else:
+            appliance.refused(*erase)
+        left = without
+        check(ids(search(appliance, "*", "--hold", "C-1", case="C-1")) == left, f"{point}: after erasing again")
+        check(search(appliance, "*") == [], f"{point}: a read of the purged day is shown without its case")
+        copies = [name for _, _, names in os.walk(os.path.join(appliance.data, "cases")) for name in names]
+        check(len(copies) == 1, f"{point}: {copies}")
+        check(not os.listdir(os.path.join(appliance.data, "segments")), f"{point}: segments of the purged day")
+    appliance.stop()
+    report = appliance.fsck()
+    check(report["clean"], f"gantry-fsck: {report}")
+
+
+def a_lost_key_of_ids_holds_up_the_purge(directory, random):
+    """Nobody can say which reads were held by id: the day waits under an alarm, until they are held by their place."""
+    appliance = Appliance(directory, **{"reads.retention": "30"})
+    appliance.start()
+    appliance.register(feeds=1)
+    send_day(appliance, AGO, reads=200)
+    held = random.sample([row for row in search(appliance, "*") if row["vrm"]], 3)
+    appliance.ctl("holds", "add", "--class", "mopi", "--review", date(-1), *map(name, held), *grounds("C-1"))
+    appliance.stop()
+    run([os.path.join(BUILD, "tests/appliance/lose_key"), appliance.master, os.path.join(appliance.data, "keyring.a"),
+         os.path.join(appliance.data, "keyring.b")])
+    appliance.settings["reads.retention"] = "3"
+    appliance.start()
+    alarmed = lambda: any("case C-1 holds 3 of its reads by ids of a key" in alarm for alarm in appliance.ctl("status")[-1]["alarms"])
+    wait_for(alarmed, lambda: f"no alarm: {appliance.ctl('status')[-1]['alarms']}")
+    said = appliance.refused("purge", "run", date(AGO), *GROUNDS)
+    check("case C-1 holds 3 of its reads" in said, said)
+    running = appliance.ctl("purge", "show")[-1]["running"]
+    check(len(running) == 1 and "case C-1 holds 3 of its reads" in running[0]["hindered"], f"{running}")
+    plan = appliance.ctl("purge", "plan")[-1]["days"]
+    check(len(plan) == 1 and "case C-1 holds 3 of its reads" in plan[0]["hindered"], f"{plan}")
+    lost = appliance.ctl("holds", "show", *GROUNDS)[-1]["holds"][0]["held"][0]["lost"]
+    check(sorted(lost) == sorted(f"{row['camera']},{row['capture']}" for row in held), f"{lost}")
+    for place in lost:
+        camera, begin = place.split(",")
+        end = datetime.datetime.fromisoformat(begin.rstrip("Z")) + datetime.timedelta(microseconds=1)
+        appliance.ctl("holds", "add", "--class", "mopi", "--review", date(-1), "--camera", camera, "--from", begin, "--to",
+                      end.isoformat(timespec="microseconds") + "Z", *grounds("C-1"))
+    certificate = appliance.ctl("purge", "run", date(AGO), *GROUNDS)[-1]
+    check(certificate["held_reads"] == 3, f"{certificate}")
+    kept = search(appliance, "*", "--hold", "C-1", case="C-1")
+    place_of = lambda rows: sorted((row["camera"], row["capture"], row["vrm"]) for row in rows)
+    check(place_of(kept) == place_of(held), f"{kept}")
+    check("hindered" not in json.dumps(appliance.ctl("purge", "show")[-1]), "still hindered")
+
+
 def two_persons_purge_what_is_not_due(directory, random):
     appliance = Appliance(directory)
     appliance.start()
@@ -190,9 +290,14 @@ def two_persons_purge_what_is_not_due(directory, random):
     day = calendar.timegm(time.strptime(date(4), "%Y-%m-%d")) // 86400
     with open(os.path.join(appliance.data, "purge", f"d{day}-99.intent"), "wb") as intent:
         intent.write(bytes(100))
+    appliance.ctl("purge", "show")
+    alarms = appliance.ctl("status")[-1]["alarms"]
+    check(sum("intent" in alarm for alarm in alarms) == 1, f"a damaged intent: {alarms}")
     certificate = appliance.ctl("purge", "run", date(4), *GROUNDS)[-1]
     check(certificate["reads"] == 200 and "begun before" in certificate["authority"], f"{certificate}")
     check(appliance.ctl("purge", "plan")[-1]["days"] == [], "the damaged intent still stands")
+    alarms = appliance.ctl("status")[-1]["alarms"]
+    check(not any("intent" in alarm for alarm in alarms), f"the alarm of an intent that is done: {alarms}")
     outcomes = [entry["outcome"] for entry in audit(appliance, "purge.approve")]
     check(outcomes.count("failed") == 3 and outcomes.count("done") == 2, f"{outcomes}")
 
@@ -235,6 +340,8 @@ def a_clock_under_suspicion_purges_nothing(directory, random):
 if __name__ == "__main__":
     sys.exit(main("retention", [
         ("held reads outlive their day", held_reads_outlive_their_day),
+        ("killed at every step of an edit", killed_at_every_step_of_an_edit),
+        ("a lost key of ids holds up the purge", a_lost_key_of_ids_holds_up_the_purge),
         ("two persons purge what is not due", two_persons_purge_what_is_not_due),
         ("a clock under suspicion purges nothing", a_clock_under_suspicion_purges_nothing),
     ]))

@@ -1,7 +1,9 @@
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/aead.h"
+#include "appliance/base/array.h"
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/digest.h"
@@ -159,6 +161,29 @@ static void errors_carry_their_place(void)
 	CHECK_INT(-EINVAL, err_set(NULL, -EINVAL, "nobody asked"));
 }
 
+/* Whatever is asked of it, what was put in stays, and it moves seldom. */
+static void arrays_grow(void)
+{
+	uint64_t *items = NULL;
+	size_t room = 0;
+	unsigned moves = 0;
+
+	for (size_t count = 0; count < 1000; count++) {
+		size_t before = room;
+		uint64_t *grown = array_grow(items, count, &room, sizeof(*items));
+
+		CHECK(grown != NULL);
+		CHECK(room > count);
+		moves += room != before;
+		items = grown;
+		items[count] = count * 3;
+	}
+	CHECK(moves < 10);
+	for (size_t i = 0; i < 1000; i++)
+		CHECK_INT(3 * i, items[i]);
+	free(items);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
@@ -169,6 +194,7 @@ int main(int argc, char **argv)
 		{"days round down", days_round_down},
 		{"hex refuses what is not hex", hex_refuses_what_is_not_hex},
 		{"errors carry their place", errors_carry_their_place},
+		{"arrays grow", arrays_grow},
 		{NULL, NULL},
 	};
 

@@ -102,6 +102,7 @@ void marks_test_set(void);
 /* test_marks_crash.c */
 void marks_test_crash_points(void);
 void marks_test_failures(void);
+void marks_test_late(void);
 
 /* test_marks_end.c */
 void marks_test_day_dies(void);

@@ -141,6 +141,7 @@ int main(int argc, char **argv)
 		{"random acts against a model", marks_test_random},
 		{"a power cut at every write", marks_test_crash_points},
 		{"a failure of every write", marks_test_failures},
+		{"a late removal is an alarm while it lasts", marks_test_late},
 		{"marks die with their day", marks_test_day_dies},
 		{"marks of a day whose purge was cut short", marks_test_day_died_before},
 		{"the key of identities is lost", marks_test_identity_lost},

@@ -1,10 +1,12 @@
-/* Marks when the power goes or a write fails. */
+/* Marks when the power goes, a write fails or the disk is full. */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "appliance/base/clock.h"
 #include "storage/io.h"
 #include "storage/marks.h"
+#include "storage/marks_internal.h"
 #include "storage/marks_tidy.h"
 #include "tests/check.h"
 #include "tests/storage/marks_world.h"
@@ -107,4 +109,47 @@ void marks_test_failures(void)
 		crash_settle(world, acts, done);
 		world_free(world);
 	}
+}
+
+static void late_count(void *context, const char *text)
+{
+	*(unsigned *)context +=
+		strstr(text, "not physically removed within the hour") != NULL && strstr(text, "KiB free") != NULL;
+}
+
+static unsigned late_told(struct world *world)
+{
+	unsigned count = 0;
+
+	store_alarms_each(world->rig.store, late_count, &count);
+	return count;
+}
+
+/* A removal that finds no room for more than an hour is an alarm, with the reason, until it is done. */
+void marks_test_late(void)
+{
+	struct world *world = world_half_sealed(check_seed(), "late");
+	struct store *store = world->rig.store;
+	struct io_space space;
+	struct err err;
+
+	CHECK_INT(0, store_seal_all(store, INT64_C(5000000000)));
+	world_act(world, 0, MARK_ERASED);
+	world_act(world, 2, MARK_ERASED);
+	sim_capacity(world->io, UINT64_C(1) << 40);
+	CHECK_INT(0, world->io->ops->space(world->io, world->rig.directory, &space));
+	sim_capacity(world->io, space.total_bytes - space.free_bytes + (64 << 10));
+	CHECK_INT(-ENOSPC, marks_tidy(store, true, &err));
+	CHECK_INT(0, late_told(world)); /* it is not late yet */
+	for (size_t i = 0; i < store_marks(store)->count; i++)
+		store_marks(store)->all[i].made_us -= MARKS_LATE_US + 1;
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_INT(-ENOSPC, marks_tidy(store, true, &err));
+		CHECK_INT(1, late_told(world));
+	}
+	sim_capacity(world->io, 0);
+	world_tidy(world);
+	CHECK_INT(0, late_told(world));
+	world_verify_removed(world);
+	world_free(world);
 }

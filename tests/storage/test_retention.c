@@ -190,14 +190,34 @@ static void catches_up_when_trusted(void)
 	world_end();
 }
 
-static void alarm_take(void *context, const char *text)
+static void alarm_count(void *context, const char *text)
 {
 	if (strstr(text, "CASE/ROOM") != NULL && strstr(text, "KiB") != NULL)
 		++*(unsigned *)context;
 }
 
-/* A year before last, two days; all of the older is held. */
-static void two_days_of_a_full_disk(unsigned *alarms)
+static void alarm_take(void *context, const char *text, bool lasts)
+{
+	CHECK(lasts);
+	alarm_count(context, text);
+}
+
+static void any_count(void *context, const char *text)
+{
+	(void)text;
+	++*(unsigned *)context;
+}
+
+static unsigned alarms_standing(void (*count)(void *context, const char *text))
+{
+	unsigned standing = 0;
+
+	store_alarms_each(rig->store, count, &standing);
+	return standing;
+}
+
+/* A year before last, two days; all of the older is held, or of both. */
+static void two_days_of_a_full_disk(int32_t held_days, unsigned *alarms)
 {
 	struct key_change identity = {.id = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY}};
 	struct reg_hold hold = {.hold_class = REG_HOLD_CPIA,
@@ -205,8 +225,9 @@ static void two_days_of_a_full_disk(unsigned *alarms)
 				.review_day = FIRST_DAY + 100,
 				.reference = "CASE/ROOM",
 				.reason = "the reason of the test"};
-	struct hold_selector selector = {
-		.from_us = (FIRST_DAY - 400) * DAY_US, .to_us = (FIRST_DAY - 399) * DAY_US, .pattern = "R*"};
+	struct hold_selector selector = {.from_us = (FIRST_DAY - 400) * DAY_US,
+					 .to_us = (FIRST_DAY - 400 + held_days) * DAY_US,
+					 .pattern = "R*"};
 	struct hold_added added;
 
 	world_begin();
@@ -232,7 +253,7 @@ static void held_reads_want_room(void)
 		struct io_space space;
 		unsigned alarms;
 
-		two_days_of_a_full_disk(&alarms);
+		two_days_of_a_full_disk(1, &alarms);
 		sim_capacity(io, UINT64_C(1) << 40);
 		CHECK_INT(0, io->ops->space(io, SIM_DIRECTORY, &space));
 		sim_capacity(io, space.total_bytes - space.free_bytes + room);
@@ -241,17 +262,51 @@ static void held_reads_want_room(void)
 		helped += alarms == 1 && round_result.purged == 2;
 		if (round_result.purged == 2)
 			CHECK_INT(0, round_result.failed);
-		if (alarms > 1)
+		CHECK(alarms <= 1);
+		if (round_result.purged < 2 && alarms > 0)
 			CHECK(day_lives(FIRST_DAY - 400));
 		sim_capacity(io, 0);
 		if (round_result.purged < 2)
 			CHECK_INT(0, run_round());
+		CHECK_INT(0, alarms_standing(any_count));
 		CHECK(!day_lives(FIRST_DAY - 399));
 		CHECK(certified[FIRST_DAY - 400 - FIRST_DAY + 500] == 1);
 		world_end();
 	}
 	CHECK(alone);
 	CHECK(helped > 0);
+}
+
+/* Where no day can make room for another it is told once, and named as long as the days wait; then it is over. */
+static void waiting_for_room_is_told_while_it_lasts(void)
+{
+	unsigned waited = 0;
+
+	for (uint64_t room = 0; room < 64 << 10; room += 4 << 10) {
+		struct io_space space;
+		unsigned alarms, standing;
+
+		two_days_of_a_full_disk(2, &alarms);
+		sim_capacity(io, UINT64_C(1) << 40);
+		CHECK_INT(0, io->ops->space(io, SIM_DIRECTORY, &space));
+		sim_capacity(io, space.total_bytes - space.free_bytes + room);
+		(void)run_round();
+		standing = alarms_standing(alarm_count);
+		if (standing > 0 && round_result.purged == 0) {
+			CHECK_INT(alarms, standing);
+			(void)run_round();
+			CHECK_INT(standing, alarms_standing(alarm_count));
+			CHECK_INT(standing, alarms);
+			waited++;
+		}
+		sim_capacity(io, 0);
+		CHECK_INT(0, run_round());
+		CHECK(!day_lives(FIRST_DAY - 400));
+		CHECK(!day_lives(FIRST_DAY - 399));
+		CHECK_INT(0, alarms_standing(any_count));
+		world_end();
+	}
+	CHECK(waited > 0);
 }
 
 /* A clock that jumps a year ahead destroys nothing, be it asked by the rule or by two persons. */
@@ -538,6 +593,7 @@ int main(int argc, char **argv)
 		{"an approval is cut", an_approval_is_cut},
 		{"an approved intent rots", an_approved_intent_rots},
 		{"held reads want room", held_reads_want_room},
+		{"waiting for room is told while it lasts", waiting_for_room_is_told_while_it_lasts},
 		{NULL, NULL},
 	};
 

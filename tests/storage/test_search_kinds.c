@@ -547,8 +547,9 @@ static void consecutive_reads_cost_what_they_are(void)
 struct patience {
 	unsigned asked;
 	unsigned given; /* looks before it is cancelled */
-	uint32_t days_done;
-	uint32_t days;
+	uint64_t done;
+	uint64_t reads;
+	unsigned told;
 };
 
 static bool lose_patience(void *context)
@@ -558,13 +559,14 @@ static bool lose_patience(void *context)
 	return patience->asked++ >= patience->given;
 }
 
-static void note_progress(void *context, uint32_t days_done, uint32_t days)
+static void note_progress(void *context, uint64_t done, uint64_t reads)
 {
 	struct patience *patience = context;
 
-	CHECK(days_done > patience->days_done && days_done <= days);
-	patience->days_done = days_done;
-	patience->days = days;
+	CHECK(done > patience->done && done <= reads);
+	patience->done = done;
+	patience->reads = reads;
+	patience->told++;
 }
 
 /* A long search of any plan ends soon after it is cancelled, wherever it is; until then it tells how far it is. */
@@ -600,7 +602,8 @@ static void long_searches_are_cancelled(void)
 		query.cameras = kind == 3 ? cameras : NULL;
 		query.camera_count = kind == 3 ? 3 : 0;
 		for (patience.given = 0; patience.given < 3; patience.given++) {
-			patience.asked = patience.days_done = 0;
+			patience.asked = 0;
+			patience.done = 0;
 			CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
 			if (result->stop == SEARCH_DONE)
 				break; /* it was over before */
@@ -611,15 +614,52 @@ static void long_searches_are_cancelled(void)
 		}
 		CHECK(patience.given > 0);
 		patience.given = UINT32_MAX;
-		patience.asked = patience.days_done = 0;
+		patience.asked = patience.told = 0;
+		patience.done = 0;
 		CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
 		CHECK_INT(SEARCH_DONE, result->stop);
-		CHECK_INT(patience.days, patience.days_done);
-		CHECK(patience.days >= DAYS);
+		CHECK_INT(patience.reads, patience.done);
+		CHECK(patience.told >= DAYS);
 	}
 	free(rows);
 	free(result);
 	world_fini(&world);
+}
+
+/* A day may be 40 M reads: it is not all or nothing, whatever is looked at to get through it. */
+static void progress_is_told_within_a_day(void)
+{
+	struct prng prng = {check_seed()};
+	struct patience patience = {.given = UINT32_MAX};
+	struct search_query query = {.from_us = (int64_t)FIXTURE_DAY * DAY_US,
+				     .to_us = (int64_t)(FIXTURE_DAY + 1) * DAY_US,
+				     .count_only = true,
+				     .cancelled = lose_patience,
+				     .progress = note_progress,
+				     .context = &patience,
+				     .fold = &misreads};
+	struct glob globs[2];
+	struct trial trial;
+
+	trial_init(&trial);
+	for (size_t i = 0; i < ROWS_MAX; i++) {
+		trial.rows[i] = plate_read(&prng, FIXTURE_DAY);
+		trial.rows[i].receipt_us += (int64_t)i;
+	}
+	put_segments(&trial.world, trial.rows, ROWS_MAX);
+	CHECK_INT(0, glob_compile("*1*", 3, &globs[0]));
+	CHECK_INT(0, glob_compile("*", 1, &globs[1]));
+	for (unsigned kind = 0; kind < 3; kind++) {
+		query.key_glob = kind > 0 ? &globs[kind - 1] : NULL;
+		patience.told = 0;
+		patience.done = 0;
+		CHECK_INT(0, trial_search(&trial, &query));
+		CHECK_INT(SEARCH_DONE, trial.result->stop);
+		CHECK(patience.reads > ROWS_MAX / 2); /* equal ones collapse */
+		CHECK_INT(patience.reads, patience.done);
+		CHECK(patience.told >= 3);
+	}
+	trial_fini(&trial);
 }
 
 static void questions_out_of_bounds_are_refused(void)
@@ -665,6 +705,7 @@ int main(int argc, char **argv)
 		{"consecutive reads agree with the model", consecutive_reads_agree_with_the_model},
 		{"consecutive reads cost what they are", consecutive_reads_cost_what_they_are},
 		{"long searches are cancelled", long_searches_are_cancelled},
+		{"progress is told within a day", progress_is_told_within_a_day},
 		{"questions out of bounds are refused", questions_out_of_bounds_are_refused},
 		{NULL, NULL},
 	};

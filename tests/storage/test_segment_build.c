@@ -103,6 +103,65 @@ static void a_stream_of_rows_is_a_segment(void)
 	free(rows);
 }
 
+struct calling_off {
+	unsigned asked;
+	unsigned at; /* which asking calls it off */
+};
+
+static int call_off(void *context)
+{
+	struct calling_off *off = context;
+
+	return off->asked++ == off->at ? -ECANCELED : 0;
+}
+
+/* What was called off while it was finished, wherever it was, leaves nothing; it is asked all along. */
+static void a_finish_is_called_off(void)
+{
+	enum { COUNT = 60000, EVERY_HIT = 4 };
+	struct calling_off off = {.at = 0};
+	struct prng prng = {check_seed()};
+	struct read *rows = calloc(COUNT, sizeof(*rows));
+	const struct read **pointers = calloc(COUNT, sizeof(const struct read *));
+	struct segment_summary summary;
+	struct fixture fixture;
+	int result;
+
+	fixture_init(&fixture);
+	for (size_t i = 0; i < COUNT; i++) {
+		rows[i] = fixture_read(&prng, FIXTURE_DAY);
+		pointers[i] = &rows[i];
+	}
+	CHECK_INT(0, row_sort(pointers, COUNT));
+	do {
+		struct segment_build *build = start_build(&fixture);
+		struct err err = {""};
+		uint64_t number;
+
+		segment_build_pace(build, call_off, &off);
+		for (size_t i = 0; i < COUNT; i++) {
+			CHECK_INT(0, segment_build_row(build, pointers[i], &number));
+			if (i % EVERY_HIT == 0)
+				CHECK_INT(0, segment_build_hit(build, &(struct hit){.row = (uint32_t)number}));
+		}
+		off.asked = 0;
+		result = segment_build_finish(build, &err, &summary);
+		if (result < 0) {
+			CHECK_INT(-ECANCELED, result);
+			CHECK_INT(off.at + 1, off.asked);
+			CHECK(strstr(err.text, "put off") != NULL);
+		}
+		segment_build_free(build);
+		CHECK(!build_file_exists(&fixture, ".tmp"));
+		CHECK_INT(result == 0, build_file_exists(&fixture, ".seg"));
+		off.at += 1 + off.at / 4;
+	} while (result < 0);
+	CHECK(off.asked > summary.sections[SEGMENT_SCENES].page_count + summary.sections[SEGMENT_HITS].page_count);
+	fixture_fini(&fixture);
+	free(pointers);
+	free(rows);
+}
+
 static void a_build_refuses_what_cannot_be(void)
 {
 	struct prng prng = {3};
@@ -304,6 +363,7 @@ int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
 		{"a stream of rows is a segment", a_stream_of_rows_is_a_segment},
+		{"a finish is called off", a_finish_is_called_off},
 		{"a build refuses what cannot be", a_build_refuses_what_cannot_be},
 		{"sections that disagree are found", sections_that_disagree_are_found},
 		{"a failed write leaves nothing", a_failed_write_leaves_nothing},

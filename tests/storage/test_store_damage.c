@@ -21,6 +21,20 @@
 #include "tests/storage/store_rig.h"
 #include "tests/storage/store_world.h"
 
+static void failing_count(void *context, const char *text)
+{
+	*(unsigned *)context += strncmp(text, "sealing fails", 13) == 0;
+}
+
+/* Is it an alarm that sealing fails? */
+static unsigned failing_told(struct store *store)
+{
+	unsigned count = 0;
+
+	store_alarms_each(store, failing_count, &count);
+	return count;
+}
+
 /* The Nth write, creation or sync fails while sealing: said, tried again, nothing lost. */
 static void test_seal_fails(void)
 {
@@ -50,10 +64,12 @@ static void test_seal_fails(void)
 		CHECK_INT(rig->acked, status->stored_total);
 		if (result < 0)
 			CHECK_INT(STORE_SEAL_FAILING, status->state);
+		CHECK_INT(result < 0, failing_told(rig->store));
 		sim_fail(io, SIM_ALL, 0, 0, EIO);
 		CHECK_INT(0, store_seal_all(rig->store, 0));
 		CHECK_INT(0, store_status(rig->store, status));
 		CHECK_INT(STORE_RUNNING, status->state);
+		CHECK_INT(0, failing_told(rig->store));
 		CHECK_INT(rig->acked, status->reads_segments);
 		rig_check_reads(rig);
 		CHECK_INT(0, rig_close(rig, false));
