@@ -121,3 +121,27 @@ void answer_fini(struct answer *answer)
 	free(answer->rows);
 	free(answer->ids);
 }
+
+void trial_init(struct trial *trial)
+{
+	memset(trial, 0, sizeof(*trial));
+	world_init(&trial->world);
+	answer_init(&trial->answer);
+	trial->rows = calloc(ROWS_MAX, sizeof(*trial->rows));
+	trial->result = calloc(1, sizeof(*trial->result));
+	CHECK(trial->rows != NULL && trial->result != NULL);
+}
+
+void trial_fini(struct trial *trial)
+{
+	answer_fini(&trial->answer);
+	free(trial->rows);
+	free(trial->result);
+	world_fini(&trial->world);
+}
+
+int trial_search(struct trial *trial, const struct search_query *query)
+{
+	return search_run(trial->world.views, query, &trial->err, query->count_only ? NULL : keep_row, &trial->answer,
+			  trial->result);
+}

@@ -51,4 +51,18 @@ void answer_init(struct answer *answer);
 void answer_fini(struct answer *answer);
 int keep_row(void *context, const struct read *read, const char public_id[SEARCH_PUBLIC_ID_SIZE]);
 
+/* A world with room for rows to be put in, and for one search after the other. */
+struct trial {
+	struct world world;
+	struct read *rows; /* ROWS_MAX */
+	struct answer answer;
+	struct search_result *result;
+	struct err err;
+};
+
+void trial_init(struct trial *trial);
+void trial_fini(struct trial *trial);
+/* Its rows go into `answer`, behind those that are there. What search_run says. */
+int trial_search(struct trial *trial, const struct search_query *query);
+
 #endif

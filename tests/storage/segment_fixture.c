@@ -199,3 +199,28 @@ size_t fixture_collapse(struct read *rows, size_t count)
 	}
 	return kept;
 }
+
+size_t fixture_read_all(const struct segment *segment, struct read *ret_rows)
+{
+	struct segment_scratch scratch = {0};
+	struct segment_rows *page = malloc(sizeof(*page));
+	struct err err = {""};
+	size_t count = 0;
+
+	for (uint32_t p = 0; p < segment_summary(segment)->sections[SEGMENT_ROWS].page_count; p++) {
+		CHECK_INT(0, segment_read_rows(segment, &scratch, p, &err, page));
+		CHECK_INT(count, page->first);
+		memcpy(&ret_rows[count], page->rows, page->count * sizeof(*ret_rows));
+		count += page->count;
+	}
+	free(page);
+	segment_scratch_fini(&scratch);
+	return count;
+}
+
+void fixture_count_damage(void *context, const char *text, uint64_t rows_lost)
+{
+	(void)text;
+	(void)rows_lost;
+	++*(unsigned *)context;
+}

@@ -10,6 +10,7 @@
 #include "storage/io.h"
 #include "storage/keyring.h"
 #include "storage/segment_format.h"
+#include "storage/segment_read.h"
 
 #define FIXTURE_DAY 20779
 
@@ -37,5 +38,10 @@ struct read fixture_wild_read(struct prng *prng, int32_t day);
 size_t fixture_collapse(struct read *rows, size_t count);
 /* A plain, slow store order, written apart from row.c. */
 int fixture_compare(const struct read *a, const struct read *b);
+
+/* All rows of a segment, in its order; how many. */
+size_t fixture_read_all(const struct segment *segment, struct read *ret_rows);
+/* For segment_check: an unsigned counts what it finds. */
+void fixture_count_damage(void *context, const char *text, uint64_t rows_lost);
 
 #endif

@@ -277,6 +277,8 @@ static bool all_idle(struct rig *rig)
 
 void rig_settle(struct rig *rig, unsigned turns)
 {
+	static const struct timespec pause = {.tv_nsec = 200000};
+
 	for (unsigned i = 0; i < turns; i++) {
 		for (unsigned worker = 0; worker < rig->options.workers; worker++)
 			journal_poll(store_journal(rig->store, worker), clock_mono_ns());
@@ -285,7 +287,7 @@ void rig_settle(struct rig *rig, unsigned turns)
 		if (all_idle(rig))
 			return;
 		if (i > 20)
-			usleep(200);
+			(void)nanosleep(&pause, NULL);
 	}
 }
 

@@ -10,6 +10,7 @@
 #include "appliance/base/prng.h"
 #include "storage/layout.h"
 #include "tests/check.h"
+#include "tests/storage/fake_clock.h"
 #include "tests/storage/sim_io.h"
 
 #define DIRECTORY "/d"
@@ -17,31 +18,8 @@
 #define SECOND INT64_C(1000000)
 #define HOUR (3600 * SECOND)
 
-static struct {
-	int64_t wall_us;
-	int64_t mono_ns;
-	bool synchronised;
-} now;
-
-static int64_t wall(void *context)
-{
-	(void)context;
-	return now.wall_us;
-}
-
-static int64_t mono(void *context)
-{
-	(void)context;
-	return now.mono_ns;
-}
-
-static bool synchronised(void *context)
-{
-	(void)context;
-	return now.synchronised;
-}
-
-static const struct clock_source source = {wall, mono, synchronised, NULL};
+static struct fake_clock now;
+static struct clock_source source;
 static struct io *io;
 static struct clock_guard *guard;
 static struct clock_guard_state state;
@@ -50,6 +28,7 @@ static void world_begin(void)
 {
 	io = sim_new(check_seed());
 	CHECK_INT(0, io->ops->mkdir(io, DIRECTORY));
+	source = fake_clock_source(&now);
 	now.wall_us = INT64_C(1795000000) * SECOND;
 	now.mono_ns = INT64_C(5000000000);
 	now.synchronised = true;

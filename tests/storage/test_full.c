@@ -14,6 +14,7 @@
 #include "storage/io.h"
 #include "storage/store_internal.h"
 #include "tests/check.h"
+#include "tests/storage/rig_check.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
 
@@ -29,29 +30,22 @@ struct full {
 	struct rig rig;
 	struct store_status status;
 	unsigned trial;
+	char name[32]; /* of the trial, for notes */
 };
 
 static void full_problem(const struct full *full, const char *what)
 {
-	check_note("trial %u: %s", full->trial, what);
+	check_note("%s: %s", full->name, what);
 }
 
 static void full_verify(struct full *full)
 {
-	bool well = rig_verify(&full->rig);
-
-	if (!well)
-		full_problem(full, full->rig.problem);
-	CHECK(well);
+	rig_check(&full->rig, rig_verify(&full->rig), full->name);
 }
 
 static void full_open(struct full *full)
 {
-	int result = rig_open(&full->rig);
-
-	if (result < 0)
-		full_problem(full, full->rig.err.text);
-	CHECK_INT(0, result);
+	rig_check_open(&full->rig, full->name);
 }
 
 /* The keeper measures five times a second; a test has no such time. */
@@ -156,6 +150,7 @@ static void test_full(void)
 
 		CHECK(full != NULL);
 		full->trial = trial;
+		snprintf(full->name, sizeof(full->name), "trial %u", trial);
 		full->io = sim_new(check_seed() + trial);
 		snprintf(path, sizeof(path), "%s/db%u", check_memory_directory(), trial);
 		rig_init(&full->rig, full->io, "/gantry", path, check_seed() + trial);

@@ -25,6 +25,7 @@
 #include "storage/store_internal.h"
 #include "storage/tidier.h"
 #include "tests/check.h"
+#include "tests/storage/rig_check.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
 
@@ -76,26 +77,29 @@ struct tally {
 	uint64_t held; /* found by their case, all checks together */
 };
 
+/* Whose failure it is, and how to see it again. */
+static const char *life_name(const struct life *life)
+{
+	static char name[160];
+
+	(void)snprintf(name, sizeof(name), "life of seed %llu, crash %u (--seed %llu replays it)",
+		       (unsigned long long)life->seed, life->crashes, (unsigned long long)life->seed);
+	return name;
+}
+
 static void life_wrong(const struct life *life, const char *what)
 {
-	check_note("life of seed %llu, crash %u: %s; --seed %llu replays it", (unsigned long long)life->seed,
-		   life->crashes, what, (unsigned long long)life->seed);
+	check_note("%s: %s", life_name(life), what);
 }
 
 static void life_check(struct life *life, bool well)
 {
-	if (!well)
-		life_wrong(life, life->rig.problem);
-	CHECK(well);
+	rig_check(&life->rig, well, life_name(life));
 }
 
 static void life_open(struct life *life)
 {
-	int result = rig_open(&life->rig);
-
-	if (result < 0)
-		life_wrong(life, life->rig.err.text);
-	CHECK_INT(0, result);
+	rig_check_open(&life->rig, life_name(life));
 }
 
 static void step_send(struct life *life)
@@ -279,9 +283,8 @@ static void identity_check(struct life *life, uint32_t feed, unsigned lane, uint
 	if (*fate & FATE_UNSURE)
 		*fate = visible == 1 ? FATE_PLAIN : *fate & ~FATE_UNSURE;
 	if (!fate_agrees(*fate, visible))
-		check_note("life of seed %llu, crash %u: feed %u lane %u sequence %llu has fate %u and is seen as %u",
-			   (unsigned long long)life->seed, life->crashes, feed + 1, lane, (unsigned long long)sequence,
-			   *fate, visible);
+		check_note("%s: feed %u lane %u sequence %llu has fate %u and is seen as %u", life_name(life), feed + 1,
+			   lane, (unsigned long long)sequence, *fate, visible);
 	CHECK(fate_agrees(*fate, visible));
 	life->rig.marked[feed][lane][sequence] = *fate != FATE_PLAIN;
 }

@@ -20,6 +20,8 @@
 #include "storage/purge_proposal.h"
 #include "storage/store_internal.h"
 #include "tests/check.h"
+#include "tests/storage/fake_clock.h"
+#include "tests/storage/rig_check.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
 
@@ -27,31 +29,8 @@
 #define DAYS 400
 #define FIRST_DAY 20000
 
-static struct {
-	int64_t wall_us;
-	int64_t mono_ns;
-	bool synchronised;
-} now;
-
-static int64_t wall(void *context)
-{
-	(void)context;
-	return now.wall_us;
-}
-
-static int64_t mono(void *context)
-{
-	(void)context;
-	return now.mono_ns;
-}
-
-static bool synchronised(void *context)
-{
-	(void)context;
-	return now.synchronised;
-}
-
-static const struct clock_source source = {wall, mono, synchronised, NULL};
+static struct fake_clock now;
+static struct clock_source source;
 static struct rig *rig;
 static struct io *io;
 static uint64_t sequence;
@@ -66,11 +45,7 @@ static void pass_us(int64_t us)
 
 static void open_store(void)
 {
-	int opened = rig_open(rig);
-
-	if (opened != 0)
-		check_note("%s", rig->err.text);
-	CHECK_INT(0, opened);
+	rig_check_open(rig, "open");
 }
 
 static void world_begin(void)
@@ -83,6 +58,7 @@ static void world_begin(void)
 	CHECK(rig != NULL);
 	(void)snprintf(path, sizeof(path), "%s/db%u", check_directory(), number++);
 	rig_init(rig, io, SIM_DIRECTORY, path, check_seed());
+	source = fake_clock_source(&now);
 	rig->options.clock = &source;
 	rig->options.clock_always = false;
 	now.wall_us = (int64_t)FIRST_DAY * DAY_US + DAY_US / 2;

@@ -611,53 +611,45 @@ static void budgets_stop_and_say_so(void)
 static void an_exact_search_reads_few_pages(void)
 {
 	struct prng prng = {check_seed()};
-	struct search_result *result = calloc(1, sizeof(*result));
 	struct search_query query = {.from_us = INT64_MIN, .to_us = INT64_MAX, .limit = 10};
-	struct read *rows = calloc(30000, sizeof(*rows));
-	struct answer answer;
-	struct world world;
-	struct err err = {""};
+	struct trial trial;
 	struct glob glob;
 
-	world_init(&world);
-	answer_init(&answer);
+	trial_init(&trial);
 	for (size_t i = 0; i < 30000; i++) {
-		rows[i] = fixture_read(&prng, FIXTURE_DAY);
-		rows[i].kind = READ_KIND_VRM;
-		memset(rows[i].key, 0, 16);
-		(void)snprintf((char *)rows[i].key, 16, "K%06u", (unsigned)(i * 7919 % 30011));
-		rows[i].receipt_us = rows[i].capture_us + (int64_t)i; /* no two are the same */
-		rows[i].camera = (uint32_t)i;
+		trial.rows[i] = fixture_read(&prng, FIXTURE_DAY);
+		trial.rows[i].kind = READ_KIND_VRM;
+		memset(trial.rows[i].key, 0, 16);
+		(void)snprintf((char *)trial.rows[i].key, 16, "K%06u", (unsigned)(i * 7919 % 30011));
+		trial.rows[i].receipt_us = trial.rows[i].capture_us + (int64_t)i; /* no two are the same */
+		trial.rows[i].camera = (uint32_t)i;
 		if (i % 10 == 3)
-			memcpy(rows[i].key, "K015000", 8); /* over several pages */
+			memcpy(trial.rows[i].key, "K015000", 8); /* over several pages */
 		if (i % 10 == 4) {
-			memset(rows[i].key, 0, 16);
-			memset(rows[i].text, 0, 16);
-			rows[i].kind = READ_KIND_NOT_READ;
+			memset(trial.rows[i].key, 0, 16);
+			memset(trial.rows[i].text, 0, 16);
+			trial.rows[i].kind = READ_KIND_NOT_READ;
 		}
 	}
-	put_segments(&world, rows, 30000);
+	put_segments(&trial.world, trial.rows, 30000);
 	CHECK_INT(0, glob_compile("K007919", 7, &glob));
 	query.key_glob = &glob;
-	CHECK_INT(0, search_run(world.views, &query, &err, keep_row, &answer, result));
-	CHECK_INT(1, result->count);
-	CHECK(result->pages_read <= 3);
+	CHECK_INT(0, trial_search(&trial, &query));
+	CHECK_INT(1, trial.result->count);
+	CHECK(trial.result->pages_read <= 3);
 	CHECK_INT(0, glob_compile("K015000", 7, &glob));
 	query.count_only = true;
-	CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
-	CHECK_INT(3000, result->count);
+	CHECK_INT(0, trial_search(&trial, &query));
+	CHECK_INT(3000, trial.result->count);
 	CHECK_INT(0, glob_compile("K01500?", 7, &glob));
-	CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
-	CHECK(result->count >= 3000 && result->count < 3010);
+	CHECK_INT(0, trial_search(&trial, &query));
+	CHECK(trial.result->count >= 3000 && trial.result->count < 3010);
 	query.key_glob = NULL;
 	query.not_read = true;
-	CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
-	CHECK_INT(3000, result->count);
-	CHECK(result->pages_read <= 9);
-	answer_fini(&answer);
-	free(rows);
-	free(result);
-	world_fini(&world);
+	CHECK_INT(0, trial_search(&trial, &query));
+	CHECK_INT(3000, trial.result->count);
+	CHECK(trial.result->pages_read <= 9);
+	trial_fini(&trial);
 }
 
 int main(int argc, char **argv)

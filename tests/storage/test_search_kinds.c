@@ -424,39 +424,31 @@ static void key_plans_lose_nothing(void)
 static void a_tolerant_exact_search_reads_few_pages(void)
 {
 	struct prng prng = {check_seed()};
-	struct search_result *result = calloc(1, sizeof(*result));
 	struct search_query query = {.from_us = INT64_MIN, .to_us = INT64_MAX, .limit = 100, .fold = &misreads};
-	struct read *rows = calloc(ROWS_MAX, sizeof(*rows));
-	struct answer answer;
-	struct world world;
-	struct err err = {""};
+	struct trial trial;
 	struct glob glob;
 
-	world_init(&world);
-	answer_init(&answer);
+	trial_init(&trial);
 	for (size_t i = 0; i < ROWS_MAX; i++) {
-		rows[i] = fixture_read(&prng, FIXTURE_DAY);
-		rows[i].kind = READ_KIND_VRM;
-		rows[i].camera = (uint32_t)i; /* no two are the same */
-		memset(rows[i].key, 0, 16);
+		trial.rows[i] = fixture_read(&prng, FIXTURE_DAY);
+		trial.rows[i].kind = READ_KIND_VRM;
+		trial.rows[i].camera = (uint32_t)i; /* no two are the same */
+		memset(trial.rows[i].key, 0, 16);
 		for (unsigned c = 0; c < 7; c++)
-			rows[i].key[c] = (uint8_t)alphabet[prng_below(&prng, 34)];
+			trial.rows[i].key[c] = (uint8_t)alphabet[prng_below(&prng, 34)];
 	}
-	memcpy(rows[5].key, "AB12CDE", 7);
-	memcpy(rows[6].key, "A8I2C0E", 7);
-	rows[6].key[2] = '1';
-	memcpy(rows[7].key, "AB1ZCQE", 7);
-	put_segments(&world, rows, ROWS_MAX);
+	memcpy(trial.rows[5].key, "AB12CDE", 7);
+	memcpy(trial.rows[6].key, "A8I2C0E", 7);
+	trial.rows[6].key[2] = '1';
+	memcpy(trial.rows[7].key, "AB1ZCQE", 7);
+	put_segments(&trial.world, trial.rows, ROWS_MAX);
 	CHECK_INT(0, glob_compile("A812C0E", 7, &glob));
 	query.folded_glob = &glob;
-	CHECK_INT(0, search_run(world.views, &query, &err, keep_row, &answer, result));
-	CHECK(result->count >= 3 && result->count < 10);
-	CHECK(result->pages_read <= 12);
-	CHECK_INT(1, result->segments);
-	answer_fini(&answer);
-	free(rows);
-	free(result);
-	world_fini(&world);
+	CHECK_INT(0, trial_search(&trial, &query));
+	CHECK(trial.result->count >= 3 && trial.result->count < 10);
+	CHECK(trial.result->pages_read <= 12);
+	CHECK_INT(1, trial.result->segments);
+	trial_fini(&trial);
 }
 
 /* The first and the last N of a camera, with the ids that a search gives. */
@@ -518,44 +510,38 @@ static void consecutive_reads_agree_with_the_model(void)
 static void consecutive_reads_cost_what_they_are(void)
 {
 	struct prng prng = {check_seed()};
-	struct search_result *result = calloc(1, sizeof(*result));
-	struct read *rows = calloc(ROWS_MAX, sizeof(*rows));
 	uint32_t camera = 3;
 	struct search_query query = {
 		.from_us = INT64_MIN, .to_us = INT64_MAX, .limit = 50, .cameras = &camera, .camera_count = 1};
-	struct answer answer;
-	struct world world;
-	struct err err = {""};
+	struct trial trial;
 
-	world_init(&world);
-	answer_init(&answer);
+	trial_init(&trial);
 	for (size_t i = 0; i < ROWS_MAX; i++) {
-		rows[i] = plate_read(&prng, FIXTURE_DAY);
-		rows[i].capture_us = (int64_t)FIXTURE_DAY * DAY_US + (int64_t)i * (DAYS * DAY_US / ROWS_MAX);
-		rows[i].camera = i % 4 == 0 ? 3 : 4;
+		trial.rows[i] = plate_read(&prng, FIXTURE_DAY);
+		trial.rows[i].capture_us = (int64_t)FIXTURE_DAY * DAY_US + (int64_t)i * (DAYS * DAY_US / ROWS_MAX);
+		trial.rows[i].camera = i % 4 == 0 ? 3 : 4;
 	}
-	put_segments(&world, rows, ROWS_MAX);
+	put_segments(&trial.world, trial.rows, ROWS_MAX);
 	query.from_us = (int64_t)FIXTURE_DAY * DAY_US;
 	query.to_us = query.from_us + DAYS * DAY_US;
-	CHECK_INT(0, consecutive_run(world.views, &query, &err, keep_row, &answer, result));
-	CHECK_INT(50, result->count);
-	CHECK(answer.rows[49].capture_us >= query.to_us - DAYS * DAY_US / ROWS_MAX * 5);
-	CHECK(result->rows_seen < ROWS_MAX * 3 / 4);
-	CHECK(result->segments <= 2); /* the same one, once a step */
-	answer.count = 0;
+	CHECK_INT(0, consecutive_run(trial.world.views, &query, &trial.err, keep_row, &trial.answer, trial.result));
+	CHECK_INT(50, trial.result->count);
+	CHECK(trial.answer.rows[49].capture_us >= query.to_us - DAYS * DAY_US / ROWS_MAX * 5);
+	CHECK(trial.result->rows_seen < ROWS_MAX * 3 / 4);
+	CHECK(trial.result->segments <= 2); /* the same one, once a step */
+	trial.answer.count = 0;
 	query.rows_max = 10;
-	CHECK_INT(0, consecutive_run(world.views, &query, &err, keep_row, &answer, result));
-	CHECK_INT(SEARCH_ROWS_MAX, result->stop);
-	CHECK(result->incomplete);
+	CHECK_INT(0, consecutive_run(trial.world.views, &query, &trial.err, keep_row, &trial.answer, trial.result));
+	CHECK_INT(SEARCH_ROWS_MAX, trial.result->stop);
+	CHECK(trial.result->incomplete);
 	query.limit = SEARCH_LIMIT_MAX + 1;
-	CHECK_INT(-EINVAL, consecutive_run(world.views, &query, &err, keep_row, &answer, result));
+	CHECK_INT(-EINVAL,
+		  consecutive_run(trial.world.views, &query, &trial.err, keep_row, &trial.answer, trial.result));
 	query.limit = 5;
 	query.camera_count = 0;
-	CHECK_INT(-EINVAL, consecutive_run(world.views, &query, &err, keep_row, &answer, result));
-	answer_fini(&answer);
-	free(rows);
-	free(result);
-	world_fini(&world);
+	CHECK_INT(-EINVAL,
+		  consecutive_run(trial.world.views, &query, &trial.err, keep_row, &trial.answer, trial.result));
+	trial_fini(&trial);
 }
 
 struct patience {
@@ -644,8 +630,6 @@ static void long_searches_are_cancelled(void)
 static void progress_is_told_within_a_day(void)
 {
 	struct prng prng = {check_seed()};
-	struct search_result *result = calloc(1, sizeof(*result));
-	struct read *rows = calloc(ROWS_MAX, sizeof(*rows));
 	struct patience patience = {.given = UINT32_MAX};
 	struct search_query query = {.from_us = (int64_t)FIXTURE_DAY * DAY_US,
 				     .to_us = (int64_t)(FIXTURE_DAY + 1) * DAY_US,
@@ -655,30 +639,27 @@ static void progress_is_told_within_a_day(void)
 				     .context = &patience,
 				     .fold = &misreads};
 	struct glob globs[2];
-	struct world world;
-	struct err err = {""};
+	struct trial trial;
 
-	world_init(&world);
+	trial_init(&trial);
 	for (size_t i = 0; i < ROWS_MAX; i++) {
-		rows[i] = plate_read(&prng, FIXTURE_DAY);
-		rows[i].receipt_us += (int64_t)i;
+		trial.rows[i] = plate_read(&prng, FIXTURE_DAY);
+		trial.rows[i].receipt_us += (int64_t)i;
 	}
-	put_segments(&world, rows, ROWS_MAX);
+	put_segments(&trial.world, trial.rows, ROWS_MAX);
 	CHECK_INT(0, glob_compile("*1*", 3, &globs[0]));
 	CHECK_INT(0, glob_compile("*", 1, &globs[1]));
 	for (unsigned kind = 0; kind < 3; kind++) {
 		query.key_glob = kind > 0 ? &globs[kind - 1] : NULL;
 		patience.told = 0;
 		patience.done = 0;
-		CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
-		CHECK_INT(SEARCH_DONE, result->stop);
+		CHECK_INT(0, trial_search(&trial, &query));
+		CHECK_INT(SEARCH_DONE, trial.result->stop);
 		CHECK(patience.reads > ROWS_MAX / 2); /* equal ones collapse */
 		CHECK_INT(patience.reads, patience.done);
 		CHECK(patience.told >= 3);
 	}
-	free(rows);
-	free(result);
-	world_fini(&world);
+	trial_fini(&trial);
 }
 
 static void questions_out_of_bounds_are_refused(void)

@@ -76,24 +76,31 @@ static void bench_fini(struct bench *bench)
 	sim_free(bench->sim);
 }
 
+struct question {
+	struct search_query query;
+	struct glob glob;
+	uint32_t cameras[2];
+};
+
 /* One of each way to find rows. */
-static void query_of(unsigned kind, struct search_query *query, struct glob *glob, uint32_t cameras[2])
+static void question_of(unsigned kind, struct question *question)
 {
 	static const char *const patterns[KINDS] = {"AB", "A*", "?B", "*A", "*", NULL, NULL, NULL};
+	struct search_query *query = &question->query;
 
 	*query = (struct search_query){.from_us = (int64_t)FIXTURE_DAY * DAY_US,
 				       .to_us = (int64_t)(FIXTURE_DAY + DAYS) * DAY_US,
 				       .limit = SEARCH_LIMIT_MAX,
 				       .oldest_first = kind % 2 == 1};
 	if (patterns[kind] != NULL) {
-		CHECK_INT(0, glob_compile(patterns[kind], strlen(patterns[kind]), glob));
-		query->key_glob = glob;
+		CHECK_INT(0, glob_compile(patterns[kind], strlen(patterns[kind]), &question->glob));
+		query->key_glob = &question->glob;
 	}
 	query->not_read = kind == 5;
 	if (kind == 6) {
-		cameras[0] = 2;
-		cameras[1] = 5;
-		query->cameras = cameras;
+		question->cameras[0] = 2;
+		question->cameras[1] = 5;
+		query->cameras = question->cameras;
 		query->camera_count = 2;
 	}
 }
@@ -120,6 +127,13 @@ static void ask(struct bench *bench, const struct search_query *query, struct an
 	CHECK_INT(0, search_run(bench->world.views, query, &err, keep_row, answer, result));
 }
 
+/* Its whole answer, to compare with. */
+static void question_ask(struct bench *bench, unsigned kind, struct question *question)
+{
+	question_of(kind, question);
+	ask(bench, &question->query, &bench->whole, bench->result);
+}
+
 /* Each read in turn fails, cold and then with the segments open, until one run has none left to fail. */
 static void every_read_fails_once(void)
 {
@@ -129,17 +143,14 @@ static void every_read_fails_once(void)
 
 	bench_init(&bench, 2);
 	for (unsigned kind = 0; kind < KINDS; kind++) {
-		struct search_query query;
-		uint32_t cameras[2];
-		struct glob glob;
+		struct question question;
 
-		query_of(kind, &query, &glob, cameras);
-		ask(&bench, &query, &bench.whole, bench.result);
+		question_ask(&bench, kind, &question);
 		CHECK(!bench.result->incomplete && bench.whole.count > 0);
 		for (uint64_t nth = 0, failed = 1; failed > 0; nth++, runs++) {
 			new_views(&bench); /* opens every segment again */
 			sim_fail(bench.sim, SIM_READ, nth, 1, errors[nth % 2]);
-			ask(&bench, &query, &bench.part, bench.again);
+			ask(&bench, &question.query, &bench.part, bench.again);
 			failed = bench.again->faults;
 			faults += failed > 0;
 			sim_fail(bench.sim, 0, 0, 0, 0);
@@ -162,16 +173,13 @@ static void the_disk_goes_away(void)
 
 	bench_init(&bench, 2);
 	for (unsigned kind = 0; kind < KINDS; kind++) {
-		struct search_query query;
-		uint32_t cameras[2];
-		struct glob glob;
+		struct question question;
 
-		query_of(kind, &query, &glob, cameras);
-		ask(&bench, &query, &bench.whole, bench.result);
+		question_ask(&bench, kind, &question);
 		for (uint64_t nth = 0; nth < 40; nth += 3) {
 			new_views(&bench);
 			sim_fail(bench.sim, SIM_READ, nth, UINT64_MAX, EIO);
-			ask(&bench, &query, &bench.part, bench.again);
+			ask(&bench, &question.query, &bench.part, bench.again);
 			CHECK(nth > 0 || (bench.again->faults > 0 && bench.part.count == 0));
 			check_subset(&bench);
 			sim_fail(bench.sim, 0, 0, 0, 0);
@@ -200,18 +208,15 @@ static void it_is_cancelled_at_every_moment(void)
 	bench_init(&bench, 3);
 	for (unsigned kind = 0; kind < KINDS; kind++) {
 		struct patience patience;
-		struct search_query query;
-		uint32_t cameras[2];
-		struct glob glob;
+		struct question question;
 
-		query_of(kind, &query, &glob, cameras);
-		ask(&bench, &query, &bench.whole, bench.result);
-		query.cancelled = loses_patience;
-		query.context = &patience;
+		question_ask(&bench, kind, &question);
+		question.query.cancelled = loses_patience;
+		question.query.context = &patience;
 		for (unsigned moment = 1; moment < 200; moment++) {
 			patience.left = moment;
 			new_views(&bench);
-			ask(&bench, &query, &bench.part, bench.again);
+			ask(&bench, &question.query, &bench.part, bench.again);
 			check_subset(&bench);
 			if (bench.again->stop == SEARCH_DONE)
 				break;
@@ -232,15 +237,12 @@ static void it_ends_early(void)
 
 	bench_init(&bench, 3);
 	for (unsigned kind = 0; kind < KINDS; kind++) {
-		struct search_query query;
-		uint32_t cameras[2];
-		struct glob glob;
+		struct question question;
 
-		query_of(kind, &query, &glob, cameras);
-		ask(&bench, &query, &bench.whole, bench.result);
+		question_ask(&bench, kind, &question);
 		for (uint32_t limit = 1; limit < 40; limit += 7) {
-			query.limit = limit;
-			ask(&bench, &query, &bench.part, bench.again);
+			question.query.limit = limit;
+			ask(&bench, &question.query, &bench.part, bench.again);
 			CHECK_INT(limit < bench.whole.count ? limit : bench.whole.count, bench.part.count);
 			CHECK_MEM(bench.whole.rows, bench.part.rows, bench.part.count * sizeof(struct read));
 		}
@@ -288,14 +290,11 @@ static void faults_ahead_are_not_told_early(void)
 static void files_cut_short(void)
 {
 	struct bench bench;
-	struct search_query query;
-	uint32_t cameras[2];
-	struct glob glob;
+	struct question question;
 	struct view view;
 
 	bench_init(&bench, 1);
-	query_of(7, &query, &glob, cameras);
-	ask(&bench, &query, &bench.whole, bench.result);
+	question_ask(&bench, 7, &question);
 	CHECK_INT(0, view_take(bench.world.views, FIXTURE_DAY, FIXTURE_DAY + DAYS, &view));
 	for (uint64_t size = view.segments[0].file_size; size > 20000; size -= 7001) {
 		char name[SEGMENT_NAME_SIZE], path[800];
@@ -303,7 +302,7 @@ static void files_cut_short(void)
 		(void)snprintf(path, sizeof(path), "%s/%s", bench.world.fixture.segments,
 			       segment_name(view.segments[0].day, view.segments[0].id, ".seg", name));
 		CHECK_INT(0, sim_truncate(bench.sim, path, size - 7001));
-		ask(&bench, &query, &bench.part, bench.again);
+		ask(&bench, &question.query, &bench.part, bench.again);
 		check_subset(&bench);
 	}
 	CHECK(bench.again->incomplete);

@@ -265,6 +265,33 @@ static struct read any_read(struct prng *prng, unsigned kind)
 	}
 }
 
+static int decode_rows(const uint8_t *page, size_t size, void *ret_rows, uint32_t *ret_count)
+{
+	return segment_rows_decode(page, size, ret_rows, ret_count);
+}
+
+static int decode_scenes(const uint8_t *page, size_t size, void *ret_scenes, uint32_t *ret_count)
+{
+	return segment_scenes_decode(page, size, ret_scenes, ret_count);
+}
+
+/* The page gives back these items, and a byte less of it nothing. */
+static void check_page(const uint8_t *page, size_t size,
+		       int (*decode)(const uint8_t *page, size_t size, void *ret_items, uint32_t *ret_count),
+		       void *back, const void *items, unsigned count, size_t item_size)
+{
+	uint32_t got = 0;
+	uint8_t *copy;
+
+	CHECK(size + TAIL <= SEGMENT_PAGE_SIZE_MAX);
+	copy = copy_exactly(page, size);
+	CHECK_INT(0, decode(copy, size, back, &got));
+	CHECK_INT(count, got);
+	CHECK_MEM(items, back, count * item_size);
+	CHECK_INT(-EBADMSG, decode(copy, size - 1, back, &got));
+	free(copy);
+}
+
 static void any_rows_come_back(void)
 {
 	struct prng prng = {check_seed()};
@@ -275,20 +302,12 @@ static void any_rows_come_back(void)
 		unsigned count = prng_chance(&prng, 200) ? SEGMENT_PAGE_ROWS
 							 : 1 + (unsigned)prng_below(&prng, SEGMENT_PAGE_ROWS);
 		unsigned kind = (unsigned)prng_below(&prng, 4);
-		uint32_t got = 0;
-		uint8_t *copy;
 		size_t size;
 
 		for (unsigned i = 0; i < count; i++)
 			rows[i] = i > 0 && prng_chance(&prng, 100) ? rows[i - 1] : any_read(&prng, kind);
 		size = segment_rows_encode(rows, count, page);
-		CHECK(size + TAIL <= SEGMENT_PAGE_SIZE_MAX);
-		copy = copy_exactly(page, size);
-		CHECK_INT(0, segment_rows_decode(copy, size, back, &got));
-		CHECK_INT(count, got);
-		CHECK_MEM(rows, back, count * sizeof(*rows));
-		CHECK_INT(-EBADMSG, segment_rows_decode(copy, size - 1, back, &got));
-		free(copy);
+		check_page(page, size, decode_rows, back, rows, count, sizeof(*rows));
 	}
 	free(page);
 }
@@ -315,8 +334,6 @@ static void scenes_come_back(void)
 		unsigned count = 1 + (unsigned)prng_below(&prng, SEGMENT_PAGE_SCENES);
 		uint64_t cameras = UINT64_C(1) << prng_below(&prng, 33);
 		uint64_t pages = UINT64_C(1) << prng_below(&prng, 33);
-		uint32_t got = 0;
-		uint8_t *copy;
 		size_t size;
 
 		for (unsigned i = 0; i < count; i++)
@@ -325,13 +342,7 @@ static void scenes_come_back(void)
 							   (uint32_t)prng_below(&prng, pages)};
 		qsort(scenes, count, sizeof(scenes[0]), compare_scenes);
 		size = segment_scenes_encode(scenes, count, page);
-		CHECK(size + TAIL <= SEGMENT_PAGE_SIZE_MAX);
-		copy = copy_exactly(page, size);
-		CHECK_INT(0, segment_scenes_decode(copy, size, back, &got));
-		CHECK_INT(count, got);
-		CHECK_MEM(scenes, back, count * sizeof(*scenes));
-		CHECK_INT(-EBADMSG, segment_scenes_decode(copy, size - 1, back, &got));
-		free(copy);
+		check_page(page, size, decode_scenes, back, scenes, count, sizeof(*scenes));
 	}
 	free(page);
 }
