@@ -1,5 +1,6 @@
 """What the tests of the whole appliance share: starting, killing and asking the built programs, and counting tests."""
 
+import concurrent.futures
 import json
 import os
 import random
@@ -52,6 +53,21 @@ def end_all():
             process.wait()
 
 
+def until(condition, text, seconds=30, pause=0.02):
+    """Polls the condition and returns what it came to; fails with the text, or with what it says when called."""
+    deadline = time.monotonic() + seconds
+    while not (come := condition()):
+        check(time.monotonic() < deadline, text() if callable(text) else text)
+        time.sleep(pause)
+    return come
+
+
+def side_by_side(job, *arguments):
+    """map() of a job over stores of their own, a few at once: most of their time is waiting for start and port."""
+    with concurrent.futures.ThreadPoolExecutor(min(max(os.cpu_count(), 2), 4)) as pool:
+        return list(pool.map(job, *arguments))
+
+
 SECOND_UID = 65534
 
 
@@ -88,7 +104,14 @@ class Appliance:
             "management.mode": "0666",
         }
         self.settings.update(settings)
+        self.asked = settings
+        self.feeds = os.path.join(directory, "feeds")
         self.process = None
+
+    def copy(self, directory):
+        """An appliance of its own that goes on from here, and its fleet with it; this one must not be running."""
+        shutil.copytree(self.directory, directory, ignore=shutil.ignore_patterns("run"))
+        return Appliance(directory, **self.asked)
 
     def command(self, *more):
         command = [GANTRYD]
@@ -161,7 +184,6 @@ class Appliance:
         with open(path, "w") as file:
             file.write(run([LOAD, "cameras", "--cameras", str(cameras), "--seed", str(seed)]))
         self.ctl("cameras", "load", path)
-        self.feeds = os.path.join(self.directory, "feeds")
         with open(self.feeds, "w") as file:
             for feed in range(1, feeds + 1):
                 key = self.ctl("feeds", "add", "--feed", str(feed), "--name", f"feed {feed}", "--organisation", "Test")[-1]
