@@ -11,7 +11,7 @@ import time
 from random import Random
 
 from compare import Comparison
-from rig import SECOND_UID, Appliance, another_account, check, fleet, fleet_result, main, side_by_side, until
+from rig import SECOND_UID, Appliance, another_account, check, day_number, fleet, fleet_result, main, side_by_side, under_load, until
 
 RANDOM_KILLS = int(os.environ.get("GANTRY_KILLS", "34"))
 ROUNDS_A_STORE = 9
@@ -67,14 +67,6 @@ def drain(appliance, comparison, purged=()):
     check(process.returncode == 0, f"not everything was acknowledged in the end: {result}")
     appliance.stop()
     return comparison.compare(purged)
-
-
-def under_load(appliance, process):
-    """Waits until the fleet's reads are acknowledged: a fixed time may end before the port has even opened."""
-    ledger = os.path.join(appliance.directory, "ledger")
-    before = os.path.getsize(ledger) if os.path.exists(ledger) else 0
-    until(lambda: os.path.exists(ledger) and os.path.getsize(ledger) > before,
-          lambda: f"nothing was acknowledged: {process.poll()} {appliance.tail()}", 60, 0.005)
 
 
 def killed_in_one_store(place, rounds, lossy, random):
@@ -150,10 +142,6 @@ def day_to_purge(appliance):
     days = appliance.ctl("purge", "plan")[-1]["days"]
     check(days, "no past day holds reads")
     return days[-1]["day"]
-
-
-def day_number(day):
-    return int(time.mktime(time.strptime(day + " UTC", "%Y-%m-%d %Z")) - time.timezone) // 86400
 
 
 def purge_killed_at(point, template, place):

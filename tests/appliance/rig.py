@@ -1,5 +1,6 @@
 """What the tests of the whole appliance share: starting, killing and asking the built programs, and counting tests."""
 
+import calendar
 import concurrent.futures
 import json
 import os
@@ -53,7 +54,7 @@ def end_all():
             process.wait()
 
 
-def until(condition, text, seconds=30, pause=0.02):
+def until(condition, text, seconds=30, pause=0.05):
     """Polls the condition and returns what it came to; fails with the text, or with what it says when called."""
     deadline = time.monotonic() + seconds
     while not (come := condition()):
@@ -66,6 +67,35 @@ def side_by_side(job, *arguments):
     """map() of a job over stores of their own, a few at once: most of their time is waiting for start and port."""
     with concurrent.futures.ThreadPoolExecutor(min(max(os.cpu_count(), 2), 4)) as pool:
         return list(pool.map(job, *arguments))
+
+
+def iso(us):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(us // 1000000)) + f".{us % 1000000:06d}Z"
+
+
+def micros(text):
+    whole, fraction = text.rstrip("Z").split(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) * 1000000 + int(fraction)
+
+
+def day_number(day):
+    return calendar.timegm(time.strptime(day, "%Y-%m-%d")) // 86400
+
+
+def key_of(text):
+    """The VRM key of a plain plate; None for one in letters beyond ASCII, which the models leave alone."""
+    if not text.isascii():
+        return None
+    return "".join(c for c in text.upper() if c.isalnum()).replace("O", "0").replace("I", "1")
+
+
+def matches(pattern, text):
+    """Does the text match a pattern of ? and *, as plainly as can be said?"""
+    if not pattern:
+        return not text
+    if pattern[0] == "*":
+        return any(matches(pattern[1:], text[i:]) for i in range(len(text) + 1))
+    return bool(text) and pattern[0] in ("?", text[0]) and matches(pattern[1:], text[1:])
 
 
 SECOND_UID = 65534
@@ -209,6 +239,16 @@ def fleet(appliance, name="fleet", rate="20000", seed=1, cameras=200, vehicles=5
         command += ["--ledger", os.path.join(appliance.directory, "ledger")]
     out = open(os.path.join(appliance.directory, name + ".json"), "wb")
     return start(command, os.path.join(appliance.directory, name + ".log"), stdout=out)
+
+
+def under_load(appliance, process):
+    """Waits until the fleet's reads are acknowledged: a fixed time may end before the port has even opened."""
+    ledger = os.path.join(appliance.directory, "ledger")
+
+    def size():
+        return os.path.getsize(ledger) if os.path.exists(ledger) else 0
+    enough = size() + 4096  # dozens of reads; a new ledger has a head
+    until(lambda: size() > enough, lambda: f"nothing was acknowledged: {process.poll()} {appliance.tail()}", 60, 0.005)
 
 
 def fleet_result(appliance, name="fleet"):
