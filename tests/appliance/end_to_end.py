@@ -353,7 +353,7 @@ def a_full_disk(directory, random):
         raise Skip("a small file system is mounted: needs root")
     mount = os.path.join(directory, "disk")
     os.mkdir(mount)
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", mount], capture_output=True).returncode != 0:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", mount], capture_output=True).returncode != 0:
         raise Skip("tmpfs cannot be mounted here")
     try:
         appliance = Appliance(directory, **{"appliance.data_directory": os.path.join(mount, "data"),
