@@ -8,7 +8,7 @@ from rig import LOAD, check
 
 
 def ledger_rows(path):
-    """(feed, epoch, lane, sequence) and fate of every acknowledged read, its feed and its content as the dump would print it."""
+    """(feed, epoch, lane, sequence), fate, feed, and the content as the dump would print it, of every read that was told of."""
     output = subprocess.run([LOAD, "ledger", path], capture_output=True, text=True, timeout=300)
     check(output.returncode == 0, f"gantry-load ledger: {output.stderr}")
     for line in output.stdout.splitlines():
@@ -46,7 +46,7 @@ class Comparison:
         self.acknowledged = []
 
     def acknowledged_rows(self):
-        """Read anew only when the fleet has written since: after a death the same ledger is held against the files twice."""
+        """Read anew only when the fleet wrote since: after a death one ledger is held against the files twice."""
         if not os.path.exists(self.ledger):
             return []
         state = os.stat(self.ledger)

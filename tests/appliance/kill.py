@@ -11,7 +11,8 @@ import time
 from random import Random
 
 from compare import Comparison
-from rig import SECOND_UID, Appliance, another_account, check, day_number, fleet, fleet_result, main, side_by_side, under_load, until
+from rig import SECOND_UID, Appliance, another_account, check, day_number, fleet, fleet_result, main, side_by_side, \
+    under_load, until
 
 RANDOM_KILLS = int(os.environ.get("GANTRY_KILLS", "34"))
 ROUNDS_A_STORE = 9
@@ -106,8 +107,7 @@ def killed_at_points(place, points, rate, settings, random):
     for point in points:
         nth = random.randint(1, 40) if point.startswith("commit.") else random.randint(1, 2)
         appliance.start(kill=f"{point}:{nth}", wait=False)
-        while not appliance.ready() and appliance.process.poll() is None:
-            time.sleep(0.02)
+        until(lambda: appliance.ready() or appliance.process.poll() is not None, "gantryd does not answer", 60, 0.02)
         process = fleet(appliance, rate=rate, more=["--drain", "0", "--duration", "30", *LOSSY])
         if not dies(appliance, process, 20):
             missed.append(point)
@@ -165,7 +165,8 @@ def purge_killed_at(point, template, place):
     appliance.recover()
     comparison.compare(purged={day_number(day)})
     appliance.start()
-    late = fleet(appliance, name="after", rate="5000", more=["--duration", "1", "--drain", "20", "--late", "20", "--backlog", "10"])
+    late = fleet(appliance, name="after", rate="5000",
+                 more=["--duration", "1", "--drain", "20", "--late", "20", "--backlog", "10"])
     late.wait(60)
     result = fleet_result(appliance, "after")
     check(late.returncode == 0, f"the fleet was not drained: {result}")

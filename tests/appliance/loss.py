@@ -149,7 +149,8 @@ def flip_all_over(appliance, template, random):
 def every_flipped_bit_is_found(directory, random):
     templates = "clean", "crashed"
     stores = [build(os.path.join(directory, template))[0] for template in templates]
-    flips, found = map(sum, zip(*side_by_side(flip_all_over, stores, templates, [Random(random.random()) for _ in templates])))
+    seeds = [Random(random.random()) for _ in templates]
+    flips, found = map(sum, zip(*side_by_side(flip_all_over, stores, templates, seeds)))
     print(f"\n    {flips} flips, {found} found, the others where nothing is stored", end=" ")
 
 
