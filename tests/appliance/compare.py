@@ -8,16 +8,16 @@ from rig import LOAD, check
 
 
 def ledger_rows(path):
-    """(feed, epoch, lane, sequence) and fate of every acknowledged read, and its content as the dump would print it."""
+    """(feed, epoch, lane, sequence), fate, feed, and the content as the dump would print it, of every read that was told of."""
     output = subprocess.run([LOAD, "ledger", path], capture_output=True, text=True, timeout=300)
     check(output.returncode == 0, f"gantry-load ledger: {output.stderr}")
     for line in output.stdout.splitlines():
-        fields = line.split("\t")
-        yield tuple(fields[:4]), fields[4], (int(fields[0]), tuple(fields[5:]))
+        feed, epoch, lane, sequence, fate, content = line.split("\t", 5)
+        yield (feed, epoch, lane, sequence), fate, feed, content
 
 
-def dump_rows(path):
-    """(feed, content) of every read in the store: content in the order of the ledger's columns."""
+def dump_lines(path):
+    """(feed, content, day) of every read in the store: content in the order of the ledger's columns, tabs between them."""
     with open(path, errors="surrogateescape") as file:
         for line in file:
             f = line.rstrip("\n").split("\t")
@@ -26,7 +26,14 @@ def dump_rows(path):
             # day where feed epoch capture receipt camera text key lat lon kind confidence lane direction flags country images
             flags = str(int(f[15]) & 0xff)
             text = "" if f[11] == "1" else f[7]  # not read: the dump prints a dash
-            yield int(f[2]), (f[4], f[6], text, f[9], f[10], f[11], f[12], f[13], f[14], flags, f[16], f[17]), int(f[0])
+            content = "\t".join((f[4], f[6], text, *f[9:15], flags, f[16], f[17]))
+            yield f[2], content, f[0]
+
+
+def dump_rows(path):
+    """The same with the content's columns apart."""
+    for feed, content, day in dump_lines(path):
+        yield int(feed), tuple(content.split("\t")), int(day)
 
 
 class Comparison:
@@ -34,6 +41,20 @@ class Comparison:
 
     def __init__(self, appliance):
         self.appliance = appliance
+        self.ledger = os.path.join(appliance.directory, "ledger")
+        self.ledger_state = None
+        self.acknowledged = []
+
+    def acknowledged_rows(self):
+        """Read anew only when the fleet wrote since: after a death one ledger is held against the files twice."""
+        if not os.path.exists(self.ledger):
+            return []
+        state = os.stat(self.ledger)
+        state = state.st_size, state.st_mtime_ns
+        if state != self.ledger_state:
+            self.acknowledged = [row for row in ledger_rows(self.ledger) if row[1] == "acknowledged"]
+            self.ledger_state = state
+        return self.acknowledged
 
     def compare(self, purged=()):
         dump = os.path.join(self.appliance.directory, "dump")
@@ -41,17 +62,17 @@ class Comparison:
         check(report["clean"], f"gantry-fsck found damage: {report['damage']}")
         held = collections.Counter()
         contents = set()
-        for feed, content, day in dump_rows(dump):
-            check(day not in purged, f"a read of purged day {day} is in the store")
-            held[(feed, content)] += 1
+        gone = {str(day) for day in purged}
+        for feed, content, day in dump_lines(dump):
+            check(day not in gone, f"a read of purged day {day} is in the store")
+            held[feed, content] += 1
             contents.add(content)
         twice = [row for row, count in held.items() if count > 1]
         check(not twice, f"{len(twice)} read(s) stand twice in the store, {twice[:1]}")
-        ledger = os.path.join(self.appliance.directory, "ledger")
         acknowledged = 0
         lost = []
-        for identity, fate, (feed, content) in ledger_rows(ledger) if os.path.exists(ledger) else []:
-            if fate != "acknowledged" or int(content[0]) // 86400000000 in purged:
+        for identity, _, feed, content in self.acknowledged_rows():
+            if purged and int(content[:content.index("\t")]) // 86400000000 in purged:
                 continue
             acknowledged += 1
             # A read that came through two feeds is collapsed to one of them: then its content stands once.

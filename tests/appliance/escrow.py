@@ -27,6 +27,14 @@ def traffic(appliance, name="fleet"):
     return result
 
 
+def with_reads(directory):
+    appliance = Appliance(directory)
+    appliance.start()
+    appliance.register()
+    traffic(appliance)
+    return appliance
+
+
 def search(appliance):
     grounds = ["--purpose", "serious", "--case", "TEST-1", "--reason", "testing the keys"]
     answer = appliance.ctl("search", "*A*", "--limit", "10000", *grounds)
@@ -57,10 +65,7 @@ def fsck(data, master, *more):
 
 
 def show_and_rotate(directory, random):
-    appliance = Appliance(directory)
-    appliance.start()
-    appliance.register()
-    traffic(appliance)
+    appliance = with_reads(directory)
     before = keys(appliance)
     check(before["copies_current"] and [copy["state"] for copy in before["copies"]] == ["current"] * 2, f"{before}")
     check(before["escrow"] is None and before["kinds"]["register"] == 1, f"{before}")
@@ -173,10 +178,7 @@ def documented(names):
 
 
 def drill(directory, random, algorithms):
-    appliance = Appliance(directory)
-    appliance.start()
-    appliance.register()
-    traffic(appliance)
+    appliance = with_reads(directory)
     first_key, first = officer(directory, "first", algorithms[0])
     second_key, second = officer(directory, "second", algorithms[1])
     out = os.path.join(directory, "escrow.pem")
@@ -238,10 +240,7 @@ def drill_ec(directory, random):
 
 
 def a_credential_is_rotated_offline(directory, random):
-    appliance = Appliance(directory)
-    appliance.start()
-    appliance.register()
-    traffic(appliance)
+    appliance = with_reads(directory)
     found = search(appliance)
     # The key's directory cannot be written, as with a systemd credential; root writes anywhere, so a file stands in the way.
     os.mkdir(appliance.master + ".new")

@@ -8,9 +8,11 @@ import signal
 import subprocess
 import sys
 import time
+from random import Random
 
 from compare import Comparison
-from rig import SECOND_UID, Appliance, another_account, check, fleet, fleet_result, main
+from rig import SECOND_UID, Appliance, another_account, check, day_number, fleet, fleet_result, main, side_by_side, \
+    under_load, until
 
 RANDOM_KILLS = int(os.environ.get("GANTRY_KILLS", "34"))
 ROUNDS_A_STORE = 9
@@ -68,32 +70,33 @@ def drain(appliance, comparison, purged=()):
     return comparison.compare(purged)
 
 
+def killed_in_one_store(place, rounds, lossy, random):
+    os.mkdir(place)
+    appliance = Appliance(place)
+    comparison = Comparison(appliance)
+    for round_number in range(rounds):
+        appliance.start()
+        if round_number == 0:
+            appliance.register()
+        process = fleet(appliance, rate="40000", more=["--drain", "0", "--duration", "30", "--dual", "3", *lossy])
+        under_load(appliance, process)
+        time.sleep(random.random() * 0.7)
+        appliance.kill()
+        end_fleet(process, random.choice([signal.SIGTERM, signal.SIGKILL]))
+        if round_number % 3 == 2:
+            settle(appliance, comparison)
+    acknowledged, held = drain(appliance, comparison)
+    check(acknowledged > 1000, f"only {acknowledged} reads were acknowledged: nothing was tested")
+    return f" [{rounds} kills, {acknowledged} acknowledged, {held} held]"
+
+
 def killed_at_random(directory, random):
-    kills = 0
-    for store in range(0, RANDOM_KILLS, ROUNDS_A_STORE):
-        place = os.path.join(directory, f"store{store}")
-        os.mkdir(place)
-        appliance = Appliance(place)
-        comparison = Comparison(appliance)
-        for round_number in range(min(ROUNDS_A_STORE, RANDOM_KILLS - store)):
-            appliance.start()
-            if round_number == 0:
-                appliance.register()
-            process = fleet(appliance, rate="40000", more=["--drain", "0", "--duration", "30", "--dual", "3",
-                                                           *(LOSSY if store % 2 else [])])
-            time.sleep(0.6 + random.random() * 1.2)
-            appliance.kill()
-            kills += 1
-            end_fleet(process, random.choice([signal.SIGTERM, signal.SIGKILL]))
-            if round_number % 3 == 2:
-                settle(appliance, comparison)
-        acknowledged, held = drain(appliance, comparison)
-        check(acknowledged > 1000, f"only {acknowledged} reads were acknowledged: nothing was tested")
-        print(f" [{kills} kills, {acknowledged} acknowledged, {held} held]", end="", flush=True)
+    jobs = [(os.path.join(directory, f"store{first}"), min(ROUNDS_A_STORE, RANDOM_KILLS - first),
+             LOSSY if first % 2 else [], Random(random.random())) for first in range(0, RANDOM_KILLS, ROUNDS_A_STORE)]
+    print(*side_by_side(killed_in_one_store, *zip(*jobs)), end="", flush=True)
 
 
-def killed_at_points(directory, random, points, rate, **settings):
-    place = os.path.join(directory, "store")
+def killed_at_points(place, points, rate, settings, random):
     os.mkdir(place)
     appliance = Appliance(place, **settings)
     comparison = Comparison(appliance)
@@ -104,8 +107,7 @@ def killed_at_points(directory, random, points, rate, **settings):
     for point in points:
         nth = random.randint(1, 40) if point.startswith("commit.") else random.randint(1, 2)
         appliance.start(kill=f"{point}:{nth}", wait=False)
-        while not appliance.ready() and appliance.process.poll() is None:
-            time.sleep(0.02)
+        until(lambda: appliance.ready() or appliance.process.poll() is not None, "gantryd does not answer", 60, 0.02)
         process = fleet(appliance, rate=rate, more=["--drain", "0", "--duration", "30", *LOSSY])
         if not dies(appliance, process, 20):
             missed.append(point)
@@ -117,15 +119,22 @@ def killed_at_points(directory, random, points, rate, **settings):
     check(acknowledged > 1000, f"only {acknowledged} reads were acknowledged: nothing was tested")
 
 
+def killed_at_all_points(directory, random, points, rate, **settings):
+    """In two stores, every other point in each."""
+    jobs = [(os.path.join(directory, f"store{first}"), points[first::2], rate, settings, Random(random.random()))
+            for first in range(2)]
+    side_by_side(killed_at_points, *zip(*jobs))
+
+
 def killed_at_every_point(directory, random):
     own_tests = ("purge.", "merge.", "case.", "mark.", "register.", "rotate.")
     points = [point for point in kill_points() if not point.startswith(own_tests)]
-    killed_at_points(directory, random, points, "60000")
+    killed_at_all_points(directory, random, points, "20000")
 
 
 def merge_killed_at_every_step(directory, random):
     points = [point for point in kill_points() if point.startswith("merge.")]
-    killed_at_points(directory, random, points, "15000", **{"storage.merge_quiet": "0"})
+    killed_at_all_points(directory, random, points, "15000", **{"storage.merge_quiet": "0"})
 
 
 def day_to_purge(appliance):
@@ -135,46 +144,52 @@ def day_to_purge(appliance):
     return days[-1]["day"]
 
 
-def day_number(day):
-    return int(time.mktime(time.strptime(day + " UTC", "%Y-%m-%d %Z")) - time.timezone) // 86400
+def purge_killed_at(point, template, place):
+    """Kills a purge in a copy of the store that the template's gantryd left when it was killed."""
+    appliance = template.copy(place)
+    comparison = Comparison(appliance)
+    appliance.start(kill=point)
+    day = day_to_purge(appliance)
+    # Under load, so that journals hold reads of the day while it goes.
+    stored = appliance.ctl("status")[-1]["totals"]["stored"]
+    process = fleet(appliance, name="during", rate="5000", ledger=False,
+                    more=["--drain", "0", "--duration", "30", "--late", "5", "--backlog", "5"])
+    until(lambda: appliance.ctl("status")[-1]["totals"]["stored"] > stored + 500, f"{point}: nothing was stored")
+    try:
+        appliance.purge(day)
+    except AssertionError:
+        pass  # it died on the way, as it was told to
+    check(dies(appliance, process, 20), f"{point} was never reached")
+    end_fleet(process)
+    # The next start goes on with the purge before it serves: then the day is gone, for good.
+    appliance.recover()
+    comparison.compare(purged={day_number(day)})
+    appliance.start()
+    late = fleet(appliance, name="after", rate="5000",
+                 more=["--duration", "1", "--drain", "20", "--late", "20", "--backlog", "10"])
+    late.wait(60)
+    result = fleet_result(appliance, "after")
+    check(late.returncode == 0, f"the fleet was not drained: {result}")
+    check(result["refused_by"]["too_old"] > 0, "reads of the purged day were not refused")
+    plan = [entry["day"] for entry in appliance.ctl("purge", "plan")[-1]["days"]]
+    check(day not in plan, f"{day} holds reads again")
+    appliance.stop()
+    comparison.compare(purged={day_number(day)})
 
 
 def purge_killed_at_every_step(directory, random):
     another_account(SECOND_UID)
-    for index, point in enumerate([name for name in kill_points() if name.startswith("purge.")]):
-        place = os.path.join(directory, f"store{index}")
-        os.mkdir(place)
-        appliance = Appliance(place)
-        comparison = Comparison(appliance)
-        appliance.start(kill=point)
-        appliance.register()
-        process = fleet(appliance, rate="20000", more=["--duration", "2", "--drain", "20", "--late", "5", "--backlog", "5"])
-        process.wait(60)
-        day = day_to_purge(appliance)
-        # Under load again, so that journals hold reads of the day while it goes.
-        process = fleet(appliance, name="during", rate="5000", ledger=False,
-                        more=["--drain", "0", "--duration", "30", "--late", "5", "--backlog", "5"])
-        time.sleep(0.3)
-        try:
-            appliance.purge(day)
-        except AssertionError:
-            pass  # it died on the way, as it was told to
-        check(dies(appliance, process, 20), f"{point} was never reached")
-        end_fleet(process)
-        # The next start goes on with the purge before it serves: then the day is gone, for good.
-        appliance.recover()
-        comparison.compare(purged={day_number(day)})
-        appliance.start()
-        late = fleet(appliance, name="after", rate="5000",
-                     more=["--duration", "1", "--drain", "20", "--late", "20", "--backlog", "10"])
-        late.wait(60)
-        result = fleet_result(appliance, "after")
-        check(late.returncode == 0, f"the fleet was not drained: {result}")
-        check(result["refused_by"]["too_old"] > 0, "reads of the purged day were not refused")
-        plan = [entry["day"] for entry in appliance.ctl("purge", "plan")[-1]["days"]]
-        check(day not in plan, f"{day} holds reads again")
-        appliance.stop()
-        comparison.compare(purged={day_number(day)})
+    place = os.path.join(directory, "template")
+    os.mkdir(place)
+    template = Appliance(place)
+    template.start()
+    template.register()
+    process = fleet(template, rate="20000", more=["--duration", "2", "--drain", "20", "--late", "5", "--backlog", "5"])
+    process.wait(60)
+    template.kill()
+    points = [name for name in kill_points() if name.startswith("purge.")]
+    check(points, "no steps of a purge")
+    side_by_side(lambda point: purge_killed_at(point, template, os.path.join(directory, point)), points)
 
 
 def rotation_killed_at_every_step(directory, random):
@@ -187,7 +202,7 @@ def rotation_killed_at_every_step(directory, random):
     for point in [name for name in kill_points() if name.startswith("rotate.")]:
         appliance.start(kill=point)
         process = fleet(appliance, rate="20000", more=["--drain", "0", "--duration", "30"])
-        time.sleep(0.5)
+        under_load(appliance, process)
         try:
             appliance.ctl("keys", "rotate-master", "--reason", "a test of rotation")
         except AssertionError:

@@ -2,14 +2,16 @@
 stored, and says which part it could not read; without its audit log gantryd does not start. Which file's loss means what is
 in tests/storage/test_loss.c; this is the same with everything that only a whole appliance writes."""
 
+import atexit
+import functools
 import json
 import os
 import shutil
 import subprocess
+import tempfile
+from random import Random
 
-from rig import FSCK, Appliance, check, fleet, fleet_result, main
-
-GROUNDS = ["--purpose", "serious", "--case", "TEST-1", "--reason", "testing damage"]
+from rig import FSCK, GANTRYCTL, GROUNDS, Appliance, check, fleet, fleet_result, main, side_by_side
 
 
 def traffic(appliance, name, rate="4000"):
@@ -24,15 +26,17 @@ def search(appliance, allow_incomplete=False):
         answer = appliance.ctl(*command)
         check(answer[-1]["complete"], f"incomplete: {answer[-1]}")
         return {json.dumps(row, sort_keys=True) for row in answer[:-1]}, answer[-1]
-    from rig import GANTRYCTL
     done = subprocess.run([GANTRYCTL, "--socket", appliance.socket, *command, "--json"], capture_output=True, text=True)
     check(done.returncode in (0, 4), f"search: {done.stderr}")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     return {json.dumps(row, sort_keys=True) for row in lines[:-1]}, lines[-1]
 
 
-def build(directory):
-    """Sealed segments, unsealed journals behind a kill, a list, an audit log; and the same after a clean stop."""
+@functools.cache
+def built():
+    """Sealed segments, unsealed journals behind a kill, a list, an audit log; and the same after a clean stop. Made once."""
+    directory = tempfile.mkdtemp(prefix="gantry-test-loss-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     appliance = Appliance(directory)
     appliance.start()
     appliance.register()
@@ -52,6 +56,13 @@ def build(directory):
     appliance.stop()
     shutil.copytree(appliance.data, os.path.join(directory, "clean"))
     return appliance, rows
+
+
+def build(directory):
+    appliance, rows = built()
+    copy = appliance.copy(os.path.join(directory, "store"))
+    copy.settings["storage.journal_roll"] = "3600"
+    return copy, rows
 
 
 def restore(appliance, template):
@@ -106,33 +117,40 @@ def covered(file, template):
     return True
 
 
-def every_flipped_bit_is_found(directory, random):
-    appliance, _ = build(directory)
+def flip_all_over(appliance, template, random):
+    """How many bits were flipped, and how many of these gantry-fsck found."""
     flips = found = 0
-    for template in ("clean", "crashed"):
-        restore(appliance, template)
-        status, report, said = fsck(appliance)
-        check(status == 0, f"{template} is not clean: {report.get('damage')} {said}")
-        for file in files_of(appliance):
-            path = os.path.join(appliance.data, file)
-            size = os.path.getsize(path)
-            if size == 0:
-                continue
-            spots = boundaries(size) + [random.randrange(size) for _ in range(6)]
-            if file.startswith("journal/"):
-                spots = [spot for spot in spots if spot < 100000]
-            for at in random.sample(spots, min(len(spots), 14)):
-                bit = random.randrange(8)
-                flip(path, [at], bit)
-                status, report, said = fsck(appliance)
-                flips += 1
-                if status == 1:
-                    check(names(report, file), f"{template} {file} byte {at} bit {bit}: {report['damage']}")
-                    found += 1
-                else:
-                    check(status == 0 and not covered(file, template),
-                          f"{template} {file} of {size}, byte {at} bit {bit}: status {status} {said}")
-                flip(path, [at], bit)
+    restore(appliance, template)
+    status, report, said = fsck(appliance)
+    check(status == 0, f"{template} is not clean: {report.get('damage')} {said}")
+    for file in files_of(appliance):
+        path = os.path.join(appliance.data, file)
+        size = os.path.getsize(path)
+        if size == 0:
+            continue
+        spots = boundaries(size) + [random.randrange(size) for _ in range(6)]
+        if file.startswith("journal/"):
+            spots = [spot for spot in spots if spot < 100000]
+        for at in random.sample(spots, min(len(spots), 14)):
+            bit = random.randrange(8)
+            flip(path, [at], bit)
+            status, report, said = fsck(appliance)
+            flips += 1
+            if status == 1:
+                check(names(report, file), f"{template} {file} byte {at} bit {bit}: {report['damage']}")
+                found += 1
+            else:
+                check(status == 0 and not covered(file, template),
+                      f"{template} {file} of {size}, byte {at} bit {bit}: status {status} {said}")
+            flip(path, [at], bit)
+    return flips, found
+
+
+def every_flipped_bit_is_found(directory, random):
+    templates = "clean", "crashed"
+    stores = [build(os.path.join(directory, template))[0] for template in templates]
+    seeds = [Random(random.random()) for _ in templates]
+    flips, found = map(sum, zip(*side_by_side(flip_all_over, stores, templates, seeds)))
     print(f"\n    {flips} flips, {found} found, the others where nothing is stored", end=" ")
 
 

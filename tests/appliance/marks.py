@@ -9,7 +9,7 @@ import sys
 import time
 
 from compare import dump_rows
-from rig import GANTRYCTL, GROUNDS, LOAD, Appliance, check, fleet, fleet_result, main, run
+from rig import GANTRYCTL, GROUNDS, LOAD, Appliance, check, main, micros, run, side_by_side, until
 
 SUBJECT = ["--purpose", "subject-access", "--case", "SAR-7", "--reason", "asked for by the person concerned"]
 DAY = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 2 * 86400))
@@ -53,13 +53,6 @@ def sums_hold(appliance):
           f"the totals do not add up: {of}")
 
 
-def until(what, seconds, text):
-    deadline = time.monotonic() + seconds
-    while not what():
-        check(time.monotonic() < deadline, text)
-        time.sleep(0.1)
-
-
 def pick(appliance, number):
     """Reads of vehicles that were seen once, so that their absence is easily told."""
     found = [row for row in rows(appliance, "--from", DAY, "--limit", "10000") if row["key"]]
@@ -75,7 +68,7 @@ def follow(appliance, name):
     log = os.path.join(appliance.directory, name)
     process = subprocess.Popen([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "--json", *GROUNDS],
                                stdout=open(log, "w"), stderr=subprocess.DEVNULL)
-    until(lambda: appliance.ctl("status")[-1]["hits"]["followers"] > 0, 10, "the follower did not come")
+    until(lambda: appliance.ctl("status")[-1]["hits"]["followers"] > 0, "the follower did not come", 10)
 
     def hits():
         with open(log) as file:
@@ -162,16 +155,14 @@ def a_mark_is_in_force_at_once_and_for_good(directory, random):
     # The same reads again: by another epoch of both feeds, while the removal is under way.
     send(appliance, "second")
     in_force("sent again")
-    until(lambda: marks_of(appliance)["pending"] == 0, 40, f"not removed: {marks_of(appliance)} {appliance.tail()}")
+    until(lambda: marks_of(appliance)["pending"] == 0, lambda: f"not removed: {marks_of(appliance)} {appliance.tail()}", 40)
     in_force("removed")
     send(appliance, "third")
     in_force("sent again after the removal")
     appliance.kill()
     appliance.start()
     in_force("killed and started")
-    time.sleep(0.5)
-    follower.kill()
-    follower.wait()
+    follower.wait(10)  # its connection died with the appliance: all that it was told is in the file
     told = [hit["read"]["vrm"] for hit in hits()]
     check(told.count(right) == 1, f"the amended read's alarm: {told}")
     check(erased["vrm"] not in told and restricted["vrm"] not in told and amended["vrm"] not in told,
@@ -187,7 +178,7 @@ def a_mark_is_in_force_at_once_and_for_good(directory, random):
     check(mark(appliance, "unrestrict", restricted)["already"] is False, "lifting")
     check([row["id"] for row in rows(appliance, restricted["vrm"])] == [restricted["id"]], "lifted")
     check(mark(appliance, "unrestrict", restricted)["already"] is True, "lifting twice")
-    until(lambda: marks_of(appliance)["pending"] == 0, 40, f"not removed: {marks_of(appliance)}")
+    until(lambda: marks_of(appliance)["pending"] == 0, lambda: f"not removed: {marks_of(appliance)}", 40)
 
     # The old value: in the audit log's sealed bodies, and nowhere else.
     entries = run([GANTRYCTL, "--socket", appliance.socket, "audit", "show", "--count", "200", "--json", *GROUNDS])
@@ -202,42 +193,40 @@ def a_mark_is_in_force_at_once_and_for_good(directory, random):
     files_hold(appliance.data, [erased["vrm"].encode(), amended["vrm"].encode(), right.encode(), b"MK77GTY"])
 
 
-def micros(text):
-    whole, fraction = text.rstrip("Z").split(".")
-    return int(time.mktime(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) - time.timezone) * 1000000 + int(fraction)
+def killed_at(point, at):
+    os.mkdir(at)
+    appliance = Appliance(at, **{"storage.erase_rewrite": "0"})
+    appliance.start()
+    appliance.register(feeds=1)
+    send(appliance, "first")
+    erased, amended = pick(appliance, 2)
+    appliance.stop()
+    appliance.start(kill=point)
+    done = [subprocess.run([GANTRYCTL, "--socket", appliance.socket, "reads", *verb, *SUBJECT], capture_output=True,
+                           timeout=60).returncode == 0
+            for verb in (["amend", *name_of(amended), "--vrm", "MK77GTY"], ["erase", *name_of(erased)])]
+    until(lambda: appliance.process.poll() is not None, f"{point} was never reached")
+    check(appliance.process.returncode == -signal.SIGKILL, f"{point}: {appliance.tail()}")
+    appliance.start()
+    found = {row["vrm"] for row in rows(appliance, "--from", DAY, "--limit", "10000")}
+    check(not done[0] or (amended["vrm"] not in found and "MK77GTY" in found), f"{point}: the amendment is lost")
+    check(("MK77GTY" in found) != (amended["vrm"] in found), f"{point}: both or neither of the amended read")
+    check(not done[1] or erased["vrm"] not in found, f"{point}: the erased read is back")
+    check(count(appliance, "--from", DAY) == len(rows(appliance, "--from", DAY, "--limit", "10000")), "count")
+    until(lambda: marks_of(appliance)["pending"] == 0, lambda: f"{point}: not removed: {marks_of(appliance)}")
+    send(appliance, "second")
+    again = {row["vrm"] for row in rows(appliance, "--from", DAY, "--limit", "10000")}
+    check(again == found, f"{point}: {again ^ found} after the reads were sent again")
+    sums_hold(appliance)
+    appliance.stop()
+    report, _ = dumped(appliance, at)
+    check(not report.get("damage"), f"{point}: gantry-fsck: {report}")
 
 
 def killed_at_every_step(directory, random):
     """The process dies on the way of a mark: what was answered holds, what was not is whole or not there."""
-    for point in ("mark.keyed", "register.logged", "mark.rewritten", "mark.noted"):
-        at = os.path.join(directory, point)
-        os.mkdir(at)
-        appliance = Appliance(at, **{"storage.erase_rewrite": "0"})
-        appliance.start()
-        appliance.register(feeds=1)
-        send(appliance, "first")
-        erased, amended = pick(appliance, 2)
-        appliance.stop()
-        appliance.start(kill=point)
-        done = [subprocess.run([GANTRYCTL, "--socket", appliance.socket, "reads", *verb, *SUBJECT], capture_output=True,
-                               timeout=60).returncode == 0
-                for verb in (["amend", *name_of(amended), "--vrm", "MK77GTY"], ["erase", *name_of(erased)])]
-        until(lambda: appliance.process.poll() is not None, 30, f"{point} was never reached")
-        check(appliance.process.returncode == -signal.SIGKILL, f"{point}: {appliance.tail()}")
-        appliance.start()
-        found = {row["vrm"] for row in rows(appliance, "--from", DAY, "--limit", "10000")}
-        check(not done[0] or (amended["vrm"] not in found and "MK77GTY" in found), f"{point}: the amendment is lost")
-        check(("MK77GTY" in found) != (amended["vrm"] in found), f"{point}: both or neither of the amended read")
-        check(not done[1] or erased["vrm"] not in found, f"{point}: the erased read is back")
-        check(count(appliance, "--from", DAY) == len(rows(appliance, "--from", DAY, "--limit", "10000")), "count")
-        until(lambda: marks_of(appliance)["pending"] == 0, 30, f"{point}: not removed: {marks_of(appliance)}")
-        send(appliance, "second")
-        again = {row["vrm"] for row in rows(appliance, "--from", DAY, "--limit", "10000")}
-        check(again == found, f"{point}: {again ^ found} after the reads were sent again")
-        sums_hold(appliance)
-        appliance.stop()
-        report, _ = dumped(appliance, at)
-        check(not report.get("damage"), f"{point}: gantry-fsck: {report}")
+    points = ["mark.keyed", "register.logged", "mark.rewritten", "mark.noted"]
+    side_by_side(killed_at, points, [os.path.join(directory, point) for point in points])
 
 
 if __name__ == "__main__":

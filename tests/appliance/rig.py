@@ -1,5 +1,7 @@
 """What the tests of the whole appliance share: starting, killing and asking the built programs, and counting tests."""
 
+import calendar
+import concurrent.futures
 import json
 import os
 import random
@@ -52,6 +54,50 @@ def end_all():
             process.wait()
 
 
+def until(condition, text, seconds=30, pause=0.05):
+    """Polls the condition and returns what it came to; fails with the text, or with what it says when called."""
+    deadline = time.monotonic() + seconds
+    while not (come := condition()):
+        check(time.monotonic() < deadline, text() if callable(text) else text)
+        time.sleep(pause)
+    return come
+
+
+def side_by_side(job, *arguments):
+    """map() of a job over stores of their own, a few at once: most of their time is waiting for start and port."""
+    with concurrent.futures.ThreadPoolExecutor(min(max(os.cpu_count(), 2), 4)) as pool:
+        return list(pool.map(job, *arguments))
+
+
+def iso(us):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(us // 1000000)) + f".{us % 1000000:06d}Z"
+
+
+def micros(text):
+    whole, fraction = text.rstrip("Z").split(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) * 1000000 + int(fraction)
+
+
+def day_number(day):
+    return calendar.timegm(time.strptime(day, "%Y-%m-%d")) // 86400
+
+
+def key_of(text):
+    """The VRM key of a plain plate; None for one in letters beyond ASCII, which the models leave alone."""
+    if not text.isascii():
+        return None
+    return "".join(c for c in text.upper() if c.isalnum()).replace("O", "0").replace("I", "1")
+
+
+def matches(pattern, text):
+    """Does the text match a pattern of ? and *, as plainly as can be said?"""
+    if not pattern:
+        return not text
+    if pattern[0] == "*":
+        return any(matches(pattern[1:], text[i:]) for i in range(len(text) + 1))
+    return bool(text) and pattern[0] in ("?", text[0]) and matches(pattern[1:], text[1:])
+
+
 SECOND_UID = 65534
 
 
@@ -88,7 +134,14 @@ class Appliance:
             "management.mode": "0666",
         }
         self.settings.update(settings)
+        self.asked = settings
+        self.feeds = os.path.join(directory, "feeds")
         self.process = None
+
+    def copy(self, directory):
+        """An appliance of its own that goes on from here, and its fleet with it; this one must not be running."""
+        shutil.copytree(self.directory, directory, ignore=shutil.ignore_patterns("run"))
+        return Appliance(directory, **self.asked)
 
     def command(self, *more):
         command = [GANTRYD]
@@ -161,7 +214,6 @@ class Appliance:
         with open(path, "w") as file:
             file.write(run([LOAD, "cameras", "--cameras", str(cameras), "--seed", str(seed)]))
         self.ctl("cameras", "load", path)
-        self.feeds = os.path.join(self.directory, "feeds")
         with open(self.feeds, "w") as file:
             for feed in range(1, feeds + 1):
                 key = self.ctl("feeds", "add", "--feed", str(feed), "--name", f"feed {feed}", "--organisation", "Test")[-1]
@@ -187,6 +239,16 @@ def fleet(appliance, name="fleet", rate="20000", seed=1, cameras=200, vehicles=5
         command += ["--ledger", os.path.join(appliance.directory, "ledger")]
     out = open(os.path.join(appliance.directory, name + ".json"), "wb")
     return start(command, os.path.join(appliance.directory, name + ".log"), stdout=out)
+
+
+def under_load(appliance, process):
+    """Waits until the fleet's reads are acknowledged: a fixed time may end before the port has even opened."""
+    ledger = os.path.join(appliance.directory, "ledger")
+
+    def size():
+        return os.path.getsize(ledger) if os.path.exists(ledger) else 0
+    enough = size() + 4096  # dozens of reads; a new ledger has a head
+    until(lambda: size() > enough, lambda: f"nothing was acknowledged: {process.poll()} {appliance.tail()}", 60, 0.005)
 
 
 def fleet_result(appliance, name="fleet"):
