@@ -112,6 +112,7 @@ int gantry_store_start(struct gantry *gantry, struct err *err)
 	};
 	const struct key_id identity = {.day = KEY_DAY_NONE, .kind = KEY_IDENTITY};
 	uint8_t key[KEY_SIZE];
+	const char *why;
 	int result;
 
 	(void)snprintf(keyring_b, sizeof(keyring_b), "%s/%s", config->keyring_copy, LAYOUT_KEYRING_B);
@@ -125,10 +126,15 @@ int gantry_store_start(struct gantry *gantry, struct err *err)
 		return result;
 	for (unsigned i = 0; i < gantry->worker_count; i++)
 		worker_attach(gantry->workers[i], gantry->store);
-	/* Search needs it for public ids; made once, and the ids stay the same for ever. */
-	if ((result = keyring_key(gantry, identity, true, key)) < 0)
-		return err_set(err, result, "the key of public ids: %s", strerror(-result));
-	bytes_wipe(key, sizeof(key));
+	/*
+	 * Search needs it for public ids; made once, and the ids stay the same for ever. Never while the register is
+	 * incomplete: marks that wait for the lost key would find a new one at the next start, and hide nothing.
+	 */
+	if (store_register(gantry->store, &why) != NULL) {
+		if ((result = keyring_key(gantry, identity, true, key)) < 0)
+			return err_set(err, result, "the key of public ids: %s", strerror(-result));
+		bytes_wipe(key, sizeof(key));
+	}
 	gantry->views = store_views(gantry->store);
 	return 0;
 }

@@ -3,6 +3,7 @@ on the way, and what is left in the files."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -193,6 +194,30 @@ def a_mark_is_in_force_at_once_and_for_good(directory, random):
     files_hold(appliance.data, [erased["vrm"].encode(), amended["vrm"].encode(), right.encode(), b"MK77GTY"])
 
 
+def without_its_key_nothing_comes_back(directory, random):
+    appliance = Appliance(directory, **{"storage.erase_rewrite": "3000"})
+    appliance.start()
+    appliance.register(feeds=1)
+    send(appliance, "first")
+    erased, restricted = pick(appliance, 2)
+    mark(appliance, "erase", erased)
+    mark(appliance, "restrict", restricted)
+    before = sorted(row["id"] for row in rows(appliance, "--limit", "10000"))
+    appliance.stop()
+    shutil.copytree(appliance.data, os.path.join(directory, "whole"))
+    appliance.lose_identity_key()
+    for start in range(2):  # a key made anew at the first would be taken for the old one by the second
+        appliance.start()
+        said = appliance.refused("search", "*", *GROUNDS)
+        check("restore the keyring" in said, f"start {start + 1}: {said}")
+        appliance.stop()
+    for name in ("keyring.a", "keyring.b"):
+        shutil.copy(os.path.join(directory, "whole", name), os.path.join(appliance.data, name))
+    appliance.start()
+    check(sorted(row["id"] for row in rows(appliance, "--limit", "10000")) == before, "other reads than before")
+    appliance.stop()
+
+
 def killed_at(point, at):
     os.mkdir(at)
     appliance = Appliance(at, **{"storage.erase_rewrite": "0"})
@@ -232,5 +257,6 @@ def killed_at_every_step(directory, random):
 if __name__ == "__main__":
     sys.exit(main("marks", [
         ("a mark is in force at once and for good", a_mark_is_in_force_at_once_and_for_good),
+        ("without its key nothing comes back", without_its_key_nothing_comes_back),
         ("killed at every step", killed_at_every_step),
     ]))

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from rig import BUILD, FSCK, GANTRYCTL, GROUNDS, SECOND_UID, Appliance, check, fleet, fleet_result, main, run
+from rig import FSCK, GANTRYCTL, GROUNDS, SECOND_UID, Appliance, check, fleet, fleet_result, main, run
 
 AGO = 5  # days
 
@@ -230,8 +230,7 @@ def a_lost_key_of_ids_holds_up_the_purge(directory, random):
     held = random.sample([row for row in search(appliance, "*") if row["vrm"]], 3)
     appliance.ctl("holds", "add", "--class", "mopi", "--review", date(-1), *map(name, held), *grounds("C-1"))
     appliance.stop()
-    run([os.path.join(BUILD, "tests/appliance/lose_key"), appliance.master, os.path.join(appliance.data, "keyring.a"),
-         os.path.join(appliance.data, "keyring.b")])
+    appliance.lose_identity_key()
     appliance.settings["reads.retention"] = "3"
     appliance.start()
     alarmed = lambda: any("case C-1 holds 3 of its reads by ids of a key" in alarm for alarm in appliance.ctl("status")[-1]["alarms"])

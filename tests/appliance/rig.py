@@ -182,6 +182,11 @@ class Appliance:
         self.process.send_signal(signal.SIGTERM)
         check(self.process.wait(120) == 0, f"gantryd did not stop cleanly: {self.tail()}")
 
+    def lose_identity_key(self):
+        """Takes the key of public ids out of the stopped appliance's keyring, both copies."""
+        run([os.path.join(BUILD, "tests/appliance/lose_key"), self.master, os.path.join(self.data, "keyring.a"),
+             os.path.join(self.data, "keyring.b")])
+
     def recover(self):
         """What a start does before its port opens, and no more."""
         with open(self.log, "ab") as log:
