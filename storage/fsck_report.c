@@ -7,13 +7,36 @@
 #include <unistd.h>
 
 #include "appliance/base/clock.h"
+#include "appliance/base/utf8.h"
 
 #define REPORT_MAX 1000 /* lines of damage and of notes that are told one by one */
+#define TEXT_SIZE 768   /* of a line */
 #define PROGRESS_AFTER_NS INT64_C(2000000000)
 #define PROGRESS_EVERY_NS INT64_C(1000000000)
 
-void fsck_damage(struct fsck *fsck, const char *text, uint64_t rows_lost)
+/* A text may quote a damaged file: JSON takes nothing but UTF-8, and no terminal is to obey what is quoted. */
+static void make_printable(char *text)
 {
+	size_t size = strlen(text);
+	size_t length;
+
+	for (size_t at = 0; at < size; at += length) {
+		uint32_t point = 0;
+
+		length = utf8_next((const uint8_t *)text + at, size - at, &point);
+		if (length == 0 || point < 0x20 || (point >= 0x7f && point < 0xa0)) {
+			text[at] = '?';
+			length = 1;
+		}
+	}
+}
+
+void fsck_damage(struct fsck *fsck, const char *found, uint64_t rows_lost)
+{
+	char text[TEXT_SIZE];
+
+	(void)snprintf(text, sizeof(text), "%s", found);
+	make_printable(text);
 	fsck->rows_lost += rows_lost;
 	if (fsck->damage_count++ >= REPORT_MAX)
 		return;
@@ -27,7 +50,7 @@ void fsck_damage(struct fsck *fsck, const char *text, uint64_t rows_lost)
 
 void fsck_damage_format(struct fsck *fsck, uint64_t rows_lost, const char *format, ...)
 {
-	char text[768];
+	char text[TEXT_SIZE];
 	va_list args;
 
 	va_start(args, format);
@@ -46,6 +69,7 @@ void fsck_note(struct fsck *fsck, const char *format, ...)
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
+	make_printable(text);
 	(void)json_array_append_new(fsck->notes, json_string(text));
 	if (fsck->report != NULL)
 		(void)fprintf(fsck->report, "note: %s\n", text);

@@ -337,6 +337,29 @@ static void damage_is_found_and_named(void)
 	yard_free(yard);
 }
 
+/* A report quotes what it finds: JSON takes nothing but UTF-8, and no terminal is to obey a file's name. */
+static void what_is_quoted_is_printable(void)
+{
+	struct yard *yard;
+	char path[800];
+	char *text;
+	json_t *report;
+
+	if (getenv("GANTRY_FSCK") == NULL)
+		CHECK_SKIP("GANTRY_FSCK does not name the program");
+	yard = yard_new();
+	(void)snprintf(path, sizeof(path), "%s/journal/caf\xc3\xa9 \xff\xc3 \x1b[2J \xc2\x9b", yard->fixture.directory);
+	put_bytes(path, 0, "x", 1);
+	report = report_of(yard, 0);
+	CHECK(names_note(report, "journal/caf\xc3\xa9 ?? ?[2J ??: not a journal's name"));
+	json_decref(report);
+	CHECK_INT(0, run_on(&yard->fixture, "", &text));
+	CHECK(strstr(text, "journal/caf\xc3\xa9 ?? ?[2J ??: not a journal's name") != NULL);
+	CHECK(strchr(text, '\x1b') == NULL);
+	free(text);
+	yard_free(yard);
+}
+
 /* A crash between a merge's commit and its parents' end: their reads are the child's, readable or not. */
 static void a_replaced_segment_is_no_damage(void)
 {
@@ -451,6 +474,7 @@ int main(int argc, char **argv)
 	static const struct check_test tests[] = {
 		{"each read is dumped once", each_read_is_dumped_once},
 		{"damage is found and named", damage_is_found_and_named},
+		{"what is quoted is printable", what_is_quoted_is_printable},
 		{"a replaced segment is no damage", a_replaced_segment_is_no_damage},
 		{"any rubbish is survived", any_rubbish_is_survived},
 		{"exit statuses are as promised", exit_statuses_are_as_promised},
