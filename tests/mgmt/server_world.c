@@ -88,14 +88,15 @@ static void follow_cancelled(struct call *call, void *ctx)
 static int handle_follow(struct call *call, void *ctx)
 {
 	struct world *world = ctx;
-	int r = call_keep(call, follow_cancelled, world);
+	int r;
 
-	if (r < 0)
-		return r;
+	/* Together: once it is kept it may be cancelled, and the callback has to find it here. */
 	(void)pthread_mutex_lock(&world->lock);
-	world->stream = call;
+	r = call_keep(call, follow_cancelled, world);
+	if (r == 0)
+		world->stream = call;
 	(void)pthread_mutex_unlock(&world->lock);
-	return CALL_STREAMING;
+	return r == 0 ? CALL_STREAMING : r;
 }
 
 void world_begin(struct test_server *test, struct world *world)
