@@ -22,6 +22,7 @@
 #include "appliance/calendar.h"
 #include "appliance/cross.h"
 #include "appliance/feed_state.h"
+#include "appliance/fold.h"
 #include "appliance/handlers.h"
 #include "appliance/tables.h"
 #include "appliance/telemetry.h"
@@ -32,7 +33,6 @@
 #include "dpdk/port.h"
 #include "gantry-config.h"
 #include "matcher/list.h"
-#include "matcher/matchset.h"
 #include "matcher/vrm.h"
 #include "mgmt/audit.h"
 #include "mgmt/server.h"
@@ -455,20 +455,19 @@ static bool among(struct list *const *lists, size_t count, const struct list *li
 }
 
 /* Frees of `lists` those that are not among `keep`. */
-static void free_lists(struct list **lists, size_t count, struct list *const *keep, size_t keep_count)
+static void free_lists(struct gantry *gantry, struct list **lists, size_t count, struct list *const *keep,
+		       size_t keep_count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (!among(keep, keep_count, lists[i]))
-			(void)list_free(lists[i]);
+			fold_drop(gantry->fold, lists[i]);
 	free(lists);
 }
 
 int gantry_load_lists(struct gantry *gantry, struct err *err)
 {
 	struct list_loading loading = {.gantry = gantry, .reg = store_register(gantry->store, NULL), .err = err};
-	struct matchset_options options = {.mass_entries_min = (uint32_t)gantry->config.mass_entries_min};
 	struct matching *matching;
-	struct matchset *set;
 	struct list **old = gantry->lists;
 	size_t old_count = gantry->list_count;
 	int result;
@@ -480,18 +479,16 @@ int gantry_load_lists(struct gantry *gantry, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	result = reg_each(loading.reg, REG_LIST, 0, UINT32_MAX, load_list, &loading);
 	if (result == 0)
-		result = matchset_new((const struct list *const *)loading.lists, loading.count, &options, err, &set);
-	if (result == 0 && (result = matching_new(set, gantry->worker_count, &matching)) < 0)
-		(void)err_set(err, result, "no memory for the workers' match scratch");
+		result = fold_matching(gantry->fold, loading.lists, loading.count, err, &matching);
 	if (result != 0) {
-		free_lists(loading.lists, loading.count, old, old_count);
+		free_lists(gantry, loading.lists, loading.count, old, old_count);
 		return result;
 	}
 	pthread_mutex_lock(&gantry->lists_lock);
 	gantry->lists = loading.lists;
 	gantry->list_count = loading.count;
 	pthread_mutex_unlock(&gantry->lists_lock);
-	free_lists(old, old_count, gantry->lists, gantry->list_count);
+	free_lists(gantry, old, old_count, gantry->lists, gantry->list_count);
 	(void)matching_release(gantry->matching);
 	gantry->matching = matching;
 	return 0;
@@ -500,8 +497,10 @@ int gantry_load_lists(struct gantry *gantry, struct err *err)
 static int start_tables(struct gantry *gantry, struct err *err)
 {
 	struct err local;
-	int result;
+	int result = fold_new(gantry, &gantry->fold, err);
 
+	if (result < 0)
+		return result;
 	pthread_mutex_lock(&gantry->change_lock);
 	result = gantry_load_lists(gantry, &local);
 	if (result < 0)
@@ -608,6 +607,8 @@ int gantry_start(struct gantry *gantry, const struct config *config, bool recove
 	if ((result = start_tables(gantry, err)) < 0 ||
 	    (result = attendant_start(gantry, &gantry->attendant, err)) < 0 || (result = start_lcores(gantry, err)) < 0)
 		goto failed;
+	if ((result = fold_start(gantry->fold, err)) < 0)
+		goto failed;
 	/* Before anybody can ask: a day that was to be purged is gone, or the operator is told why not. */
 	resume_purges(gantry);
 	if (recover_only)
@@ -647,6 +648,7 @@ int gantry_stop(struct gantry *gantry)
 	gantry->server = server_free(gantry->server);
 	gantry->attendant = attendant_stop(gantry->attendant);
 	gantry->calendar = calendar_stop(gantry->calendar);
+	fold_stop(gantry->fold);
 	for (unsigned i = 0; i < gantry->worker_count; i++)
 		if (gantry->workers[i] != NULL)
 			worker_stop(gantry->workers[i]);
@@ -662,7 +664,9 @@ int gantry_stop(struct gantry *gantry)
 	gantry->io = io_real_free(gantry->io);
 	gantry->tables = tables_free(gantry->tables);
 	gantry->matching = matching_release(gantry->matching);
-	free_lists(gantry->lists, gantry->list_count, NULL, 0);
+	if (gantry->fold != NULL)
+		free_lists(gantry, gantry->lists, gantry->list_count, NULL, 0);
+	gantry->fold = fold_free(gantry->fold);
 	for (unsigned i = 0; i < gantry->worker_count; i++) {
 		gantry->workers[i] = worker_free(gantry->workers[i]);
 		gantry->queues[i] = frame_queue_free(gantry->queues[i]);

@@ -60,11 +60,11 @@ struct list_info {
 	enum list_class class;
 	enum list_purpose purpose;
 	enum list_tolerance tolerance; /* of exact entries whose row says nothing of it */
-	uint8_t priority;            /* 0..100, 100 first */
-	int64_t revised_us;          /* by its supplier: the 28 days of R25 count from here */
-	char name[LIST_NAME_SIZE];   /* printable UTF-8, not empty */
-	char owner[LIST_NAME_SIZE];  /* organisation; may be empty */
-	uint8_t sha256[SHA256_SIZE]; /* of the CSV text it was made from */
+	uint8_t priority;              /* 0..100, 100 first */
+	int64_t revised_us;            /* by its supplier: the 28 days of R25 count from here */
+	char name[LIST_NAME_SIZE];     /* printable UTF-8, not empty */
+	char owner[LIST_NAME_SIZE];    /* organisation; may be empty */
+	uint8_t sha256[SHA256_SIZE];   /* of the CSV text it was made from */
 };
 
 enum list_flags {
@@ -133,5 +133,6 @@ const struct list_info *list_info(const struct list *list);
 uint32_t list_count(const struct list *list);
 /* index < list_count; it is the `entry` of a hit. */
 void list_entry(const struct list *list, uint32_t index, struct list_entry *ret_entry);
+uint8_t list_entry_flags(const struct list *list, uint32_t index); /* alone: looks at no text */
 
 #endif
