@@ -112,8 +112,17 @@ const struct setting config_settings[] = {
 		"purged "
 		"until ten synchronised minutes have passed."),
 
-	INTEGER("lists", "mass_entries", mass_entries_min, "entries", "1000", 0, 100000000,
-		"Exact lists at least so long go to the hash table instead of Hyperscan."),
+	INTEGER("lists", "mass_entries", mass_entries_min, "entries", "1", 1, 100000000,
+		"Exact entries of lists at least so long go to the hash table instead of Hyperscan, which is slower at "
+		"any "
+		"length measured."),
+	INTEGER("lists", "patterns_max", patterns_max, "entries", "30000", 1, 100000,
+		"Entries with `?` or `*` that all lists may have together."),
+	INTEGER("lists", "substitutions_max", substitutions_max, "entries", "100000", 1, 10000000,
+		"Entries that all lists which accept one substitution may have together: each takes a key for every "
+		"character."),
+	TEXT("lists", "compiler", compiler, "",
+	     "Program that compiles patterns apart. Empty: gantry-compile beside gantryd."),
 
 	TEXT("management", "socket", socket, "", "Path of the management socket. Empty: run_directory/gantry.sock."),
 	TEXT("management", "group", socket_group, "", "Group that may use the socket. Empty: the daemon's."),

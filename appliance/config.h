@@ -62,6 +62,9 @@ struct config {
 	int64_t clock_jump_s;
 
 	int64_t mass_entries_min;
+	int64_t patterns_max;
+	int64_t substitutions_max;
+	char compiler[CONFIG_TEXT_SIZE];
 
 	char socket[CONFIG_TEXT_SIZE];
 	char socket_group[CONFIG_TEXT_SIZE];

@@ -15,6 +15,7 @@
 #include "appliance/base/log.h"
 #include "appliance/calendar.h"
 #include "appliance/cross.h"
+#include "appliance/fold.h"
 #include "appliance/gantry_inside.h"
 #include "appliance/handlers.h"
 #include "appliance/tables.h"
@@ -32,8 +33,10 @@
 static int start_tables(struct gantry *gantry, struct err *err)
 {
 	struct err local;
-	int result;
+	int result = fold_new(gantry, &gantry->fold, err);
 
+	if (result < 0)
+		return result;
 	pthread_mutex_lock(&gantry->change_lock);
 	result = gantry_load_lists(gantry, &local);
 	if (result < 0)
@@ -140,6 +143,8 @@ int gantry_start(struct gantry *gantry, const struct config *config, bool recove
 	if ((result = start_tables(gantry, err)) < 0 ||
 	    (result = attendant_start(gantry, &gantry->attendant, err)) < 0 || (result = start_lcores(gantry, err)) < 0)
 		goto failed;
+	if ((result = fold_start(gantry->fold, err)) < 0)
+		goto failed;
 	/* Before anybody can ask: a day that was to be purged is gone, or the operator is told why not. */
 	resume_purges(gantry);
 	if (recover_only)
@@ -165,6 +170,7 @@ int gantry_stop(struct gantry *gantry)
 	gantry->server = server_free(gantry->server);
 	gantry->attendant = attendant_stop(gantry->attendant);
 	gantry->calendar = calendar_stop(gantry->calendar);
+	fold_stop(gantry->fold);
 	for (unsigned i = 0; i < gantry->worker_count; i++)
 		if (gantry->workers[i] != NULL)
 			worker_stop(gantry->workers[i]);
@@ -180,7 +186,9 @@ int gantry_stop(struct gantry *gantry)
 	gantry->io = io_real_free(gantry->io);
 	gantry->tables = tables_free(gantry->tables);
 	gantry->matching = matching_release(gantry->matching);
-	gantry_lists_free(gantry);
+	if (gantry->fold != NULL)
+		gantry_lists_free(gantry);
+	gantry->fold = fold_free(gantry->fold);
 	for (unsigned i = 0; i < gantry->worker_count; i++) {
 		gantry->workers[i] = worker_free(gantry->workers[i]);
 		gantry->queues[i] = frame_queue_free(gantry->queues[i]);

@@ -3,7 +3,8 @@
  *
  * Threads. main starts and stops everything and waits. Workers run on EAL lcores (worker.h). The store has its keeper
  * and sealer, the management server its I/O thread and pool; handlers (handlers.h) run on that pool. The attendant
- * (attendant.h) opens lanes that workers ask for and delivers hits. Handlers that change feeds, cameras or lists hold
+ * (attendant.h) opens lanes that workers ask for and delivers hits, the fold (fold.h) renews what match sets stand on.
+ * Handlers that change feeds, cameras or lists hold
  * `change_lock`, rewrite the register and then publish new tables.
  */
 #ifndef GANTRY_APPLIANCE_GANTRY_H
@@ -23,6 +24,7 @@ struct audit;
 struct calendar;
 struct crossing;
 struct feed_state;
+struct fold;
 struct frame_queue;
 struct io;
 struct list;
@@ -76,6 +78,7 @@ struct gantry {
 	struct tables *tables;              /* those published now; replaced with both locks held */
 	_Atomic uint64_t tables_generation; /* written under change_lock, read by anyone */
 	struct matching *matching;
+	struct fold *fold; /* where it comes from; never changes after the start */
 
 	/* The lists loaded now, by id: changed with both locks held, read with either. lists_lock is a leaf, held
 	 * briefly. */
@@ -91,10 +94,9 @@ struct gantry {
 };
 
 /*
- * In order: EAL, port, workers, store, audit, lists, tables, attendant, lcores, interrupted purges, management socket,
- * calendar.
- * On failure what was started is stopped again. `recover_only`: a port that nobody can reach and no socket; gantry_stop
- * then seals and closes the recovered store.
+ * In order: EAL, port, workers, store, audit, lists, tables, attendant, lcores, fold, interrupted purges, management
+ * socket, calendar. On failure what was started is stopped again. `recover_only`: a port that nobody can reach and no
+ * socket; gantry_stop then seals and closes the recovered store.
  */
 int gantry_start(struct gantry *gantry, const struct config *config, bool recover_only, struct err *err);
 

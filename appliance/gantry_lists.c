@@ -5,9 +5,9 @@
 #include <stdlib.h>
 
 #include "appliance/base/bytes.h"
+#include "appliance/fold.h"
 #include "appliance/tables.h"
 #include "matcher/list.h"
-#include "matcher/matchset.h"
 #include "storage/register.h"
 #include "storage/store.h"
 
@@ -66,20 +66,19 @@ static bool among(struct list *const *lists, size_t count, const struct list *li
 }
 
 /* Frees of `lists` those that are not among `keep`. */
-static void free_lists(struct list **lists, size_t count, struct list *const *keep, size_t keep_count)
+static void free_lists(struct gantry *gantry, struct list **lists, size_t count, struct list *const *keep,
+		       size_t keep_count)
 {
 	for (size_t i = 0; i < count; i++)
 		if (!among(keep, keep_count, lists[i]))
-			(void)list_free(lists[i]);
+			fold_drop(gantry->fold, lists[i]);
 	free(lists);
 }
 
 int gantry_load_lists(struct gantry *gantry, struct err *err)
 {
 	struct list_loading loading = {.gantry = gantry, .reg = store_register(gantry->store, NULL), .err = err};
-	struct matchset_options options = {.mass_entries_min = (uint32_t)gantry->config.mass_entries_min};
 	struct matching *matching;
-	struct matchset *set;
 	struct list **old = gantry->lists;
 	size_t old_count = gantry->list_count;
 	int result;
@@ -91,18 +90,16 @@ int gantry_load_lists(struct gantry *gantry, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	result = reg_each(loading.reg, REG_LIST, 0, UINT32_MAX, load_list, &loading);
 	if (result == 0)
-		result = matchset_new((const struct list *const *)loading.lists, loading.count, &options, err, &set);
-	if (result == 0 && (result = matching_new(set, gantry->worker_count, &matching)) < 0)
-		(void)err_set(err, result, "no memory for the workers' match scratch");
+		result = fold_matching(gantry->fold, loading.lists, loading.count, err, &matching);
 	if (result != 0) {
-		free_lists(loading.lists, loading.count, old, old_count);
+		free_lists(gantry, loading.lists, loading.count, old, old_count);
 		return result;
 	}
 	pthread_mutex_lock(&gantry->lists_lock);
 	gantry->lists = loading.lists;
 	gantry->list_count = loading.count;
 	pthread_mutex_unlock(&gantry->lists_lock);
-	free_lists(old, old_count, gantry->lists, gantry->list_count);
+	free_lists(gantry, old, old_count, gantry->lists, gantry->list_count);
 	(void)matching_release(gantry->matching);
 	gantry->matching = matching;
 	gantry_alarm_over(gantry, ALARM_LISTS);
@@ -111,5 +108,5 @@ int gantry_load_lists(struct gantry *gantry, struct err *err)
 
 void gantry_lists_free(struct gantry *gantry)
 {
-	free_lists(gantry->lists, gantry->list_count, NULL, 0);
+	free_lists(gantry, gantry->lists, gantry->list_count, NULL, 0);
 }

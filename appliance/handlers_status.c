@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/fold.h"
 #include "appliance/attendant.h"
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
@@ -248,6 +249,7 @@ static json_t *alarms_json(struct gantry *gantry, const struct store_status *sta
 				     "damaged after it had acknowledged them",
 				     (unsigned long long)totals->lost));
 	calendar_alarms(gantry->calendar, array);
+	fold_alarms(gantry->fold, array);
 	gantry_alarms_each(gantry, tell, array);
 	return array;
 }
@@ -305,6 +307,7 @@ int handle_status(struct call *call, void *context)
 		"workers", workers_json(gantry, &hits), "storage", storage_json(status), "feeds",
 		feeds_json(gantry, 0, UINT32_MAX, 1000), "lists", lists_json(gantry), "clock", clock_json(),
 		"retention", calendar_json(gantry->calendar), "alarms", alarms_json(gantry, status, &totals));
+	(void)json_object_set_new(object, "matching", fold_json(gantry->fold));
 	(void)json_object_set_new(object, "marks", marks_json(gantry, clock_wall_us()));
 	free(status);
 	call_result(call, object);

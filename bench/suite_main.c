@@ -16,6 +16,8 @@ static int run(const struct suite_options *options, int *ret_status, struct err 
 		if (options->measure)
 			return suite_measure(options, ret_status, err);
 		return suite_search(options, "/proc/self/exe", ret_status, err);
+	case SUITE_MATCH:
+		return suite_match(options, ret_status, err);
 	default:
 		return suite_recovery(options, ret_status, err);
 	}

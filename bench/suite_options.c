@@ -44,6 +44,10 @@ static const struct option_row rows[] = {
 	 "recovery: reads in the journals (10,000,000, then as many as the memtable takes)"},
 	{"memtable", "MIB", OPTION_U32, AT(memtable_mib), 32, 1048576,
 	 "recovery, storage: memtable_bytes_max (a quarter of the machine's memory, 2 GiB at most)"},
+	{"mass", "N", OPTION_U32, AT(mass), 1000, 5000000, "match: entries of the mass list (1,000,000)"},
+	{"literals", "N", OPTION_U32, AT(literals), 1000, 1000000, "match: other exact entries (100,000)"},
+	{"patterns", "N", OPTION_U32, AT(patterns), 10, 30000, "match: partial VRMs beside them (1,000)"},
+	{"many", "N", OPTION_U32, AT(many), 10, 100000, "match: partial VRMs alone (30,000)"},
 	{"repeat", "N", OPTION_U32, AT(repeat), 1, SUITE_QUERIES, "search: questions of each kind (8)"},
 	{"cold", "HOW", OPTION_STRING, AT(cold), 0, 0,
 	 "drop: empty the machine's page cache; advise: posix_fadvise on every file (drop if allowed)"},
@@ -53,12 +57,12 @@ static const struct option_row rows[] = {
 
 static const struct option_table table = {"gantry-bench", rows, sizeof(rows) / sizeof(rows[0])};
 
-static const char *const commands[SUITE_COMMANDS] = {"storage", "search", "recovery"};
+static const char *const commands[SUITE_COMMANDS] = {"storage", "search", "recovery", "match"};
 
 void suite_options_help(FILE *out)
 {
 	fputs("gantry-bench: what a capacity planner asks of this machine\n\n"
-	      "usage: gantry-bench storage|search|recovery [options]\n\n"
+	      "usage: gantry-bench storage|search|recovery|match [options]\n\n"
 	      "  storage    seals a national day (40 M reads, piece by piece, then merged): bytes a read by column\n"
 	      "             beside their entropy, speed of sealing, merging and decoding, sealing beside ingest\n"
 	      "             with and without a heavy search.\n"
@@ -69,7 +73,10 @@ void suite_options_help(FILE *out)
 	      "             about 15 minutes; --quick: 365 days of 10,000 reads, the newest one 1 M, 0.4 GB.\n"
 	      "  recovery   leaves 10 M reads unsealed in journals by ending a process without closing anything, and\n"
 	      "             times the next start; then as many as the memtable takes. Writes up to 3 GB, takes about\n"
-	      "             a minute; --quick: 1 M reads, 0.4 GB.\n\n"
+	      "             a minute; --quick: 1 M reads, 0.4 GB.\n"
+	      "  match      matches the fleet's reads on one core against a million exact entries, 100,000 others and\n"
+	      "             1,000 partial VRMs, and 30,000 partial ones alone; beside a hash set, PCRE2 and RE2; then\n"
+	      "             changes lists under load. Writes nothing; about 40 s, with --quick or without.\n\n"
 	      "examples:\n"
 	      "  gantry-bench storage --quick\n"
 	      "  gantry-bench search --data /srv/year --keep    # the year stays, and is asked again without --keep\n"
@@ -106,7 +113,8 @@ static void complete(struct suite_options *options)
 		options->day_reads = !quick ? 40000000 : options->command == SUITE_STORAGE ? 2000000 : 1000000;
 	/* Twenty sightings a vehicle and day, as on the full scale: the dictionary's share hangs on it. */
 	if (options->vehicles == 0)
-		options->vehicles = !quick ? 2000000 : (uint32_t)(options->day_reads / 20);
+		options->vehicles =
+			!quick || options->command == SUITE_MATCH ? 2000000 : (uint32_t)(options->day_reads / 20);
 	if (options->vehicles < VEHICLES_MIN)
 		options->vehicles = VEHICLES_MIN;
 	if (options->year_reads == 0)
@@ -119,6 +127,14 @@ static void complete(struct suite_options *options)
 		options->repeat = quick ? 5 : SUITE_QUERIES;
 	if (options->piece_reads == 0)
 		options->piece_reads = quick ? 500000 : 2000000;
+	if (options->mass == 0)
+		options->mass = 1000000;
+	if (options->literals == 0)
+		options->literals = 100000;
+	if (options->patterns == 0)
+		options->patterns = 1000;
+	if (options->many == 0)
+		options->many = 30000;
 	if (options->threads == 0)
 		options->threads = cores();
 }
@@ -190,6 +206,8 @@ uint64_t suite_options_bytes(const struct suite_options *options)
 	switch (options->command) {
 	case SUITE_SEARCH:
 		return BESIDE_BYTES + year + 2 * day;
+	case SUITE_MATCH:
+		return 0;
 	case SUITE_RECOVERY:
 		return 2 * BESIDE_BYTES + 2 * unsealed;
 	default:

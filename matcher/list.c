@@ -104,3 +104,9 @@ void list_entry(const struct list *list, uint32_t index, struct list_entry *ret_
 	ret_entry->line = slot->line;
 	ret_entry->flags = slot->flags;
 }
+
+uint8_t list_entry_flags(const struct list *list, uint32_t index)
+{
+	assert(index < list->count);
+	return list->slots[index].flags;
+}

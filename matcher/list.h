@@ -37,6 +37,14 @@ enum list_class {
 };
 enum list_purpose { LIST_PURPOSE_MONITOR = 0, LIST_PURPOSE_RESPOND = 1, LIST_PURPOSE_COUNT };
 
+/* What a read may differ in from an exact entry and still hit it. Stable values. */
+enum list_tolerance {
+	LIST_TOLERANCE_OFF = 0,          /* the key must be equal */
+	LIST_TOLERANCE_CLASSES = 1,      /* the folded key must be equal, 11 and H alike (matcher/vrm.h) */
+	LIST_TOLERANCE_SUBSTITUTION = 2, /* that, or one character of the key is another */
+	LIST_TOLERANCE_COUNT
+};
+
 /* "local", "pnc-fast-track", …; "monitor", "respond". NULL for an unknown value. */
 const char *list_class_name(enum list_class class);
 const char *list_purpose_name(enum list_purpose purpose);
@@ -48,19 +56,22 @@ int list_purpose_parse(const char *name, enum list_purpose *ret_purpose);
 struct list_info {
 	uint32_t id;
 	uint32_t version;
+	uint32_t generation; /* replaced whole so often: within one, an entry keeps its number */
 	enum list_class class;
 	enum list_purpose purpose;
-	uint8_t priority;            /* 0..100, 100 first */
-	int64_t revised_us;          /* by its supplier: the 28 days of R25 count from here */
-	char name[LIST_NAME_SIZE];   /* printable UTF-8, not empty */
-	char owner[LIST_NAME_SIZE];  /* organisation; may be empty */
-	uint8_t sha256[SHA256_SIZE]; /* of the CSV text it was made from */
+	enum list_tolerance tolerance; /* of exact entries whose row says nothing of it */
+	uint8_t priority;              /* 0..100, 100 first */
+	int64_t revised_us;            /* by its supplier: the 28 days of R25 count from here */
+	char name[LIST_NAME_SIZE];     /* printable UTF-8, not empty */
+	char owner[LIST_NAME_SIZE];    /* organisation; may be empty */
+	uint8_t sha256[SHA256_SIZE];   /* of the CSV text it was made from */
 };
 
 enum list_flags {
 	LIST_FLAG_TOLERANT = 1 << 0,    /* equality of folded keys is enough; exact entries only */
 	LIST_FLAG_AS_RECEIVED = 1 << 1, /* the text as received must equal `text` too; exact entries only */
 	LIST_FLAG_WILDCARD = 1 << 2,    /* `pattern` has `?` or `*` */
+	LIST_FLAG_REMOVED = 1 << 3,     /* no longer of the list; its number is not given again */
 };
 
 /* Pointers are zero terminated, never NULL, and the list's own: valid until it is freed. */
@@ -122,5 +133,6 @@ const struct list_info *list_info(const struct list *list);
 uint32_t list_count(const struct list *list);
 /* index < list_count; it is the `entry` of a hit. */
 void list_entry(const struct list *list, uint32_t index, struct list_entry *ret_entry);
+uint8_t list_entry_flags(const struct list *list, uint32_t index); /* alone: looks at no text */
 
 #endif

@@ -5,14 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "matcher/list.h"
+#include "appliance/base/bytes.h"
+#include "matcher/masktable.h"
 #include "matcher/vrm.h"
 
 static_assert(READ_TEXT_SIZE + LIST_WILDCARDS_MAX <= HSDB_PATTERN_SIZE, "an entry's pattern fits an item");
+static_assert(SUBSTITUTION_SIZE_MAX < MASKTABLE_MASKS_MAX, "every place of a key can be blanked");
 
 /* One entry on its way into a group. */
 struct item {
-	struct hsdb_pattern pattern; /* a key, a folded key or a pattern; zero padded */
+	struct hsdb_pattern pattern; /* a key, a canonical form or a pattern; zero padded */
 	struct match_target target;
 };
 
@@ -20,113 +22,190 @@ struct item {
 struct items {
 	struct item *item;
 	uint32_t count;
+	uint32_t room;
 };
 
 struct build {
-	const struct list *const *lists;
-	uint32_t list_count;
-	bool *mass; /* per list: its exact entries go to the mass tier */
+	const struct match_rules *rules;
 	struct items items[TIER_COUNT];
+	struct mask_census *census; /* NULL: no pattern goes to TIER_MASKED */
 	struct match_tiers *tiers;
+	uint32_t extra_room;
 };
 
-static bool entry_has_extra(const struct list_entry *entry)
+enum list_tolerance match_entry_tolerance(const struct list_info *info, const struct list_entry *entry)
 {
-	return entry->expires_us != INT64_MAX || (entry->flags & (LIST_FLAG_TOLERANT | LIST_FLAG_AS_RECEIVED)) != 0;
+	if ((entry->flags & (LIST_FLAG_WILDCARD | LIST_FLAG_AS_RECEIVED)) != 0)
+		return LIST_TOLERANCE_OFF;
+	if (info->tolerance == LIST_TOLERANCE_OFF && (entry->flags & LIST_FLAG_TOLERANT) != 0)
+		return LIST_TOLERANCE_CLASSES;
+	return info->tolerance;
 }
 
-static enum match_tier_kind entry_tier(const struct list_entry *entry, bool mass)
+/* Room for one more of `size` bytes each, doubling. */
+static int grow(void **array, uint32_t count, uint32_t *room, size_t size)
 {
-	if (entry->flags & LIST_FLAG_WILDCARD)
-		return TIER_PATTERN;
-	if (entry->flags & LIST_FLAG_TOLERANT)
-		return TIER_TOLERANT;
-	return mass ? TIER_MASS : TIER_LITERAL;
+	uint32_t more = *room > 0 ? *room * 2 : 64;
+	void *grown;
+
+	if (count < *room)
+		return 0;
+	if (*room > UINT32_MAX / 4)
+		return -ENOMEM;
+	grown = realloc(*array, more * size);
+	if (grown == NULL)
+		return -ENOMEM;
+	*array = grown;
+	*room = more;
+	return 0;
 }
 
-static uint32_t exact_count(const struct list *list)
+static int item_add(struct build *build, enum match_tier_kind tier, const void *pattern, size_t size,
+		    const struct match_target *target)
 {
-	struct list_entry entry;
-	uint32_t count = 0;
+	struct items *items = &build->items[tier];
+	struct item *item;
+	int status = grow((void **)&items->item, items->count, &items->room, sizeof(*item));
 
-	for (uint32_t i = 0; i < list_count(list); i++) {
-		list_entry(list, i, &entry);
-		count += entry_tier(&entry, false) == TIER_LITERAL;
+	if (status < 0)
+		return status;
+	assert(size <= HSDB_PATTERN_SIZE);
+	item = &items->item[items->count++];
+	memset(item, 0, sizeof(*item));
+	memcpy(item->pattern.bytes, pattern, size);
+	item->target = *target;
+	return 0;
+}
+
+static int extra_add(struct build *build, const struct list_entry *entry, bool tolerant, uint32_t *ret_extra)
+{
+	struct match_tiers *tiers = build->tiers;
+	struct match_extra *extra;
+	int status;
+
+	if (entry->expires_us == INT64_MAX && (entry->flags & LIST_FLAG_AS_RECEIVED) == 0 && !tolerant)
+		return 0;
+	status = grow((void **)&tiers->extras, tiers->extra_count, &build->extra_room, sizeof(*extra));
+	if (status < 0)
+		return status;
+	extra = &tiers->extras[tiers->extra_count++];
+	memset(extra, 0, sizeof(*extra));
+	extra->expires_us = entry->expires_us;
+	extra->tolerant = tolerant;
+	extra->as_received = (entry->flags & LIST_FLAG_AS_RECEIVED) != 0;
+	if (tolerant)
+		memcpy(extra->key, entry->pattern, strlen(entry->pattern));
+	if (extra->as_received)
+		memcpy(extra->text, entry->text, strnlen(entry->text, READ_TEXT_SIZE));
+	*ret_extra = tiers->extra_count;
+	return 0;
+}
+
+/* The key with each of its places blanked in turn. */
+static int blanked_add(struct build *build, const char *key, const struct match_target *target)
+{
+	uint8_t form[READ_TEXT_SIZE];
+	size_t size = strlen(key);
+	int status = 0;
+
+	if (size < SUBSTITUTION_SIZE_MIN || size > SUBSTITUTION_SIZE_MAX)
+		return 0;
+	for (size_t i = 0; i < size && status == 0; i++) {
+		memcpy(form, key, size);
+		form[i] = '?';
+		status = item_add(build, TIER_MASKED, form, size, target);
+	}
+	return status;
+}
+
+static int tolerant_add(struct build *build, const struct list_entry *entry, enum list_tolerance tolerance,
+			const struct match_target *target)
+{
+	uint8_t form[READ_TEXT_SIZE] = {0};
+	int status;
+
+	memcpy(form, entry->pattern, strlen(entry->pattern));
+	vrm_alike(form, form);
+	status = item_add(build, TIER_TOLERANT, form, sizeof(form), target);
+	if (status == 0 && tolerance == LIST_TOLERANCE_SUBSTITUTION)
+		status = blanked_add(build, entry->pattern, target);
+	return status;
+}
+
+/*
+ * Patterns of fixed size that say the same together, one for each size that the only `*` leaves open. 0: more than one
+ * `*`, which would be too many.
+ */
+static size_t pattern_forms(const char *pattern, uint8_t forms[READ_TEXT_SIZE][READ_TEXT_SIZE])
+{
+	const char *star = strchr(pattern, '*');
+	size_t size = strlen(pattern), head, tail, count = 0;
+
+	memset(forms, 0, READ_TEXT_SIZE * sizeof(forms[0]));
+	if (star == NULL) {
+		memcpy(forms[0], pattern, size);
+		return 1;
+	}
+	if (strchr(star + 1, '*') != NULL)
+		return 0;
+	head = (size_t)(star - pattern);
+	tail = size - head - 1;
+	for (size_t fill = 0; head + fill + tail <= READ_TEXT_SIZE; fill++, count++) {
+		memcpy(forms[count], pattern, head);
+		memset(forms[count] + head, '?', fill);
+		memcpy(forms[count] + head + fill, star + 1, tail);
 	}
 	return count;
 }
 
-/* A list is mass by its own size, or all are because together they would be too many for Hyperscan. */
-static void choose_mass(struct build *build, uint32_t mass_entries_min, uint32_t literals_max)
+static int pattern_add(struct build *build, const char *pattern, const struct match_target *target)
 {
-	uint64_t literals = 0;
+	uint8_t forms[READ_TEXT_SIZE][READ_TEXT_SIZE];
+	size_t count = build->census != NULL ? pattern_forms(pattern, forms) : 0;
+	bool fits = count > 0;
+	int status = 0;
 
-	for (uint32_t i = 0; i < build->list_count; i++) {
-		uint32_t count = exact_count(build->lists[i]);
-
-		build->mass[i] = count >= mass_entries_min;
-		literals += build->mass[i] ? 0 : count;
-	}
-	for (uint32_t i = 0; i < build->list_count && literals > literals_max; i++)
-		build->mass[i] = true;
+	for (size_t i = 0; i < count && fits; i++)
+		fits = mask_census_add(build->census, forms[i]);
+	if (!fits)
+		return item_add(build, TIER_PATTERN, pattern, strlen(pattern), target);
+	for (size_t i = 0; i < count && status == 0; i++)
+		status = item_add(build, TIER_MASKED, forms[i], READ_TEXT_SIZE, target);
+	return status;
 }
 
-static int items_reserve(struct build *build)
+static int entry_add(struct build *build, const struct list_info *info, const struct list_entry *entry, bool mass,
+		     struct match_target *target)
 {
-	uint64_t counts[TIER_COUNT] = {0};
-	uint64_t extras = 0;
-	struct list_entry entry;
+	enum list_tolerance tolerance = match_entry_tolerance(info, entry);
+	int status = extra_add(build, entry, tolerance != LIST_TOLERANCE_OFF, &target->extra);
 
-	for (uint32_t i = 0; i < build->list_count; i++) {
-		for (uint32_t j = 0; j < list_count(build->lists[i]); j++) {
-			list_entry(build->lists[i], j, &entry);
-			counts[entry_tier(&entry, build->mass[i])]++;
-			extras += entry_has_extra(&entry);
-		}
+	if (status < 0)
+		return status;
+	build->tiers->entry_count++;
+	if ((entry->flags & LIST_FLAG_WILDCARD) != 0) {
+		build->tiers->pattern_count++;
+		return pattern_add(build, entry->pattern, target);
 	}
-	for (int i = 0; i < TIER_COUNT; i++) {
-		if (counts[i] > UINT32_MAX / 4)
-			return -ENOMEM;
-		build->items[i].item = malloc((counts[i] + 1) * sizeof(struct item));
-		if (build->items[i].item == NULL)
-			return -ENOMEM;
-	}
-	build->tiers->extras = malloc((extras + 1) * sizeof(struct match_extra));
-	return build->tiers->extras == NULL ? -ENOMEM : 0;
+	if (tolerance != LIST_TOLERANCE_OFF)
+		return tolerant_add(build, entry, tolerance, target);
+	return item_add(build, mass ? TIER_MASS : TIER_LITERAL, entry->pattern, strlen(entry->pattern), target);
 }
 
-static uint32_t extra_add(struct match_tiers *tiers, const struct list_entry *entry)
-{
-	struct match_extra *extra = &tiers->extras[tiers->extra_count++];
-
-	memset(extra, 0, sizeof(*extra));
-	extra->expires_us = entry->expires_us;
-	if (entry->flags & LIST_FLAG_TOLERANT)
-		memcpy(extra->key, entry->pattern, strlen(entry->pattern));
-	if (entry->flags & LIST_FLAG_AS_RECEIVED) {
-		extra->as_received = true;
-		memcpy(extra->text, entry->text, strnlen(entry->text, READ_TEXT_SIZE));
-	}
-	return tiers->extra_count;
-}
-
-static void item_add(struct build *build, uint32_t list, uint32_t index)
+static int part_add(struct build *build, const struct match_part *part, bool mass)
 {
 	struct list_entry entry;
-	struct items *items;
-	struct item *item;
+	int status = 0;
 
-	list_entry(build->lists[list], index, &entry);
-	items = &build->items[entry_tier(&entry, build->mass[list])];
-	item = &items->item[items->count++];
-	memset(item, 0, sizeof(*item));
-	assert(strlen(entry.pattern) <= HSDB_PATTERN_SIZE);
-	memcpy(item->pattern.bytes, entry.pattern, strlen(entry.pattern));
-	if (entry.flags & LIST_FLAG_TOLERANT)
-		vrm_fold((const uint8_t *)item->pattern.bytes, (uint8_t *)item->pattern.bytes);
-	item->target = (struct match_target){.list = list, .entry = index};
-	if (entry_has_extra(&entry))
-		item->target.extra = extra_add(build->tiers, &entry);
+	for (uint32_t i = part->from; i < list_count(part->list) && status == 0; i++) {
+		struct match_target target = {.list = part->number, .entry = i};
+
+		if ((list_entry_flags(part->list, i) & LIST_FLAG_REMOVED) != 0)
+			continue;
+		list_entry(part->list, i, &entry);
+		status = entry_add(build, list_info(part->list), &entry, mass, &target);
+	}
+	return status;
 }
 
 static int item_compare(const void *left, const void *right)
@@ -145,7 +224,8 @@ static int tier_build(struct match_tier *tier, struct items *items)
 {
 	const size_t room = (size_t)items->count + 1;
 
-	qsort(items->item, items->count, sizeof(struct item), item_compare);
+	if (items->count > 1)
+		qsort(items->item, items->count, sizeof(struct item), item_compare);
 	tier->targets = malloc(room * sizeof(*tier->targets));
 	tier->first = malloc(room * sizeof(*tier->first));
 	tier->patterns = malloc(room * sizeof(*tier->patterns));
@@ -165,35 +245,60 @@ static int tier_build(struct match_tier *tier, struct items *items)
 	return 0;
 }
 
-static int tiers_build(struct build *build)
+/* A list is mass by its own length, or all are because together they would be too many for Hyperscan. */
+static uint32_t mass_bound(const struct match_part *parts, uint32_t count, const struct match_rules *rules)
 {
-	int status = items_reserve(build);
+	uint64_t literals = 0;
 
-	if (status < 0)
-		return status;
-	for (uint32_t i = 0; i < build->list_count; i++)
-		for (uint32_t j = 0; j < list_count(build->lists[i]); j++)
-			item_add(build, i, j);
+	for (uint32_t i = 0; i < count; i++)
+		if (list_count(parts[i].list) < rules->mass_entries_min)
+			literals += list_count(parts[i].list);
+	return literals > rules->literals_max ? 0 : rules->mass_entries_min;
+}
+
+/* Blanked keys always find room: their masks are taken before any pattern's. */
+static int census_init(struct build *build)
+{
+	if (!build->rules->masks)
+		return 0;
+	build->census = calloc(1, sizeof(*build->census));
+	if (build->census == NULL)
+		return -ENOMEM;
+	for (size_t size = SUBSTITUTION_SIZE_MIN; size <= SUBSTITUTION_SIZE_MAX; size++) {
+		for (size_t i = 0; i < size; i++) {
+			uint8_t form[READ_TEXT_SIZE] = {0};
+
+			memset(form, 'A', size);
+			form[i] = '?';
+			(void)mask_census_add(build->census, form);
+		}
+	}
+	return 0;
+}
+
+static int tiers_build(struct build *build, const struct match_part *parts, uint32_t count)
+{
+	uint32_t mass_min = mass_bound(parts, count, build->rules);
+	int status = census_init(build);
+
+	for (uint32_t i = 0; i < count && status == 0; i++)
+		status = part_add(build, &parts[i], list_count(parts[i].list) >= mass_min);
 	for (int i = 0; i < TIER_COUNT && status == 0; i++)
 		status = tier_build(&build->tiers->tier[i], &build->items[i]);
 	return status;
 }
 
-int match_tiers_init(struct match_tiers *tiers, const struct list *const *lists, uint32_t list_count,
-		     uint32_t mass_entries_min, uint32_t literals_max)
+int match_tiers_init(struct match_tiers *tiers, const struct match_part *parts, uint32_t count,
+		     const struct match_rules *rules)
 {
-	struct build build = {.lists = lists, .list_count = list_count, .tiers = tiers};
-	int status = -ENOMEM;
+	struct build build = {.rules = rules, .tiers = tiers};
+	int status;
 
 	memset(tiers, 0, sizeof(*tiers));
-	build.mass = calloc((size_t)list_count + 1, sizeof(*build.mass));
-	if (build.mass != NULL) {
-		choose_mass(&build, mass_entries_min, literals_max);
-		status = tiers_build(&build);
-	}
-	free(build.mass);
+	status = tiers_build(&build, parts, count);
 	for (int i = 0; i < TIER_COUNT; i++)
 		free(build.items[i].item);
+	free(build.census);
 	if (status < 0)
 		match_tiers_fini(tiers);
 	return status;
@@ -202,8 +307,12 @@ int match_tiers_init(struct match_tiers *tiers, const struct list *const *lists,
 void match_tiers_trim(struct match_tiers *tiers)
 {
 	for (int i = 0; i < TIER_COUNT; i++) {
-		free(tiers->tier[i].patterns);
-		tiers->tier[i].patterns = NULL;
+		struct match_tier *tier = &tiers->tier[i];
+
+		if (tier->patterns != NULL)
+			bytes_wipe(tier->patterns, tier->group_count * sizeof(*tier->patterns));
+		free(tier->patterns);
+		tier->patterns = NULL;
 	}
 }
 

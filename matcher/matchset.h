@@ -1,22 +1,30 @@
 /*
  * Matching reads against every list at once.
  *
- * A match set is immutable. The control thread builds it (seconds, when lists are large), makes one scratch per worker
- * against it, publishes set and scratches together by one pointer per worker, and frees the old ones when every worker
- * has passed a quiescent point. Workers only call match_burst, each with its own scratch.
+ * A match set is immutable: a base (matcher/matchbase.h), which took long to build and is shared, and what has changed
+ * since, which is built in milliseconds. The control thread makes one on every change of a list, makes one scratch per
+ * worker against it, publishes set and scratches together by one pointer per worker, and frees the old ones when every
+ * worker has passed a quiescent point. Workers only call match_burst, each with its own scratch.
  *
- *	list entries ─▶ exact, from ordinary lists ─▶ Hyperscan literals  \nKEY\n
- *			exact, from large lists	   ─▶ mass table	  XXH3
- *			with ? or *		   ─▶ Hyperscan patterns  \nAB[A-Z0-9]C[A-Z0-9]*\n
- *			tolerant		   ─▶ tolerant table	  as mass, over folded keys
+ *	base    exact, of most lists       ─▶ mass table		  XXH3
+ *		exact, below the boundary  ─▶ Hyperscan literals	  \nKEY\n
+ *		with ? or *		   ─▶ Hyperscan patterns	  \nAB[A-Z0-9]C[A-Z0-9]*\n
+ *		tolerant		   ─▶ tolerant table		  as mass, over canonical forms
+ *		one substitution	   ─▶ and a mask table		  each place blanked
+ *	links   what of the base is no entry any more, and under which number its lists stand in this set
+ *	delta   entries that the base lacks: the same tables; patterns in the mask table, and few that do not fit it
+ *		in a small database
  *
- * Entries that share a key are one literal or one slot: the tiers answer with a group, which names its entries.
+ * So one set is one version of every list, and that version stands on each hit. Entries that share a key are one
+ * literal or one slot: the tiers answer with a group, which names its entries.
  */
 #ifndef GANTRY_MATCHER_MATCHSET_H
 #define GANTRY_MATCHER_MATCHSET_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+#include "matcher/matchbase.h"
 
 struct err;
 struct hit;
@@ -25,34 +33,41 @@ struct matchset;
 struct match_scratch;
 struct read;
 
-/* Zero in any field is its default. */
-struct matchset_options {
-	uint32_t mass_entries_min; /* exact entries from which on a list goes to the mass table; 1,000 */
-	uint32_t literals_max;     /* when all ordinary lists together exceed it, they go there too; 10,000 */
-	uint32_t patterns_max;     /* distinct patterns of all lists; 30,000. More is refused */
-};
+/* Of a delta: patterns that no mask table takes (two `*`, or of the 129th shape of their size). */
+#define MATCHSET_SMALL_PATTERNS_MAX 200
 
 struct matchset_stats {
 	uint32_t lists;
-	uint32_t entries;
-	uint32_t literals; /* distinct keys or patterns in each tier */
+	uint32_t entries;       /* that hit */
+	uint32_t base_entries;  /* of them, in the base */
+	uint32_t delta_entries; /* and in the delta */
+	uint32_t tombstones;    /* entries of the base that are none any more */
+	uint32_t delta_patterns;
+	uint32_t literals; /* distinct keys or patterns in each tier, of base and delta */
 	uint32_t patterns;
 	uint32_t mass;
 	uint32_t tolerant;
-	size_t database_size; /* bytes of both Hyperscan databases */
+	uint32_t masked;
+	size_t database_size; /* bytes of all Hyperscan databases */
 	int64_t build_ns;
 };
 
 /*
- * Builds a set over `count` lists (none is fine: it never hits). Lists are only read, and not needed afterwards.
- * 0; -E2BIG: too many patterns; -EINVAL: two lists with one id, or a pattern that Hyperscan refuses; -ENOTSUP: this CPU
- * lacks what Hyperscan needs; -ENOMEM. Then ret_set is untouched and err names the list and line, never the VRM.
+ * Builds a set over `count` lists (none is fine: it never hits) on `base`, which it holds; NULL: everything is delta.
+ * Lists are only read, and not needed afterwards.
+ *
+ * 0; -E2BIG: over a limit, in all lists or in the delta (then a base of these lists may yet do); -EINVAL: two lists
+ * with one id, or a pattern that Hyperscan refuses; -ENOTSUP: this CPU lacks what Hyperscan needs; -ENOMEM. Then
+ * ret_set is untouched and err names the list and line, never the VRM.
  */
-int matchset_new(const struct list *const *lists, size_t count, const struct matchset_options *options, struct err *err,
-		 struct matchset **ret_set);
+int matchset_new(const struct list *const *lists, size_t count, struct matchbase *base,
+		 const struct match_limits *limits, struct err *err, struct matchset **ret_set);
 /* No scratch made against it may be used afterwards. NULL is fine; returns NULL. */
 struct matchset *matchset_free(struct matchset *set);
 void matchset_stats(const struct matchset *set, struct matchset_stats *ret_stats);
+
+/* How much a new base would take in: entries outside the base and tombstones in it. */
+uint64_t matchset_stale(const struct matchset *set);
 
 /* Room for one worker to match against this very set; made on the control thread. -ENOMEM. Free in any order. */
 int match_scratch_new(const struct matchset *set, struct match_scratch **ret_scratch);

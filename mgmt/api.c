@@ -78,8 +78,8 @@ const struct api_method api_methods[] = {
 	 "State, totals, rates, feeds, lists and alarms of the appliance",
 	 0,
 	 NULL,
-	 "version, node, state, since, uptime_s, totals, rates, hits, workers[], storage, feeds[], lists[], clock, "
-	 "retention, alarms[], marks",
+	 "version, node, state, since, uptime_s, totals, rates, hits, workers[], storage, feeds[], lists[], matching, "
+	 "clock, retention, alarms[], marks",
 	 {{0}}},
 	{"counters", "Every counter by name", 0, NULL, "counters by name", {{0}}},
 

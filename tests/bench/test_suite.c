@@ -366,6 +366,22 @@ static void test_search(void)
 	CHECK_INT(1, run(arguments, NULL));
 }
 
+static void test_match(void)
+{
+	static const char *const figures[] = {"vrms_per_s", "patterns_30k_vrms_per_s", "delta_alarm_p99_ms",
+					      "mass_replace_ms", "restart_ms"};
+	json_t *report = NULL;
+
+	CHECK_INT(0, run("match --quick --mass 3000 --literals 1000 --patterns 50 --many 300" TINY, &report));
+	check_conditions(report);
+	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
+		CHECK(number(report, figures[i]) > 0);
+	CHECK(number(report, "reads_checked") > 100);
+	CHECK(number(report, "hits_checked") > 0);
+	CHECK_INT(0, (int)number(report, "wrong"));
+	json_decref(report);
+}
+
 static void test_recovery(void)
 {
 	json_t *report = NULL;
@@ -412,6 +428,7 @@ int main(int argc, char **argv)
 		{"storage, whole", test_storage},
 		{"search, whole, and again, and falsified", test_search},
 		{"recovery, whole", test_recovery},
+		{"match, whole", test_match},
 		{"told to stop, it leaves nothing", test_stop},
 		{"no room, no run", test_no_room},
 		{NULL, NULL},

@@ -11,6 +11,8 @@
 #include "appliance/base/prng.h"
 #include "appliance/base/read.h"
 #include "matcher/list.h"
+#include "matcher/list_build.h"
+#include "matcher/masktable.h"
 #include "matcher/vrm.h"
 #include "tests/check.h"
 
@@ -45,11 +47,33 @@ static struct list *list_make(uint32_t id, uint8_t priority, const char *text)
 	return list;
 }
 
-static struct matchset *set_make(struct list *const *lists, size_t count, const struct matchset_options *options)
+static struct matchbase *base_make(struct list *const *lists, size_t count, const struct match_limits *limits)
+{
+	struct matchbase_options options = {0};
+	struct matchbase *base;
+
+	if (limits != NULL)
+		options.limits = *limits;
+	CHECK_INT(0, matchbase_new((const struct list *const *)lists, count, &options, &err, &base));
+	return base;
+}
+
+static struct matchset *set_on(struct matchbase *base, struct list *const *lists, size_t count)
 {
 	struct matchset *set;
 
-	CHECK_INT(0, matchset_new((const struct list *const *)lists, count, options, &err, &set));
+	CHECK_INT(0, matchset_new((const struct list *const *)lists, count, base, NULL, &err, &set));
+	return set;
+}
+
+/* Everything in the base. */
+static struct matchset *set_make(struct list *const *lists, size_t count, const struct match_limits *limits)
+{
+	struct matchbase *base = base_make(lists, count, limits);
+	struct matchset *set = set_on(base, lists, count);
+
+	CHECK_INT(0, matchset_stale(set));
+	matchbase_free(base);
 	return set;
 }
 
@@ -114,7 +138,8 @@ static void every_kind_of_entry(void)
 		read_of("AB12CDE"), read_of("AB-12-CDE"), read_of("AB1CDE"),   read_of("B8ZOD"),    read_of("8B20Q"),
 		read_of("88200X"),  read_of("XY99XYZ"),   read_of("AB12CDEF"), read_of("XAB12CDE"),
 	};
-	struct matchset *set = set_make(lists, 2, NULL);
+	static const struct match_limits literal = {.mass_entries_min = 1000};
+	struct matchset *set = set_make(lists, 2, &literal);
 	struct match_scratch *scratch;
 	struct matchset_stats stats;
 
@@ -200,14 +225,18 @@ static void a_set_without_lists(void)
 static void what_cannot_be_built_is_refused(void)
 {
 	struct list *lists[] = {list_make(1, 0, "vrm\nAB1?CDE\nAB2?CDE\nAB3*\n"), list_make(1, 0, "vrm\nA1\n")};
-	struct matchset_options options = {.patterns_max = 2};
+	struct matchbase_options options = {.limits = {.patterns_max = 2}};
+	struct matchbase *base = NULL;
 	struct matchset *set = NULL;
 
-	CHECK_INT(-EINVAL, matchset_new((const struct list *const *)lists, 2, NULL, &err, &set));
+	CHECK_INT(-EINVAL, matchset_new((const struct list *const *)lists, 2, NULL, NULL, &err, &set));
 	CHECK(strstr(err.text, "id 1") != NULL);
-	CHECK_INT(-E2BIG, matchset_new((const struct list *const *)lists, 1, &options, &err, &set));
+	CHECK_INT(-EINVAL, matchbase_new((const struct list *const *)lists, 2, NULL, &err, &base));
+	CHECK_INT(-E2BIG, matchset_new((const struct list *const *)lists, 1, NULL, &options.limits, &err, &set));
 	CHECK(strstr(err.text, "3 patterns") != NULL);
-	CHECK(set == NULL);
+	CHECK_INT(-E2BIG, matchbase_new((const struct list *const *)lists, 1, &options, &err, &base));
+	CHECK(strstr(err.text, "3 patterns") != NULL);
+	CHECK(set == NULL && base == NULL);
 	list_free(lists[0]);
 	list_free(lists[1]);
 }
@@ -218,12 +247,60 @@ struct model {
 	size_t count;
 };
 
-static bool entry_matches(const struct list_entry *entry, const struct read *read, enum hit_kind *ret_kind)
+/* By the words of list.h, not by the matcher's canonical form: classes to their digit, every H written 11. */
+static void plain_form(const uint8_t *key, char form[2 * READ_TEXT_SIZE + 1])
 {
-	uint8_t key[READ_TEXT_SIZE] = {0}, folded[READ_TEXT_SIZE], read_folded[READ_TEXT_SIZE];
+	static const char *const classes[] = {"0ODQ", "1I", "2Z", "5S", "8B", "6G"};
+	char *at = form;
+
+	for (size_t i = 0; i < READ_TEXT_SIZE && key[i] != 0; i++) {
+		char written = (char)key[i];
+
+		for (size_t c = 0; c < sizeof(classes) / sizeof(classes[0]); c++)
+			if (strchr(classes[c], written) != NULL)
+				written = classes[c][0];
+		if (written == 'H')
+			*at++ = '1';
+		*at++ = written == 'H' ? '1' : written;
+	}
+	*at = '\0';
+}
+
+static bool plainly_alike(const uint8_t *a, const uint8_t *b)
+{
+	char forms[2][2 * READ_TEXT_SIZE + 1];
+
+	plain_form(a, forms[0]);
+	plain_form(b, forms[1]);
+	return strcmp(forms[0], forms[1]) == 0;
+}
+
+static bool one_differs(const uint8_t *a, const uint8_t *b)
+{
+	size_t size = strnlen((const char *)a, READ_TEXT_SIZE), differ = 0;
+
+	if (size != strnlen((const char *)b, READ_TEXT_SIZE) || size < 5 || size > 11)
+		return false;
+	for (size_t i = 0; i < size; i++)
+		differ += a[i] != b[i];
+	return differ == 1;
+}
+
+static enum list_tolerance tolerance_of(const struct list_info *info, const struct list_entry *entry)
+{
+	if (entry->flags & LIST_FLAG_AS_RECEIVED)
+		return LIST_TOLERANCE_OFF;
+	return info->tolerance == LIST_TOLERANCE_OFF && (entry->flags & LIST_FLAG_TOLERANT) ? LIST_TOLERANCE_CLASSES
+											    : info->tolerance;
+}
+
+static bool entry_matches(const struct list_info *info, const struct list_entry *entry, const struct read *read,
+			  enum hit_kind *ret_kind)
+{
+	uint8_t key[READ_TEXT_SIZE] = {0};
 	struct glob glob;
 
-	if (read->receipt_us >= entry->expires_us)
+	if (read->receipt_us >= entry->expires_us || (entry->flags & LIST_FLAG_REMOVED))
 		return false;
 	*ret_kind = entry->flags & LIST_FLAG_WILDCARD ? HIT_PATTERN : HIT_EXACT;
 	if (entry->flags & LIST_FLAG_WILDCARD) {
@@ -235,10 +312,11 @@ static bool entry_matches(const struct list_entry *entry, const struct read *rea
 		return !(entry->flags & LIST_FLAG_AS_RECEIVED) ||
 		       (strlen(entry->text) == strnlen((const char *)read->text, READ_TEXT_SIZE) &&
 			memcmp(entry->text, read->text, strlen(entry->text)) == 0);
-	vrm_fold(key, folded);
-	vrm_fold(read->key, read_folded);
 	*ret_kind = HIT_TOLERANT;
-	return (entry->flags & LIST_FLAG_TOLERANT) != 0 && memcmp(folded, read_folded, sizeof(folded)) == 0;
+	if (tolerance_of(info, entry) == LIST_TOLERANCE_OFF)
+		return false;
+	return plainly_alike(key, read->key) ||
+	       (tolerance_of(info, entry) == LIST_TOLERANCE_SUBSTITUTION && one_differs(key, read->key));
 }
 
 static size_t model_match(const struct model *model, const struct read *reads, size_t count, struct hit *expected)
@@ -254,7 +332,7 @@ static size_t model_match(const struct model *model, const struct read *reads, s
 
 				list_entry(model->lists[l], e, &entry);
 				if (reads[row].kind != READ_KIND_VRM || (reads[row].flags & READ_FLAG_TEST) ||
-				    !entry_matches(&entry, &reads[row], &kind))
+				    !entry_matches(info, &entry, &reads[row], &kind))
 					continue;
 				CHECK(total < HITS_MAX);
 				expected[total++] = (struct hit){.row = row,
@@ -283,8 +361,8 @@ static int hit_order(const void *left, const void *right)
 /* Few letters, most of them of misread classes, so that reads and entries meet in every way. */
 static void random_vrm(struct prng *prng, char *text, bool wild)
 {
-	static const char *const characters[] = {"A", "B", "8", "0", "O", "D", "I", "1", " ", "\xc3\x84", "b", "-"};
-	size_t length = 2 + prng_below(prng, 4);
+	static const char *const characters[] = {"A", "B", "8", "H", "O", "D", "I", "1", " ", "\xc3\x84", "b", "-"};
+	size_t length = 2 + prng_below(prng, 5);
 
 	text[0] = '\0';
 	for (size_t i = 0; i < length; i++) {
@@ -297,26 +375,81 @@ static void random_vrm(struct prng *prng, char *text, bool wild)
 		strcat(text, "AB"); /* the fixed ones that a pattern needs */
 }
 
-static struct list *random_list(struct prng *prng, uint32_t id)
+static char *random_row(struct prng *prng, char *at)
 {
-	struct list_info info = {.id = id, .version = 1 + (uint32_t)prng_below(prng, 9), .name = "random"};
-	size_t entries = 1 + prng_below(prng, 60);
-	char text[64 * 64], *at = stpcpy(text, "vrm,tolerant,as-received,expires\n");
+	uint64_t kind = prng_below(prng, 4);
+	char vrm[32];
+
+	random_vrm(prng, vrm, kind == 0);
+	return text_add(at, "%s,%s,%s,%s\n", vrm, kind == 1 ? "1" : "", kind == 2 ? "1" : "",
+			prng_chance(prng, 200) ? "1970-01-01T00:00:02Z" : "");
+}
+
+/* A list in the making: its text grows, and so its entries keep their numbers. */
+struct draft {
+	struct list_info info;
+	char text[400 * 32];
+	char *end;
+	bool removed[400];
+	struct list *list; /* its newest version */
+};
+
+/* Some random VRMs are none (only dashes), or were there before: left out, which the model sees as well. */
+static void draft_load(struct draft *draft)
+{
 	struct list_result result;
-	struct list *list;
 
-	info.priority = (uint8_t)prng_below(prng, 101);
-	for (size_t i = 0; i < entries; i++) {
-		uint64_t kind = prng_below(prng, 4);
-		char vrm[32];
+	draft->info.version++;
+	CHECK_INT(0, list_load_csv(&draft->info, draft->text, (size_t)(draft->end - draft->text), NULL, &result, &err,
+				   &draft->list));
+	for (uint32_t i = 0; i < list_count(draft->list); i++)
+		draft->list->slots[i].flags |= draft->removed[i] ? LIST_FLAG_REMOVED : 0;
+}
 
-		random_vrm(prng, vrm, kind == 0);
-		at = text_add(at, "%s,%s,%s,%s\n", vrm, kind == 1 ? "1" : "", kind == 2 ? "1" : "",
-			      prng_chance(prng, 200) ? "1970-01-01T00:00:02Z" : "");
+static void draft_replace(struct draft *draft, struct prng *prng)
+{
+	size_t entries = 1 + prng_below(prng, 60);
+
+	draft->info.generation++;
+	draft->info.tolerance = (enum list_tolerance)prng_below(prng, LIST_TOLERANCE_COUNT);
+	draft->end = stpcpy(draft->text, "vrm,tolerant,as-received,expires\n");
+	memset(draft->removed, 0, sizeof(draft->removed));
+	for (size_t i = 0; i < entries; i++)
+		draft->end = random_row(prng, draft->end);
+}
+
+static void draft_init(struct draft *draft, struct prng *prng, uint32_t id)
+{
+	memset(draft, 0, sizeof(*draft));
+	draft->info = (struct list_info){.id = id, .name = "random", .priority = (uint8_t)prng_below(prng, 101)};
+	draft_replace(draft, prng);
+	draft_load(draft);
+}
+
+/* Replaced whole, given another tolerance or priority, added to, removed from, or loaded again as it was. */
+static void draft_edit(struct draft *draft, struct prng *prng)
+{
+	switch (prng_below(prng, 6)) {
+	case 0:
+		draft_replace(draft, prng);
+		break;
+	case 1:
+		draft->info.tolerance = (enum list_tolerance)prng_below(prng, LIST_TOLERANCE_COUNT);
+		draft->info.priority = (uint8_t)prng_below(prng, 101);
+		break;
+	case 2:
+		for (uint32_t i = 0; i < list_count(draft->list); i++)
+			draft->removed[i] = draft->removed[i] || prng_chance(prng, 200);
+		break;
+	case 3:
+		break;
+	default:
+		for (size_t i = 1 + prng_below(prng, 10); i > 0 && draft->end < draft->text + 380 * 32; i--)
+			draft->end = random_row(prng, draft->end);
+		break;
 	}
-	/* Some random VRMs are none (only dashes): left out, which the model sees as well. */
-	CHECK_INT(0, list_load_csv(&info, text, (size_t)(at - text), NULL, &result, &err, &list));
-	return list;
+	list_free(draft->list);
+	draft_load(draft);
 }
 
 static void random_reads(struct prng *prng, struct read *reads, size_t count)
@@ -341,49 +474,239 @@ static void random_reads(struct prng *prng, struct read *reads, size_t count)
 	}
 }
 
-static void agrees_with_the_plain_model(void)
+static size_t kinds_seen[5];
+
+/* Random bursts, fetched by random room, against the model. */
+static void set_agrees(const struct matchset *set, const struct model *model, struct prng *prng)
 {
 	static struct hit expected[HITS_MAX];
-	struct prng prng = {check_seed()};
-	size_t kinds[4] = {0};
+	struct match_scratch *scratch;
 
-	for (int turn = 0; turn < 40; turn++) {
-		struct matchset_options options = {.mass_entries_min = prng_chance(&prng, 500) ? 8 : 0,
-						   .literals_max = prng_chance(&prng, 200) ? 10 : 0};
-		struct model model = {.count = 1 + prng_below(&prng, 4)};
-		struct match_scratch *scratch;
-		struct matchset_stats stats;
-		struct matchset *set;
+	CHECK_INT(0, match_scratch_new(set, &scratch));
+	for (int burst = 0; burst < 6; burst++) {
+		struct read reads[64];
+		size_t count = 1 + prng_below(prng, 64);
+		size_t room = prng_chance(prng, 500) ? HITS_MAX : 1 + prng_below(prng, 7);
+		size_t total;
 
-		for (size_t i = 0; i < model.count; i++)
-			model.lists[i] = random_list(&prng, (uint32_t)i + 1);
-		set = set_make(model.lists, model.count, &options);
-		matchset_stats(set, &stats);
-		CHECK(options.literals_max == 0 || stats.literals <= 10);
-		CHECK_INT(0, match_scratch_new(set, &scratch));
-		for (int burst = 0; burst < 12; burst++) {
-			struct read reads[64];
-			size_t count = 1 + prng_below(&prng, 64);
-			size_t room = prng_chance(&prng, 500) ? HITS_MAX : 1 + prng_below(&prng, 7);
-			size_t total;
-
-			random_reads(&prng, reads, count);
-			total = model_match(&model, reads, count, expected);
-			match_all(set, scratch, reads, count, room);
-			for (size_t i = 1; i < hit_count; i++)
-				CHECK(hits[i - 1].row <= hits[i].row);
-			qsort(hits, hit_count, sizeof(hits[0]), hit_order);
-			CHECK_INT(total, hit_count);
-			CHECK_MEM(expected, hits, total * sizeof(hits[0]));
-			for (size_t i = 0; i < total; i++)
-				kinds[hits[i].kind]++;
-		}
-		match_scratch_free(scratch);
-		matchset_free(set);
-		for (size_t i = 0; i < model.count; i++)
-			list_free(model.lists[i]);
+		random_reads(prng, reads, count);
+		total = model_match(model, reads, count, expected);
+		match_all(set, scratch, reads, count, room);
+		for (size_t i = 1; i < hit_count; i++)
+			CHECK(hits[i - 1].row <= hits[i].row);
+		qsort(hits, hit_count, sizeof(hits[0]), hit_order);
+		CHECK_INT(total, hit_count);
+		CHECK_MEM(expected, hits, total * sizeof(hits[0]));
+		for (size_t i = 0; i < total; i++)
+			kinds_seen[hits[i].kind]++;
 	}
-	CHECK(kinds[HIT_EXACT] > 100 && kinds[HIT_PATTERN] > 100 && kinds[HIT_TOLERANT] > 100);
+	match_scratch_free(scratch);
+}
+
+static void model_fill(struct model *model, const struct draft *drafts, size_t count)
+{
+	model->count = count;
+	for (size_t i = 0; i < count; i++)
+		model->lists[i] = drafts[i].list;
+}
+
+/*
+ * Lists live through edits; the base is of some earlier moment, or there is none. Now and then a list is missing
+ * altogether, and lists come in another order.
+ */
+static void agrees_with_the_plain_model(void)
+{
+	static struct draft drafts[4];
+	struct prng prng = {check_seed()};
+
+	memset(kinds_seen, 0, sizeof(kinds_seen));
+	for (int turn = 0; turn < 25; turn++) {
+		struct match_limits limits = {.mass_entries_min = prng_chance(&prng, 500) ? 1000 : 1,
+					      .literals_max = prng_chance(&prng, 200) ? 10 : 0};
+		size_t count = 1 + prng_below(&prng, 4);
+		struct matchbase *base = NULL;
+
+		for (size_t i = 0; i < count; i++)
+			draft_init(&drafts[i], &prng, (uint32_t)i + 1);
+		for (int edit = 0; edit < 12; edit++) {
+			struct model model;
+			struct matchset *set;
+			size_t first = prng_chance(&prng, 200) ? 1 : 0;
+
+			draft_edit(&drafts[prng_below(&prng, count)], &prng);
+			model_fill(&model, drafts + first, count - first);
+			if (prng_chance(&prng, 250)) {
+				matchbase_free(base);
+				base = base_make(model.lists, model.count, &limits);
+			}
+			set = set_on(base, model.lists, model.count);
+			set_agrees(set, &model, &prng);
+			matchset_free(set);
+		}
+		matchbase_free(base);
+		for (size_t i = 0; i < count; i++)
+			list_free(drafts[i].list);
+	}
+	CHECK(kinds_seen[HIT_EXACT] > 100 && kinds_seen[HIT_PATTERN] > 100 && kinds_seen[HIT_TOLERANT] > 100);
+}
+
+/* What matchset_stale counts, and that the newest version stands on hits of the base's entries. */
+static void a_set_upon_an_older_base(void)
+{
+	struct list_info info = {.id = 7, .version = 1, .generation = 3, .name = "edited"};
+	static const char first[] = "vrm\nAB12CDE\nXY99XYZ\nQQ1*\n",
+			  second[] = "vrm\nAB12CDE\nXY99XYZ\nQQ1*\nAB1?CDE\n";
+	struct read reads[] = {read_of("AB12CDE"), read_of("XY99XYZ"), read_of("QQ1A")};
+	struct list *old, *new;
+	struct match_scratch *scratch;
+	struct matchset_stats stats;
+	struct matchbase *base;
+	struct matchset *set;
+
+	CHECK_INT(0, list_load_csv(&info, first, strlen(first), NULL, NULL, &err, &old));
+	base = base_make(&old, 1, NULL);
+	info.version = 2;
+	info.priority = 9;
+	CHECK_INT(0, list_load_csv(&info, second, strlen(second), NULL, NULL, &err, &new));
+	new->slots[1].flags |= LIST_FLAG_REMOVED;
+	set = set_on(base, &new, 1);
+	matchbase_free(base);
+	matchset_stats(set, &stats);
+	CHECK_INT(3, stats.entries);
+	CHECK_INT(2, stats.base_entries);
+	CHECK_INT(1, stats.delta_entries);
+	CHECK_INT(1, stats.tombstones);
+	CHECK_INT(2, matchset_stale(set));
+	CHECK_INT(0, match_scratch_new(set, &scratch));
+	match_all(set, scratch, reads, 3, 2);
+	CHECK_INT(3, hit_count);
+	for (size_t i = 0; i < hit_count; i++) {
+		CHECK_INT(2, hits[i].version);
+		CHECK_INT(9, hits[i].priority);
+	}
+	CHECK_INT(0, hits[0].entry);
+	CHECK_INT(3, hits[1].entry);
+	CHECK_INT(2, hits[2].entry);
+	match_scratch_free(scratch);
+	matchset_free(set);
+	list_free(old);
+	list_free(new);
+}
+
+static struct list *tolerant_list(enum list_tolerance tolerance, const char *text)
+{
+	struct list_info info = {.id = 1, .version = 10, .name = "tolerant", .tolerance = tolerance};
+	struct list *list;
+
+	CHECK_INT(0, list_load_csv(&info, text, strlen(text), NULL, NULL, &err, &list));
+	return list;
+}
+
+static void what_tolerances_accept(void)
+{
+	static const struct {
+		enum list_tolerance tolerance;
+		const char *entry, *read;
+		int kind; /* -1: no hit */
+	} cases[] = {
+		{LIST_TOLERANCE_OFF, "B8Z0D", "8BZ0D", -1},
+		{LIST_TOLERANCE_CLASSES, "B8Z0D", "88200", HIT_TOLERANT},
+		{LIST_TOLERANCE_CLASSES, "B8Z0D", "B8ZOD", HIT_EXACT}, /* O and 0 are one already in the key */
+		{LIST_TOLERANCE_CLASSES, "HX51ABC", "11X51ABC", HIT_TOLERANT},
+		{LIST_TOLERANCE_CLASSES, "AB11CDE", "ABHCDE", HIT_TOLERANT},
+		{LIST_TOLERANCE_CLASSES, "AB1HCDE", "ABH1CDE", HIT_TOLERANT},
+		{LIST_TOLERANCE_CLASSES, "AB12CDE", "AB12CDF", -1},
+		{LIST_TOLERANCE_SUBSTITUTION, "AB12CDE", "AB12CDF", HIT_TOLERANT},
+		{LIST_TOLERANCE_SUBSTITUTION, "AB12CDE", "XB12CDE", HIT_TOLERANT},
+		{LIST_TOLERANCE_SUBSTITUTION, "AB12CDE", "AB12CDE", HIT_EXACT},
+		{LIST_TOLERANCE_SUBSTITUTION, "AB12CDE", "A812CDE", HIT_TOLERANT}, /* also by its class: once */
+		{LIST_TOLERANCE_SUBSTITUTION, "AB12CDE", "XB12CDF", -1},
+		{LIST_TOLERANCE_SUBSTITUTION, "AB12CDE", "AB12CD", -1},
+		{LIST_TOLERANCE_SUBSTITUTION, "AB12CDE", "AB12CDEF", -1},
+		{LIST_TOLERANCE_SUBSTITUTION, "AB12", "AB13", -1}, /* too short */
+		{LIST_TOLERANCE_SUBSTITUTION, "ABCDEFGHJKLM", "ABCDEFGHJKLX", -1},
+		{LIST_TOLERANCE_SUBSTITUTION, "ABCDEFGHJKL", "ABCDEFGHJKX", HIT_TOLERANT},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct read read = read_of(cases[i].read);
+		char text[64];
+		struct list *list;
+
+		(void)snprintf(text, sizeof(text), "vrm\n%s\n", cases[i].entry);
+		list = tolerant_list(cases[i].tolerance, text);
+		for (int delta = 0; delta < 2; delta++) {
+			struct matchset *set = delta ? set_on(NULL, &list, 1) : set_make(&list, 1, NULL);
+			struct match_scratch *scratch;
+
+			CHECK_INT(0, match_scratch_new(set, &scratch));
+			match_all(set, scratch, &read, 1, 4);
+			CHECK_INT(cases[i].kind < 0 ? 0 : 1, hit_count);
+			if (cases[i].kind >= 0)
+				hit_is(0, 0, 1, 0, (enum hit_kind)cases[i].kind);
+			match_scratch_free(scratch);
+			matchset_free(set);
+		}
+		list_free(list);
+	}
+}
+
+static void substitutions_have_a_limit(void)
+{
+	struct list *list = tolerant_list(LIST_TOLERANCE_SUBSTITUTION, "vrm\nAB12CDE\nAB13CDE\n");
+	struct matchbase_options options = {.limits = {.substitutions_max = 1}};
+	struct matchbase *base;
+	struct matchset *set;
+
+	CHECK_INT(-E2BIG, matchbase_new((const struct list *const *)&list, 1, &options, &err, &base));
+	CHECK_INT(-E2BIG, matchset_new((const struct list *const *)&list, 1, NULL, &options.limits, &err, &set));
+	CHECK(strstr(err.text, "substitution") != NULL);
+	list_free(list);
+}
+
+/* Of every shape there is, so that the mask table runs out of masks and Hyperscan takes what is left, until that too is
+ * full. */
+static void a_delta_takes_so_many_shapes(void)
+{
+	char *text = malloc(1 << 20), *at = stpcpy(text, "vrm\n");
+	struct read read = read_of("ABCDEFGHJKLM");
+	struct match_scratch *scratch;
+	struct matchset_stats stats;
+	struct matchset *set;
+	struct list *list;
+
+	for (unsigned shape = 1, made = 0; made < MASKTABLE_MASKS_MAX + 100; shape++) {
+		char vrm[] = "ABCDEFGHJKLM";
+
+		if (__builtin_popcount(shape) > LIST_WILDCARDS_MAX)
+			continue;
+		for (unsigned i = 0; i < 12; i++)
+			if (shape >> i & 1)
+				vrm[i] = '?';
+		at = text_add(at, "%s\n", vrm);
+		made++;
+	}
+	list = tolerant_list(LIST_TOLERANCE_OFF, text);
+	set = set_on(NULL, &list, 1);
+	matchset_stats(set, &stats);
+	CHECK_INT(MASKTABLE_MASKS_MAX, stats.masked);
+	CHECK_INT(100, stats.patterns);
+	CHECK_INT(0, match_scratch_new(set, &scratch));
+	match_all(set, scratch, &read, 1, 50);
+	CHECK_INT(MASKTABLE_MASKS_MAX + 100, hit_count);
+	match_scratch_free(scratch);
+	matchset_free(set);
+	list_free(list);
+	at = stpcpy(text, "vrm\n");
+	for (unsigned i = 0; i < MATCHSET_SMALL_PATTERNS_MAX + 1; i++)
+		at = text_add(at, "A*B*%u\n", i);
+	list = tolerant_list(LIST_TOLERANCE_OFF, text);
+	CHECK_INT(-E2BIG, matchset_new((const struct list *const *)&list, 1, NULL, NULL, &err, &set));
+	CHECK(strstr(err.text, "at once") != NULL);
+	set = set_make(&list, 1, NULL);
+	matchset_free(set);
+	list_free(list);
+	free(text);
 }
 
 /*
@@ -486,7 +809,7 @@ static void any_burst_size_works(void)
 static void a_large_list_hits_alike_in_either_tier(void)
 {
 	enum { ENTRIES = 5000 };
-	struct matchset_options options[2] = {{.mass_entries_min = ENTRIES + 1}, {.mass_entries_min = ENTRIES}};
+	struct match_limits options[2] = {{.mass_entries_min = ENTRIES + 1}, {.mass_entries_min = ENTRIES}};
 	char *text = malloc(ENTRIES * 16), *at = stpcpy(text, "vrm\n");
 	struct list_info info = {.id = 5, .version = 1, .name = "large"};
 	struct list *list;
@@ -535,6 +858,10 @@ int main(int argc, char **argv)
 		{"a set without lists", a_set_without_lists},
 		{"what cannot be built is refused", what_cannot_be_built_is_refused},
 		{"agrees with the plain model", agrees_with_the_plain_model},
+		{"a set upon an older base", a_set_upon_an_older_base},
+		{"what tolerances accept", what_tolerances_accept},
+		{"substitutions have a limit", substitutions_have_a_limit},
+		{"a delta takes so many shapes", a_delta_takes_so_many_shapes},
 		{"more hits than room are all told", more_hits_than_room_are_all_told},
 		{"any burst size works", any_burst_size_works},
 		{"a large list hits alike in either tier", a_large_list_hits_alike_in_either_tier},

@@ -127,12 +127,18 @@ static void match_one(const struct matchset *set, struct match_scratch *scratch)
 	CHECK_INT(2, count);
 }
 
-static int step_match_in(const struct matchset_options *options)
+static int step_match_in(const struct matchbase_options *options)
 {
 	const struct list *lists[] = {whole};
 	struct match_scratch *scratch = NULL;
+	struct matchbase *base = NULL;
 	struct matchset *set = NULL;
-	int status = matchset_new(lists, 1, options, &err, &set);
+	int status = options == NULL ? 0 : matchbase_new(lists, 1, options, &err, &base);
+
+	CHECK((base != NULL) == (status == 0 && options != NULL));
+	if (status == 0)
+		status = matchset_new(lists, 1, base, NULL, &err, &set);
+	matchbase_free(base);
 
 	CHECK((status == 0) == (set != NULL));
 	if (status == 0) {
@@ -146,14 +152,21 @@ static int step_match_in(const struct matchset_options *options)
 	return status;
 }
 
-static int step_match(void)
+static int step_match_delta(void)
 {
 	return step_match_in(NULL);
 }
 
+static int step_match_literals(void)
+{
+	static const struct matchbase_options options = {.limits = {.mass_entries_min = 1000}};
+
+	return step_match_in(&options);
+}
+
 static int step_match_mass(void)
 {
-	static const struct matchset_options options = {.mass_entries_min = 1};
+	static const struct matchbase_options options;
 
 	return step_match_in(&options);
 }
@@ -170,7 +183,8 @@ static void sets_without_memory(void)
 {
 	CHECK_INT(HS_SUCCESS, hs_set_allocator(__wrap_malloc, free));
 	CHECK_INT(0, load(&whole));
-	CHECK(sweep(step_match) >= 20);
+	CHECK(sweep(step_match_delta) >= 20);
+	CHECK(sweep(step_match_literals) >= 20);
 	CHECK(sweep(step_match_mass) >= 20);
 	whole = list_free(whole);
 	CHECK_INT(HS_SUCCESS, hs_set_allocator(NULL, NULL));

@@ -329,6 +329,36 @@ static void misread_classes_partition_the_alphabet(void)
 	CHECK_INT(36, letters);
 }
 
+/* Against the long way: folded, and every H written 11, which here has room. */
+static void alike_is_folded_with_h_as_11(void)
+{
+	struct prng prng = {check_seed()};
+	char forms[2][2 * READ_TEXT_SIZE + 1];
+	uint8_t keys[2][READ_TEXT_SIZE], canonical[2][READ_TEXT_SIZE], folded[READ_TEXT_SIZE];
+	unsigned alike = 0;
+
+	for (unsigned turn = 0; turn < 200000; turn++) {
+		for (int k = 0; k < 2; k++) {
+			size_t size = turn % 8 == 0 ? READ_TEXT_SIZE : 1 + prng_below(&prng, 6);
+			char *at = forms[k];
+
+			memset(keys[k], 0, READ_TEXT_SIZE);
+			for (size_t i = 0; i < size; i++)
+				keys[k][i] = (uint8_t) "1H1HQ0"[prng_below(&prng, turn % 8 == 0 ? 2 : 6)];
+			vrm_fold(keys[k], folded);
+			for (size_t i = 0; i < size; i++)
+				at = stpcpy(at, folded[i] == 'H' ? "11" : (char[]){(char)folded[i], 0});
+			vrm_alike(keys[k], canonical[k]);
+			CHECK(vrm_key_size(canonical[k]) <= size);
+			vrm_alike(canonical[k], folded);
+			CHECK_MEM(canonical[k], folded, READ_TEXT_SIZE);
+		}
+		CHECK_INT(strcmp(forms[0], forms[1]) == 0, memcmp(canonical[0], canonical[1], READ_TEXT_SIZE) == 0);
+		alike += strcmp(forms[0], forms[1]) == 0;
+	}
+	CHECK(alike > 100);
+}
+
 static int pattern_matches(const char *pattern, const char *text)
 {
 	uint8_t key[READ_TEXT_SIZE] = {0};
@@ -462,6 +492,7 @@ int main(int argc, char **argv)
 		{"texts that are not UTF-8", texts_that_are_not_utf8},
 		{"keys are keys of themselves, on random texts", keys_are_keys_of_themselves},
 		{"misread classes partition the alphabet", misread_classes_partition_the_alphabet},
+		{"alike is folded with H as 11", alike_is_folded_with_h_as_11},
 		{"patterns become globs over keys", patterns_become_globs_over_keys},
 		{"tolerant patterns match misreads", tolerant_patterns_match_misreads},
 		{"strict patterns know their keys", strict_patterns_know_their_keys},
