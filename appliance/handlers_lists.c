@@ -66,6 +66,7 @@ static int list_header(struct call *call, const struct list_finding *known, stru
 	}
 	ret_info->id = known->is_found ? known->found.list : known->highest + 1;
 	ret_info->version = (uint32_t)version;
+	ret_info->tolerance = call_boolean(call, "tolerant", false) ? LIST_TOLERANCE_CLASSES : LIST_TOLERANCE_OFF;
 	ret_info->priority = (uint8_t)call_integer(call, "priority", 50);
 	ret_info->revised_us = clock_wall_us();
 	(void)snprintf(ret_info->name, sizeof(ret_info->name), "%s", call_text(call, "name"));
@@ -170,8 +171,7 @@ static int store_list(struct call *call, struct gantry *gantry, struct reg *reg,
 static int load_locked(struct call *call, struct gantry *gantry, struct reg *reg, struct list_result *seen)
 {
 	struct list_finding known = {.name = call_text(call, "name")};
-	struct list_options options = {.strict = call_boolean(call, "strict", false),
-				       .tolerant = call_boolean(call, "tolerant", false)};
+	struct list_options options = {.strict = call_boolean(call, "strict", false)};
 	struct list_info info;
 	struct err err = {""};
 	struct list *list;

@@ -117,6 +117,8 @@ static void item_add(struct build *build, uint32_t list, uint32_t index)
 	struct item *item;
 
 	list_entry(build->lists[list], index, &entry);
+	if ((entry.flags & LIST_FLAG_REMOVED) != 0)
+		return;
 	items = &build->items[entry_tier(&entry, build->mass[list])];
 	item = &items->item[items->count++];
 	memset(item, 0, sizeof(*item));

@@ -116,6 +116,41 @@ void vrm_fold(const uint8_t key[READ_TEXT_SIZE], uint8_t ret_folded[READ_TEXT_SI
 	memcpy(ret_folded, &bytes, sizeof(bytes));
 }
 
+/* As many H as the weight has room for, an H being worth two, then what is left. The bytes written. */
+static size_t run_write(size_t weight, uint8_t *at)
+{
+	memset(at, 'H', weight / 2);
+	if (weight % 2 != 0)
+		at[weight / 2] = '1';
+	return weight / 2 + weight % 2;
+}
+
+void vrm_alike(const uint8_t key[READ_TEXT_SIZE], uint8_t ret_canonical[READ_TEXT_SIZE])
+{
+	uint8_t folded[READ_TEXT_SIZE + 1] = {0}, canonical[READ_TEXT_SIZE] = {0};
+	size_t size = 0, weight = 0;
+	uint8_t runs = 0;
+
+	vrm_fold(key, folded);
+	for (size_t i = 0; i < READ_TEXT_SIZE; i++)
+		runs |= (folded[i] == 'H') | ((folded[i] == '1') & (folded[i + 1] == '1'));
+	if (runs == 0) {
+		memcpy(ret_canonical, folded, READ_TEXT_SIZE);
+		return;
+	}
+	for (size_t i = 0; i < READ_TEXT_SIZE && folded[i] != 0; i++) {
+		if (folded[i] == 'H' || folded[i] == '1') {
+			weight += folded[i] == 'H' ? 2 : 1;
+			continue;
+		}
+		size += run_write(weight, canonical + size);
+		weight = 0;
+		canonical[size++] = folded[i];
+	}
+	(void)run_write(weight, canonical + size);
+	memcpy(ret_canonical, canonical, READ_TEXT_SIZE);
+}
+
 /* Characters of a pattern over keys. `any`: what stands for one character of a text, which may leave 0 to 2 in its key.
  */
 static int pattern_keys(const char *pattern, size_t size, char any, struct err *err,

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "appliance/base/bytes.h"
 #include "appliance/base/read.h"
 
 struct err;
@@ -39,6 +40,23 @@ int vrm_key(const uint8_t text[READ_TEXT_SIZE], uint8_t ret_key[READ_TEXT_SIZE])
  * the alphabet, so a misread-tolerant comparison is plain equality of folded keys.
  */
 void vrm_fold(const uint8_t key[READ_TEXT_SIZE], uint8_t ret_folded[READ_TEXT_SIZE]);
+
+/*
+ * What tolerant entries are compared by: the folded key, in which moreover 11 and H are alike, because a camera takes
+ * one for the other. Of each run of both, as many H as it has room for and then a 1 (an H is worth two): two keys are
+ * alike when their canonical forms are equal, and no form outgrows its key. May be the same 16 bytes.
+ */
+void vrm_alike(const uint8_t key[READ_TEXT_SIZE], uint8_t ret_canonical[READ_TEXT_SIZE]);
+
+/* Bytes of a key, 0 … 16. */
+static inline size_t vrm_key_size(const uint8_t key[READ_TEXT_SIZE])
+{
+	uint64_t low = le64_get(key), high = le64_get(key + 8);
+
+	if (high != 0)
+		return 16 - (size_t)__builtin_clzll(high) / 8;
+	return low != 0 ? 8 - (size_t)__builtin_clzll(low) / 8 : 0;
+}
 
 /*
  * A partial VRM as a person writes it ("ab1? cde") as a glob over keys: `?` and `*` stay, all else becomes key
