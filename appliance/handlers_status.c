@@ -11,6 +11,7 @@
 #include "appliance/feed_state.h"
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
+#include "appliance/lists_age.h"
 #include "appliance/present.h"
 #include "appliance/tables.h"
 #include "appliance/totals.h"
@@ -242,6 +243,8 @@ static json_t *alarms_json(struct gantry *gantry, const struct store_status *sta
 				     "damaged after it had acknowledged them",
 				     (unsigned long long)totals->lost));
 	calendar_alarms(gantry->calendar, array);
+	if (store_register(gantry->store, NULL) != NULL)
+		lists_age_alarms(store_register(gantry->store, NULL), clock_wall_us(), array);
 	pthread_mutex_lock(&gantry->alarm_lock);
 	for (unsigned i = 0; i < gantry->alarm_count; i++)
 		if (!is_told(array, gantry->alarms[i]))
@@ -260,7 +263,7 @@ static json_t *lists_json(struct gantry *gantry)
 
 		(void)json_array_append_new(array, json_pack("{s:I,s:s,s:I,s:I}", "list", (json_int_t)info->id, "name",
 							     info->name, "version", (json_int_t)info->version,
-							     "entries", (json_int_t)list_count(gantry->lists[i])));
+							     "entries", (json_int_t)list_living(gantry->lists[i])));
 	}
 	pthread_mutex_unlock(&gantry->lists_lock);
 	return array;

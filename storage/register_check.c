@@ -62,8 +62,8 @@ static int list_take(struct checking *checking, const struct reg_change *change)
 	if (grown == NULL)
 		return -ENOMEM;
 	checking->lists = grown;
-	checking->lists[checking->list_count] = (struct known_list){.list = list.list, .version = list.version};
-	memcpy(checking->lists[checking->list_count++].blob, list.blob, REG_BLOB_NAME_SIZE);
+	checking->lists[checking->list_count] = (struct known_list){.list = list.list, .version = list.now.version};
+	memcpy(checking->lists[checking->list_count++].blob, list.now.blob, REG_BLOB_NAME_SIZE);
 	return 0;
 }
 
