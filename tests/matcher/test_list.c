@@ -236,12 +236,15 @@ static void limits(void)
 	struct list *list;
 	char *at;
 
-	CHECK_INT(-E2BIG, list_load_csv(&info_sample, "vrm\nA1\nA2\nA3\n", 13, &options, &result, &err, &list));
+	CHECK_INT(-E2BIG, list_load_csv(&info_sample, "vrm\nA1\nA2\nA3\n", sizeof("vrm\nA1\nA2\nA3\n") - 1, &options,
+					&result, &err, &list));
 	CHECK(strstr(err.text, "line 4") != NULL);
-	CHECK_INT(0, list_load_csv(&info_sample, "vrm\nA1\nA2\n", 10, &options, &result, &err, &list));
+	CHECK_INT(0, list_load_csv(&info_sample, "vrm\nA1\nA2\n", sizeof("vrm\nA1\nA2\n") - 1, &options, &result, &err,
+				   &list));
 	list_free(list);
 	options = (struct list_options){.bytes_max = 9};
-	CHECK_INT(-E2BIG, list_load_csv(&info_sample, "vrm\nA1\nA2\n", 10, &options, NULL, NULL, &list));
+	CHECK_INT(-E2BIG, list_load_csv(&info_sample, "vrm\nA1\nA2\n", sizeof("vrm\nA1\nA2\n") - 1, &options, NULL,
+					NULL, &list));
 	/* More faults than reports: all are counted. */
 	at = text_add(text, "vrm\n");
 	for (int i = 0; i < 1000; i++)
@@ -274,7 +277,7 @@ static void bad_heads_are_refused(void)
 	bad[11].conditions.window_count = 1;
 	strcpy(bad[12].marking, "a\tb");
 	for (size_t i = 0; i < 13; i++)
-		CHECK_INT(-EINVAL, list_load_csv(&bad[i], "vrm\n", 4, NULL, NULL, &err, &list));
+		CHECK_INT(-EINVAL, list_load_csv(&bad[i], "vrm\n", sizeof("vrm\n") - 1, NULL, NULL, &err, &list));
 }
 
 static void names(void)
@@ -469,7 +472,8 @@ static void an_image_keeps_head_and_removed_slots(void)
 
 	CHECK_INT(0, list_load_csv(&info, image_text, strlen(image_text), NULL, NULL, &err, &list));
 	info.version++;
-	CHECK_INT(0, list_drop(list, &info, "vrm\nAB12CDE\n", 12, NULL, NULL, NULL, NULL, &err, &edited));
+	CHECK_INT(0, list_drop(list, &info, "vrm\nAB12CDE\n", sizeof("vrm\nAB12CDE\n") - 1, NULL, NULL, NULL, NULL,
+			       &err, &edited));
 	CHECK_INT(0, list_image(edited, &bytes, &size));
 	CHECK_INT(0, list_parse(bytes, size, &err, &again));
 	lists_are_equal(edited, again);

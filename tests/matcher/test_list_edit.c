@@ -304,8 +304,8 @@ static void random_edits_agree_with_the_model(void)
 	struct list_info info = {.id = 1, .version = 1, .name = "edited"};
 	struct list *list, *previous;
 
-	CHECK_INT(0, list_load_csv(&info, "vrm\n", 4, NULL, &result, &err, &list));
-	CHECK_INT(0, list_load_csv(&info, "vrm\n", 4, NULL, &result, &err, &previous));
+	CHECK_INT(0, list_load_csv(&info, "vrm\n", sizeof("vrm\n") - 1, NULL, &result, &err, &list));
+	CHECK_INT(0, list_load_csv(&info, "vrm\n", sizeof("vrm\n") - 1, NULL, &result, &err, &previous));
 	for (int turn = 0; turn < 3000; turn++) {
 		uint64_t choice = prng_below(&prng, 100);
 		struct list *next;
@@ -341,14 +341,16 @@ static void bad_edits_change_nothing(void)
 	struct list_info info = {.id = 1, .version = 1, .name = "edited"};
 	struct list *list, *next = NULL;
 
-	CHECK_INT(0, list_load_csv(&info, "vrm\nAB1\nAB2\n", 12, NULL, NULL, &err, &list));
+	CHECK_INT(0, list_load_csv(&info, "vrm\nAB1\nAB2\n", sizeof("vrm\nAB1\nAB2\n") - 1, NULL, NULL, &err, &list));
 	info.version = 2;
-	CHECK_INT(-EINVAL, list_add(list, &info, "vrm\nAB3\n****\n", 13, &strict, NULL, NULL, NULL, &err, &next));
+	CHECK_INT(-EINVAL, list_add(list, &info, "vrm\nAB3\n****\n", sizeof("vrm\nAB3\n****\n") - 1, &strict, NULL,
+				    NULL, NULL, &err, &next));
 	CHECK(strstr(err.text, "line 3, column 1") != NULL);
-	CHECK_INT(-EINVAL, list_drop(list, &info, "vrm\nAB1\nAB3\n", 12, &strict, NULL, NULL, NULL, &err, &next));
+	CHECK_INT(-EINVAL, list_drop(list, &info, "vrm\nAB1\nAB3\n", sizeof("vrm\nAB1\nAB3\n") - 1, &strict, NULL, NULL,
+				     NULL, &err, &next));
 	CHECK(strstr(err.text, "line 3, column 1: no entry") != NULL);
-	CHECK_INT(-EINVAL, list_add(list, &info, "AB3\n", 4, NULL, NULL, NULL, NULL, &err, &next));
-	CHECK_INT(-EINVAL, list_drop(list, &info, "", 0, NULL, NULL, NULL, NULL, &err, &next));
+	CHECK_INT(-EINVAL, list_add(list, &info, "AB3\n", sizeof("AB3\n") - 1, NULL, NULL, NULL, NULL, &err, &next));
+	CHECK_INT(-EINVAL, list_drop(list, &info, "", sizeof("") - 1, NULL, NULL, NULL, NULL, &err, &next));
 	info.name[0] = '\0';
 	CHECK_INT(-EINVAL, list_restate(list, &info, &err, &next));
 	CHECK(next == NULL);
@@ -393,7 +395,8 @@ static void one_substitution_is_met(void)
 	int met[4] = {0};
 	static const int expected[4] = {2, 0, 0, 2};
 
-	CHECK_INT(0, list_load_csv(&info, "vrm\nAB12CDE\nAB13CDE\nAX12CD\nAX12CQE\n", 37, NULL, NULL, &err, &list));
+	CHECK_INT(0, list_load_csv(&info, "vrm\nAB12CDE\nAB13CDE\nAX12CD\nAX12CQE\n",
+				   sizeof("vrm\nAB12CDE\nAB13CDE\nAX12CD\nAX12CQE\n") - 1, NULL, NULL, &err, &list));
 	CHECK_INT(0, vrm_key(vrm, key));
 	CHECK_INT(2, list_meet(list, key, vrm, 4, note_met, met));
 	CHECK_MEM(expected, met, sizeof(met));

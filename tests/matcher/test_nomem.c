@@ -122,13 +122,14 @@ static int step_edit(void)
 	int status;
 
 	next.version++;
-	status = list_add(whole, &next, "vrm\nAB56CDE\n", 12, NULL, NULL, NULL, NULL, &err, &added);
+	status = list_add(whole, &next, "vrm\nAB56CDE\n", sizeof("vrm\nAB56CDE\n") - 1, NULL, NULL, NULL, NULL, &err,
+			  &added);
 	CHECK((status == 0) == (added != NULL));
 	if (status == 0)
 		status = list_difference(whole, added, NULL, NULL, counts);
 	if (status == 0)
-		status = list_drop(added, &next, "vrm\nAB12CDE\nAB34CDE\nXY1\n", 24, NULL, NULL, NULL, NULL, &err,
-				   &dropped);
+		status = list_drop(added, &next, "vrm\nAB12CDE\nAB34CDE\nXY1\n",
+				   sizeof("vrm\nAB12CDE\nAB34CDE\nXY1\n") - 1, NULL, NULL, NULL, NULL, &err, &dropped);
 	CHECK((dropped == NULL) || status == 0);
 	next.generation++;
 	if (status == 0)
