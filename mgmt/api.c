@@ -94,7 +94,7 @@ const struct api_param api_grounds[] = {
 		{"camera_types", API_STRINGS, false, 1, 5, NULL, "only of these cameras; none: any"},                   \
 		{"circles", API_STRINGS, false, 1, 8, NULL, "only in these areas: LAT,LON,RADIUS; none: no circle"},    \
 	{                                                                                                               \
-		"polygon", API_STRING, false, 4, 4000, NULL,                                                           \
+		"polygon", API_STRING, false, 4, 4000, NULL,                                                            \
 			"and in these: LAT,LON LAT,LON LAT,LON …, a semicolon before the next; none: no polygon"      \
 	}
 #define LIST_ROW_PARAMS                                                                                                \
