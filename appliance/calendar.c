@@ -18,6 +18,7 @@
 #include "appliance/base/log.h"
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
+#include "appliance/lists_age.h"
 #include "appliance/present.h"
 #include "storage/clock_guard.h"
 #include "storage/retention.h"
@@ -87,19 +88,40 @@ static bool keep_round(struct calendar *calendar, const struct retention_result 
 	return fresh;
 }
 
+/* Lists over age (R25). False: to be tried again soon. */
+static bool expire_lists(struct calendar *calendar)
+{
+	struct gantry *gantry = calendar->gantry;
+	struct reg *reg = store_register(gantry->store, NULL);
+	struct clock_guard_state clock;
+	struct err err = {""};
+	int result;
+
+	if (reg == NULL)
+		return true;
+	clock_guard_look(store_clock_guard(gantry->store), &clock);
+	result = lists_age_round(reg, clock.now_us, clock.trust == CLOCK_TRUSTED, lists_expire, gantry, &err);
+	if (result < 0)
+		gantry_alarm_stand(gantry, ALARM_LISTS_AGE, err.text);
+	else
+		gantry_alarm_over(gantry, ALARM_LISTS_AGE);
+	return result >= 0;
+}
+
 /* False: to be tried again soon. */
 static bool run_round(struct calendar *calendar)
 {
 	struct gantry *gantry = calendar->gantry;
 	struct retention_hooks hooks = {.release = hold_audit, .purged = on_purged};
 	struct retention_result round;
+	bool lists_done = expire_lists(calendar);
 	int result;
 
 	purge_hooks_of(gantry, &hooks.purge);
 	result = retention_round(gantry->store, (uint32_t)getuid(), &hooks, &round);
 	if (keep_round(calendar, &round, result))
 		log_warn("%s", round.why.text);
-	return result == 0 && !round.suspended;
+	return result == 0 && !round.suspended && lists_done;
 }
 
 /* True when the thread is to end. */

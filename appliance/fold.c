@@ -286,11 +286,12 @@ static void outcome_keep(struct fold *fold, int result, const struct err *err, i
 		fold->why = *err;
 	pthread_mutex_unlock(&fold->lock);
 	if (result == 0) {
+		gantry_alarm_over(fold->gantry, ALARM_FOLD);
 		log_info("a new base of the match sets after %.1f s", (double)(clock_mono_ns() - started_ns) / 1e9);
 		return;
 	}
 	(void)snprintf(text, sizeof(text), "lists go on matching, slower: %s; tried again when they change", err->text);
-	gantry_alarm(fold->gantry, text);
+	gantry_alarm_stand(fold->gantry, ALARM_FOLD, text);
 }
 
 static void fold_once(struct fold *fold)
@@ -376,14 +377,4 @@ json_t *fold_json(struct fold *fold)
 			  (json_int_t)fold->folds, "failed", (json_int_t)fold->failed, "why", fold->why.text);
 	pthread_mutex_unlock(&fold->lock);
 	return object;
-}
-
-void fold_alarms(struct fold *fold, json_t *array)
-{
-	pthread_mutex_lock(&fold->lock);
-	if (fold->why.text[0] != '\0')
-		(void)json_array_append_new(
-			array,
-			json_sprintf("lists go on matching, slower: %s; tried again when they change", fold->why.text));
-	pthread_mutex_unlock(&fold->lock);
 }

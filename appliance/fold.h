@@ -47,7 +47,4 @@ void fold_drop(struct fold *fold, struct list *list);
 /* For status: {base_entries, delta_entries, tombstones, …, folding, folds, failed, why}. New reference. */
 json_t *fold_json(struct fold *fold);
 
-/* Alarms that stand now: the base cannot be made. */
-void fold_alarms(struct fold *fold, json_t *array);
-
 #endif

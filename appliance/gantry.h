@@ -42,6 +42,8 @@ struct views;
 
 enum gantry_alarm {
 	ALARM_LISTS,      /* those of the register are not those that are matched */
+	ALARM_LISTS_AGE,  /* those over 28 days (R25) could not be deleted */
+	ALARM_FOLD,       /* what the match sets stand on cannot be renewed */
 	ALARM_MASTER_KEY, /* its rotation failed */
 	ALARM_COUNT,
 };

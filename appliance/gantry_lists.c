@@ -24,7 +24,7 @@ static struct list *loaded_list(struct gantry *gantry, const struct reg_list *re
 	for (size_t i = 0; i < gantry->list_count; i++) {
 		const struct list_info *info = list_info(gantry->lists[i]);
 
-		if (info->id == record->list && info->version == record->version)
+		if (info->id == record->list && info->version == record->now.version)
 			return gantry->lists[i];
 	}
 	return NULL;
@@ -45,7 +45,7 @@ static int load_list(void *context, const struct reg_record *record)
 		return err_set(loading->err, -E2BIG, "more than %d lists", LISTS_MAX);
 	list = loaded_list(loading->gantry, &row);
 	if (list == NULL) {
-		if ((result = reg_blob_get(loading->reg, row.blob, loading->err, &bytes, &size)) < 0)
+		if ((result = reg_blob_get(loading->reg, row.now.blob, loading->err, &bytes, &size)) < 0)
 			return result;
 		result = list_parse(bytes, size, loading->err, &list);
 		bytes_wipe(bytes, size);

@@ -29,8 +29,17 @@ int handle_cameras_suspend(struct call *call, void *gantry);
 int handle_cameras_resume(struct call *call, void *gantry);
 /* handlers_lists.c */
 int handle_lists_load(struct call *call, void *gantry);
-int handle_lists_show(struct call *call, void *gantry);
+int handle_lists_add(struct call *call, void *gantry);
+int handle_lists_drop(struct call *call, void *gantry);
+int handle_lists_edit(struct call *call, void *gantry);
+int handle_lists_rollback(struct call *call, void *gantry);
 int handle_lists_remove(struct call *call, void *gantry);
+/* handlers_lists_show.c */
+int handle_lists_show(struct call *call, void *gantry);
+int handle_lists_versions(struct call *call, void *gantry);
+int handle_lists_check(struct call *call, void *gantry);
+/* handlers_preview.c */
+int handle_lists_preview(struct call *call, void *gantry);
 /* handlers_reads.c */
 int handle_reads_search(struct call *call, void *gantry);
 int handle_reads_count(struct call *call, void *gantry);

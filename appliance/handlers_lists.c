@@ -1,275 +1,411 @@
+/* lists.load, add, drop, edit, rollback and remove: each makes the next version of a list, under change_lock. */
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
+#include "appliance/base/err.h"
 #include "appliance/change.h"
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
-#include "matcher/list.h"
+#include "appliance/lists.h"
+#include "appliance/lists_head.h"
+#include "appliance/lists_log.h"
+#include "matcher/list_edit.h"
 #include "mgmt/call.h"
 #include "storage/store.h"
 
-struct list_finding {
-	const char *name;
-	struct reg_list found;
-	bool is_found;
-	uint32_t highest;
+enum change { CHANGE_LOAD, CHANGE_ADD, CHANGE_DROP };
+
+/* One call that changes a list. */
+struct changing {
+	struct call *call;
+	struct gantry *gantry;
+	struct reg *reg;
+	struct lists_known known;
+	const struct list *old; /* loaded now; NULL none */
+	struct list *fresh;
+	struct lists_log log;
+	struct list_result rows;
+	struct list_report *reports; /* all of them, when the caller wants a report */
+	size_t report_count;
+	size_t report_room;
+	bool unchanged;
 };
 
-static int find_list(void *context, const struct reg_record *record)
+static int refuse(struct changing *changing, const char *text)
 {
-	struct list_finding *finding = context;
-	struct reg_list list;
+	call_fail(changing->call, CALL_REFUSED, "%s", text);
+	return -ENOENT;
+}
 
-	if (reg_list_decode(record->value, record->value_size, &list) < 0)
-		return 0;
-	if (list.list > finding->highest)
-		finding->highest = list.list;
-	if (strcmp(list.name, finding->name) == 0) {
-		finding->found = list;
-		finding->is_found = true;
+static int failed(struct changing *changing, int result, const struct err *err)
+{
+	call_fail(changing->call, result == -EINVAL || result == -E2BIG ? CALL_REFUSED : CALL_FAILED, "%s", err->text);
+	return result;
+}
+
+/* change_lock held. */
+static int find(struct changing *changing)
+{
+	int result = lists_find(changing->reg, call_text(changing->call, "name"), &changing->known);
+
+	if (result < 0) {
+		call_fail(changing->call, CALL_FAILED, "the register cannot be read: %s", strerror(-result));
+		return result;
 	}
+	if (changing->known.is_found && !changing->known.found.removed)
+		changing->old = lists_loaded(changing->gantry, changing->known.found.list);
 	return 0;
 }
 
-/* The header of the list as the call describes it. 0, or < 0 with the call failed. */
-static int list_header(struct call *call, const struct list_finding *known, struct list_info *ret_info)
+/* For what needs the list as it is. */
+static int find_loaded(struct changing *changing)
 {
-	uint32_t last = known->is_found ? known->found.version : 0;
-	const char *class = call_has(call, "class") ? call_text(call, "class") : "local";
-	const char *purpose = call_has(call, "list_purpose") ? call_text(call, "list_purpose") : "respond";
-	int64_t version = call_integer(call, "version", (int64_t)last + 1);
+	int result = find(changing);
 
-	memset(ret_info, 0, sizeof(*ret_info));
-	if (list_class_parse(class, &ret_info->class) < 0) {
-		call_fail(call, CALL_INVALID_PARAMS,
-			  "class: local, pnc-fast-track, pnc-extract, schengen, mmc or third-party");
-		return -EINVAL;
-	}
-	if (list_purpose_parse(purpose, &ret_info->purpose) < 0) {
-		call_fail(call, CALL_INVALID_PARAMS, "list_purpose: monitor or respond");
-		return -EINVAL;
-	}
-	if (version > UINT32_MAX) {
-		call_fail(call, CALL_REFUSED,
-			  "the list has had every version there is: remove it and use another name");
-		return -EOVERFLOW;
-	}
+	if (result < 0)
+		return result;
+	if (!changing->known.is_found || changing->known.found.removed)
+		return refuse(changing, "no list of that name is loaded; see lists.show");
+	return changing->old != NULL ? 0 : refuse(changing, "the list's entries cannot be read: load it again");
+}
+
+/* The head of the next version: numbers, and what the one before said. */
+static int next_info(struct changing *changing, struct list_info *ret_info)
+{
+	const struct lists_known *known = &changing->known;
+	uint32_t last = known->is_found ? known->found.now.version : 0;
+	int64_t version =
+		call_has(changing->call, "version") ? call_integer(changing->call, "version", 0) : (int64_t)last + 1;
+
+	if (version > UINT32_MAX)
+		return refuse(changing, "the list has had every version there is: remove it and use another name");
 	if (version <= last) {
-		call_fail(call, CALL_REFUSED, "version %lld is not newer than %u, which is loaded (R22)",
+		call_fail(changing->call, CALL_REFUSED, "version %lld is not newer than %u, which is loaded (R22)",
 			  (long long)version, last);
 		return -ESTALE;
 	}
+	if (changing->old != NULL)
+		*ret_info = *list_info(changing->old);
+	else
+		lists_head_default(call_text(changing->call, "name"), ret_info);
 	ret_info->id = known->is_found ? known->found.list : known->highest + 1;
 	ret_info->version = (uint32_t)version;
-	ret_info->priority = (uint8_t)call_integer(call, "priority", 50);
-	ret_info->revised_us = clock_wall_us();
-	(void)snprintf(ret_info->name, sizeof(ret_info->name), "%s", call_text(call, "name"));
+	ret_info->generation = known->is_found ? known->found.now.generation : 0;
 	return 0;
 }
 
-static json_t *reports_json(const struct list_result *seen)
+static int keep_report(void *context, const struct list_report *report)
+{
+	struct changing *changing = context;
+	size_t room = 2 * changing->report_room + 64;
+	struct list_report *grown;
+
+	if (changing->report_count == changing->report_room) {
+		grown = realloc(changing->reports, room * sizeof(*grown));
+		if (grown == NULL)
+			return -ENOMEM;
+		changing->reports = grown;
+		changing->report_room = room;
+	}
+	changing->reports[changing->report_count++] = *report;
+	return 0;
+}
+
+/* A list loaded whole; one that says what the version before said keeps its slots and is only revised. */
+static int load_whole(struct changing *changing, struct list_info *info, const struct list_options *options,
+		      const char *text, size_t size, struct err *err)
+{
+	const struct list *old = changing->old;
+	uint32_t counts[2];
+	int result = lists_head_take(changing->call, info);
+
+	if (result < 0)
+		return result;
+	info->generation++;
+	result = list_load_csv(info, text, size, options, &changing->rows, err, &changing->fresh);
+	if (result < 0)
+		return failed(changing, result, err);
+	if (old != NULL && memcmp(list_info(old)->sha256, list_info(changing->fresh)->sha256, SHA256_SIZE) == 0) {
+		changing->fresh = list_free(changing->fresh);
+		changing->unchanged = true;
+		info->generation = list_info(old)->generation;
+		result = list_restate(old, info, err, &changing->fresh);
+	} else {
+		result = list_difference(old, changing->fresh, lists_log_take, &changing->log, counts);
+		if (result < 0)
+			(void)err_set(err, result, "out of memory");
+	}
+	return result < 0 ? failed(changing, result, err) : 0;
+}
+
+static int edit_rows(struct changing *changing, enum change change, const struct list_info *info,
+		     const struct list_options *options, const char *text, size_t size, struct err *err)
+{
+	int result =
+		(change == CHANGE_ADD ? list_add : list_drop)(changing->old, info, text, size, options, lists_log_take,
+							      &changing->log, &changing->rows, err, &changing->fresh);
+
+	if (result < 0)
+		return failed(changing, result, err);
+	changing->unchanged = changing->log.counts[LIST_ADDED] + changing->log.counts[LIST_REMOVED] == 0;
+	return 0;
+}
+
+/* Into the log, then into force. `keep_previous` as lists_commit has it; `fresh` may be NULL. */
+static int commit(struct changing *changing, bool keep_previous, struct err *err)
+{
+	const struct reg_list *found = &changing->known.found;
+	const struct list_info *info = changing->fresh != NULL ? list_info(changing->fresh) : NULL;
+	const struct lists_log_note note = {.uid = call_peer(changing->call)->uid,
+					    .account = call_peer(changing->call)->account,
+					    .verb = call_method(changing->call),
+					    .name = call_text(changing->call, "name"),
+					    .list = info != NULL ? info->id : found->list,
+					    .from_version = changing->known.is_found ? found->now.version : 0,
+					    .version = info != NULL ? info->version : found->now.version};
+	const char *name;
+	json_t *facts, *value;
+	int result = lists_log_write(&changing->log, changing->gantry->audit, &note, err, &facts);
+
+	if (result < 0)
+		return failed(changing, result, err);
+	json_object_foreach(facts, name, value)
+	{
+		call_audit_fact(changing->call, name, json_incref(value));
+	}
+	json_decref(facts);
+	result = lists_commit(changing->gantry, changing->reg, &changing->known, changing->fresh, keep_previous,
+			      note.uid, err);
+	return result < 0 ? failed(changing, result, err) : 0;
+}
+
+static json_t *report_json(const struct list_report *report)
+{
+	return json_pack("{s:I,s:i,s:b,s:s}", "line", (json_int_t)report->line, "column", (int)report->column,
+			 "duplicate", report->duplicate, "reason", report->reason);
+}
+
+static json_t *reports_json(const struct list_result *rows)
 {
 	json_t *array = json_array();
 
-	for (uint32_t i = 0; array != NULL && i < seen->report_count; i++)
-		(void)json_array_append_new(array,
-					    json_pack("{s:I,s:i,s:b,s:s}", "line", (json_int_t)seen->reports[i].line,
-						      "column", (int)seen->reports[i].column, "duplicate",
-						      seen->reports[i].duplicate, "reason", seen->reports[i].reason));
+	for (uint32_t i = 0; array != NULL && i < rows->report_count; i++)
+		(void)json_array_append_new(array, report_json(&rows->reports[i]));
 	return array;
 }
 
-static struct reg_list record_of(const struct list_info *info, const struct list *list, size_t blob_size,
-				 const uint8_t blob[REG_BLOB_NAME_SIZE])
+static void answer(struct changing *changing)
 {
-	struct reg_list record = {.list = info->id,
-				  .version = info->version,
-				  .list_class = (uint8_t)info->class,
-				  .priority = info->priority,
-				  .created_us = info->revised_us,
-				  .entry_count = list_count(list),
-				  .blob_size = blob_size};
+	const struct list *of = changing->fresh != NULL ? changing->fresh : changing->old;
+	const struct list_info *info = list_info(of);
 
-	memcpy(record.blob, blob, sizeof(record.blob));
-	memcpy(record.hash, list_info(list)->sha256, sizeof(record.hash));
-	(void)snprintf(record.name, sizeof(record.name), "%s", info->name);
-	(void)snprintf(record.purpose, sizeof(record.purpose), "%s", list_purpose_name(info->purpose));
-	return record;
+	call_result(changing->call,
+		    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:I,s:o}", "list", (json_int_t)info->id, "version",
+			      (json_int_t)info->version, "generation", (json_int_t)info->generation, "entries",
+			      (json_int_t)list_living(of), "added", (json_int_t)changing->log.counts[LIST_ADDED],
+			      "removed", (json_int_t)changing->log.counts[LIST_REMOVED], "unchanged",
+			      changing->unchanged, "rejected_count", (json_int_t)changing->rows.bad, "duplicates",
+			      (json_int_t)changing->rows.duplicates, "rejected", reports_json(&changing->rows)));
 }
 
-/* change_lock held: register first, then the match set. A set that cannot be built takes the register back. */
-static int commit_list(struct call *call, struct gantry *gantry, struct reg *reg, const struct reg_list *record,
-		       const struct list_finding *known)
+static void change_locked(struct changing *changing, enum change change)
 {
-	uint8_t buffer[REG_RECORD_SIZE_MAX];
-	struct reg_change change = reg_list_put(record, buffer);
-	struct err err = {""};
-	int result = reg_change(reg, &change, 1, call_peer(call)->uid, "lists", &err);
-
-	if (result < 0) {
-		call_fail(call, CALL_FAILED, "the register did not take the list, nothing is changed: %s", err.text);
-		return result;
-	}
-	result = gantry_load_lists(gantry, &err);
-	if (result < 0) {
-		struct err again;
-
-		call_fail(call, CALL_REFUSED, "%s; the former version stays", err.text);
-		change = known->is_found ? reg_list_put(&known->found, buffer)
-					 : (struct reg_change){.kind = REG_LIST, .a = record->list};
-		if (reg_change(reg, &change, 1, call_peer(call)->uid, "taken back: the match set refused it", &again) <
-		    0)
-			call_fail(call, CALL_FAILED, "%s; and the register could not be set back: %s", err.text,
-				  again.text);
-		return result;
-	}
-	result = gantry_publish(gantry, &err);
-	if (result < 0)
-		call_fail(call, CALL_FAILED, "the list is durable, but the workers could not be told: %s", err.text);
-	return result;
-}
-
-static int store_list(struct call *call, struct gantry *gantry, struct reg *reg, const struct list *list,
-		      const struct list_finding *known, const struct list_result *seen)
-{
-	const struct list_info *info = list_info(list);
-	uint8_t blob[REG_BLOB_NAME_SIZE];
-	struct reg_list record;
-	void *bytes;
-	size_t size;
-	int result = list_image(list, &bytes, &size);
-
-	if (result == 0) {
-		result = reg_blob_put(reg, bytes, size, blob);
-		bytes_wipe(bytes, size);
-		free(bytes);
-	}
-	if (result < 0) {
-		call_fail(call, CALL_FAILED, "the list could not be stored, nothing is changed: %s", strerror(-result));
-		return result;
-	}
-	record = record_of(info, list, size, blob);
-	result = commit_list(call, gantry, reg, &record, known);
-	if (result < 0)
-		return result;
-	call_audit_fact(call, "list", json_integer(info->id));
-	call_audit_fact(call, "version", json_integer(info->version));
-	call_audit_fact(call, "entries", json_integer(list_count(list)));
-	call_result(call, json_pack("{s:I,s:I,s:I,s:I,s:I,s:o}", "list", (json_int_t)info->id, "version",
-				    (json_int_t)info->version, "entries", (json_int_t)list_count(list),
-				    "rejected_count", (json_int_t)seen->bad, "duplicates", (json_int_t)seen->duplicates,
-				    "rejected", reports_json(seen)));
-	return 0;
-}
-
-static int load_locked(struct call *call, struct gantry *gantry, struct reg *reg, struct list_result *seen)
-{
-	struct list_finding known = {.name = call_text(call, "name")};
-	struct list_options options = {.strict = call_boolean(call, "strict", false),
-				       .tolerant = call_boolean(call, "tolerant", false)};
+	struct list_options options = {.strict = call_boolean(changing->call, "strict", false)};
 	struct list_info info;
 	struct err err = {""};
-	struct list *list;
 	size_t size;
-	const char *text = call_upload(call, "upload", &size);
-	int result = reg_each(reg, REG_LIST, 0, UINT32_MAX, find_list, &known);
+	const char *text = call_upload(changing->call, "upload", &size);
+	int result = change == CHANGE_LOAD ? find(changing) : find_loaded(changing);
 
-	if (result < 0) {
-		call_fail(call, CALL_FAILED, "the register cannot be read: %s", strerror(-result));
-		return result;
+	if (call_boolean(changing->call, "report", false)) {
+		options.report = keep_report;
+		options.context = changing;
 	}
-	if ((result = list_header(call, &known, &info)) < 0)
-		return result;
-	result = list_load_csv(&info, text, size, &options, seen, &err, &list);
-	if (result < 0) {
-		call_fail(call, CALL_REFUSED, "%s; nothing is loaded", err.text);
-		return result;
+	if (result == 0)
+		result = next_info(changing, &info);
+	if (result < 0)
+		return;
+	info.revised_us = clock_wall_us();
+	if (change == CHANGE_LOAD)
+		result = load_whole(changing, &info, &options, text, size, &err);
+	else
+		result = edit_rows(changing, change, &info, &options, text, size, &err);
+	if (result < 0)
+		return;
+	/* An edit that changed nothing makes no version; a list loaded again is revised by it. */
+	if (changing->unchanged && change != CHANGE_LOAD)
+		changing->fresh = list_free(changing->fresh);
+	else if (commit(changing, changing->unchanged, &err) < 0)
+		return;
+	answer(changing);
+}
+
+/* Not under the lock: a client may be slow. */
+static int send_reports(const struct changing *changing)
+{
+	int result = 0;
+
+	for (size_t i = 0; i < changing->report_count && result == 0; i++)
+		result = call_row(changing->call, report_json(&changing->reports[i]));
+	return result == -ENOMEM ? result : 0;
+}
+
+static int with_list(struct call *call, struct gantry *gantry,
+		     void (*run)(struct changing *changing, enum change change), enum change change)
+{
+	struct changing *changing = calloc(1, sizeof(*changing));
+	int result = 0;
+
+	if (changing == NULL)
+		return -ENOMEM;
+	changing->call = call;
+	changing->gantry = gantry;
+	changing->reg = change_register(call, gantry);
+	if (changing->reg != NULL) {
+		pthread_mutex_lock(&gantry->change_lock);
+		run(changing, change);
+		pthread_mutex_unlock(&gantry->change_lock);
+		result = send_reports(changing);
 	}
-	result = store_list(call, gantry, reg, list, &known, seen);
-	(void)list_free(list);
+	changing->fresh = list_free(changing->fresh);
+	lists_log_fini(&changing->log);
+	free(changing->reports);
+	free(changing);
 	return result;
 }
 
-int handle_lists_load(struct call *call, void *context)
+int handle_lists_load(struct call *call, void *gantry)
 {
-	struct gantry *gantry = context;
-	struct reg *reg = change_register(call, gantry);
-	struct list_result *seen = calloc(1, sizeof(*seen));
-
-	if (seen == NULL)
-		return -ENOMEM;
-	if (reg != NULL) {
-		pthread_mutex_lock(&gantry->change_lock);
-		(void)load_locked(call, gantry, reg, seen);
-		pthread_mutex_unlock(&gantry->change_lock);
-	}
-	free(seen);
-	return 0;
+	return with_list(call, gantry, change_locked, CHANGE_LOAD);
 }
 
-static int show_list(void *context, const struct reg_record *record)
+int handle_lists_add(struct call *call, void *gantry)
 {
-	json_t *array = context;
-	struct reg_list list;
-	char created[CLOCK_TEXT_SIZE];
-	char hash[2 * sizeof(list.hash) + 1];
-	const char *class;
-
-	if (reg_list_decode(record->value, record->value_size, &list) < 0 || list.removed)
-		return 0;
-	class = list_class_name((enum list_class)list.list_class);
-	(void)json_array_append_new(array,
-				    json_pack("{s:I,s:s,s:I,s:s,s:s,s:i,s:I,s:s,s:s}", "list", (json_int_t)list.list,
-					      "name", list.name, "version", (json_int_t)list.version, "class",
-					      class != NULL ? class : "unknown", "list_purpose", list.purpose,
-					      "priority", (int)list.priority, "entries", (json_int_t)list.entry_count,
-					      "loaded", clock_text_utc(list.created_us, created), "sha256",
-					      hex_encode(list.hash, sizeof(list.hash), hash)));
-	return 0;
+	return with_list(call, gantry, change_locked, CHANGE_ADD);
 }
 
-int handle_lists_show(struct call *call, void *context)
+int handle_lists_drop(struct call *call, void *gantry)
 {
-	struct reg *reg = change_register(call, context);
-	json_t *array = json_array();
-
-	if (reg == NULL) {
-		json_decref(array);
-		return 0;
-	}
-	(void)reg_each(reg, REG_LIST, 0, UINT32_MAX, show_list, array);
-	call_result(call, json_pack("{s:o}", "lists", array));
-	return 0;
+	return with_list(call, gantry, change_locked, CHANGE_DROP);
 }
 
-/* The row stays without entries, so that an older version of the list stays refused (R22). */
-int handle_lists_remove(struct call *call, void *context)
+/* The head changes, and what it was last revised for does not: that is the content's. */
+static void edit_locked(struct changing *changing, enum change change)
 {
-	struct gantry *gantry = context;
-	struct reg *reg = change_register(call, gantry);
-	struct list_finding known = {.name = call_text(call, "name")};
-	struct reg_list record;
+	struct list_info info;
+	struct err err = {""};
+	int result = find_loaded(changing);
 
-	if (reg == NULL)
-		return 0;
-	pthread_mutex_lock(&gantry->change_lock);
-	(void)reg_each(reg, REG_LIST, 0, UINT32_MAX, find_list, &known);
-	if (!known.is_found || known.found.removed) {
-		call_fail(call, CALL_REFUSED, "no list of that name is loaded; see lists.show");
-	} else {
-		record = known.found;
-		record.removed = true;
-		record.entry_count = 0;
-		record.blob_size = 0;
-		memset(record.blob, 0, sizeof(record.blob));
-		if (commit_list(call, gantry, reg, &record, &known) == 0)
-			call_result(call, json_pack("{s:I}", "list", (json_int_t)record.list));
+	(void)change;
+	if (result == 0)
+		result = next_info(changing, &info);
+	if (result == 0)
+		result = lists_head_take(changing->call, &info);
+	if (result < 0)
+		return;
+	result = list_restate(changing->old, &info, &err, &changing->fresh);
+	if (result < 0) {
+		(void)failed(changing, result, &err);
+		return;
 	}
-	pthread_mutex_unlock(&gantry->change_lock);
-	return 0;
+	changing->unchanged =
+		memcmp(list_info(changing->old)->sha256, list_info(changing->fresh)->sha256, SHA256_SIZE) == 0;
+	if (changing->unchanged)
+		changing->fresh = list_free(changing->fresh);
+	else if (commit(changing, false, &err) < 0)
+		return;
+	info = *list_info(changing->fresh != NULL ? changing->fresh : changing->old);
+	call_result(changing->call, json_pack("{s:I,s:I,s:b}", "list", (json_int_t)info.id, "version",
+					      (json_int_t)info.version, "unchanged", changing->unchanged));
+}
+
+int handle_lists_edit(struct call *call, void *gantry)
+{
+	return with_list(call, gantry, edit_locked, CHANGE_LOAD);
+}
+
+/* The content of the version before, under a new number and in a new generation: slots given since are not its own. */
+static int restore(struct changing *changing, struct err *err)
+{
+	const struct reg_list *found = &changing->known.found;
+	struct list *before;
+	struct list_info info;
+	uint32_t counts[2];
+	int result = lists_read(changing->reg, &found->previous, err, &before);
+
+	if (result < 0)
+		return result;
+	info = *list_info(before);
+	info.id = found->list;
+	info.version = found->now.version + 1;
+	info.generation = found->now.generation + 1;
+	result = list_restate(before, &info, err, &changing->fresh);
+	list_free(before);
+	if (result == 0)
+		result = list_difference(changing->old, changing->fresh, lists_log_take, &changing->log, counts);
+	return result;
+}
+
+static void rollback_locked(struct changing *changing, enum change change)
+{
+	const struct reg_list *found = &changing->known.found;
+	struct err err = {""};
+	int result = find(changing);
+
+	(void)change;
+	if (result < 0)
+		return;
+	if (!changing->known.is_found || found->removed || !found->has_previous || found->now.version == UINT32_MAX) {
+		(void)refuse(changing, "there is no version of this list to go back to; see lists.versions");
+		return;
+	}
+	result = restore(changing, &err);
+	if (result < 0) {
+		(void)failed(changing, result, &err);
+		return;
+	}
+	call_audit_fact(changing->call, "of_version", json_integer(found->previous.version));
+	if (commit(changing, false, &err) < 0)
+		return;
+	call_result(changing->call,
+		    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "list", (json_int_t)found->list, "version",
+			      (json_int_t)list_info(changing->fresh)->version, "of_version",
+			      (json_int_t)found->previous.version, "from_version", (json_int_t)found->now.version,
+			      "entries", (json_int_t)list_living(changing->fresh), "added",
+			      (json_int_t)changing->log.counts[LIST_ADDED], "removed",
+			      (json_int_t)changing->log.counts[LIST_REMOVED]));
+}
+
+int handle_lists_rollback(struct call *call, void *gantry)
+{
+	return with_list(call, gantry, rollback_locked, CHANGE_LOAD);
+}
+
+static void remove_locked(struct changing *changing, enum change change)
+{
+	struct err err = {""};
+	int result = find(changing);
+
+	(void)change;
+	if (result < 0)
+		return;
+	if (!changing->known.is_found || changing->known.found.removed) {
+		(void)refuse(changing, "no list of that name is loaded; see lists.show");
+		return;
+	}
+	if (changing->old != NULL && lists_log_take_all(&changing->log, changing->old) < 0) {
+		call_fail(changing->call, CALL_FAILED, "out of memory");
+		return;
+	}
+	if (commit(changing, false, &err) == 0)
+		call_result(changing->call, json_pack("{s:I}", "list", (json_int_t)changing->known.found.list));
+}
+
+int handle_lists_remove(struct call *call, void *gantry)
+{
+	return with_list(call, gantry, remove_locked, CHANGE_LOAD);
 }

@@ -12,6 +12,7 @@
 #include "appliance/feed_state.h"
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
+#include "appliance/lists_age.h"
 #include "appliance/present.h"
 #include "appliance/tables.h"
 #include "appliance/totals.h"
@@ -249,7 +250,8 @@ static json_t *alarms_json(struct gantry *gantry, const struct store_status *sta
 				     "damaged after it had acknowledged them",
 				     (unsigned long long)totals->lost));
 	calendar_alarms(gantry->calendar, array);
-	fold_alarms(gantry->fold, array);
+	if (store_register(gantry->store, NULL) != NULL)
+		lists_age_alarms(store_register(gantry->store, NULL), clock_wall_us(), array);
 	gantry_alarms_each(gantry, tell, array);
 	return array;
 }
@@ -264,7 +266,7 @@ static json_t *lists_json(struct gantry *gantry)
 
 		(void)json_array_append_new(array, json_pack("{s:I,s:s,s:I,s:I}", "list", (json_int_t)info->id, "name",
 							     info->name, "version", (json_int_t)info->version,
-							     "entries", (json_int_t)list_count(gantry->lists[i])));
+							     "entries", (json_int_t)list_living(gantry->lists[i])));
 	}
 	pthread_mutex_unlock(&gantry->lists_lock);
 	return array;

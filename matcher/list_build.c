@@ -9,36 +9,12 @@
 
 #include "appliance/base/err.h"
 #include "appliance/base/glob.h"
-#include "matcher/csv.h"
 #include "matcher/vrm.h"
-
-static bool name_is_clean(const char name[LIST_NAME_SIZE])
-{
-	size_t size = strnlen(name, LIST_NAME_SIZE);
-
-	return size < LIST_NAME_SIZE && csv_text_is_clean(name, size);
-}
-
-static int info_check(const struct list_info *info, struct err *err)
-{
-	if (info->name[0] == '\0' || !name_is_clean(info->name))
-		return err_set(err, -EINVAL, "a list's name has 1 to %d bytes of printable text", LIST_NAME_SIZE - 1);
-	if (!name_is_clean(info->owner))
-		return err_set(err, -EINVAL, "a list's owner has at most %d bytes of printable text",
-			       LIST_NAME_SIZE - 1);
-	if (info->class < 0 || info->class >= LIST_CLASS_COUNT)
-		return err_set(err, -EINVAL, "list class %d is not known", (int)info->class);
-	if (info->purpose < 0 || info->purpose >= LIST_PURPOSE_COUNT)
-		return err_set(err, -EINVAL, "list purpose %d is not known", (int)info->purpose);
-	if (info->priority > LIST_PRIORITY_MAX)
-		return err_set(err, -EINVAL, "list priority %d is over %d", info->priority, LIST_PRIORITY_MAX);
-	return 0;
-}
 
 int list_new(const struct list_info *info, struct err *err, struct list **ret_list)
 {
 	struct list *list;
-	int status = info_check(info, err);
+	int status = list_head_check(info, err);
 
 	if (status < 0)
 		return status;
@@ -46,6 +22,8 @@ int list_new(const struct list_info *info, struct err *err, struct list **ret_li
 	if (list == NULL)
 		return err_set(err, -ENOMEM, "no memory for a list");
 	list->info = *info;
+	if (list->info.marking[0] == '\0')
+		strcpy(list->info.marking, LIST_MARKING_DEFAULT);
 	*ret_list = list;
 	return 0;
 }
@@ -60,6 +38,8 @@ static const char *row_rules(const struct glob *glob, const struct list_row *row
 		return "a pattern needs two letters or digits at least: it would alarm on everything";
 	if (glob->wildcards > LIST_WILDCARDS_MAX)
 		return "a pattern has at most 8 wildcards";
+	if ((row->flags & LIST_FLAG_EXACT) != 0 && odd == LIST_FLAG_TOLERANT)
+		return "an entry cannot be tolerant and exact at once";
 	if (glob->wildcards > 0 && odd != 0)
 		return "a pattern can be neither tolerant nor as-received";
 	if (odd == (LIST_FLAG_TOLERANT | LIST_FLAG_AS_RECEIVED))
@@ -127,6 +107,7 @@ static void pool_put(struct list *list, const void *bytes, size_t size)
 static int row_append(struct list *list, const struct list_row *row, const struct glob *glob)
 {
 	size_t size = (size_t)glob->pattern_size + 1 + row->vrm.size + 1;
+	uint8_t flags = row->flags | (glob->wildcards > 0 ? LIST_FLAG_WILDCARD : 0);
 	int status;
 
 	for (size_t i = 0; i < LIST_TEXTS; i++)
@@ -136,11 +117,15 @@ static int row_append(struct list *list, const struct list_row *row, const struc
 		status = pool_grow(list, size);
 	if (status < 0)
 		return status;
+	/* These are never met by misread: to say so again is nothing. */
+	if ((flags & (LIST_FLAG_WILDCARD | LIST_FLAG_AS_RECEIVED)) != 0)
+		flags &= (uint8_t)~LIST_FLAG_EXACT;
 	list->slots[list->count++] = (struct list_slot){
 		.expires_us = row->expires_us,
 		.offset = (uint32_t)list->pool_size,
 		.line = row->line,
-		.flags = row->flags | (glob->wildcards > 0 ? LIST_FLAG_WILDCARD : 0),
+		.since = row->since,
+		.flags = flags,
 	};
 	pool_put(list, glob->pattern, glob->pattern_size);
 	pool_put(list, row->vrm.bytes, row->vrm.size);
@@ -161,42 +146,76 @@ int list_row_add(struct list *list, const struct list_row *row, const char **ret
 	return row_append(list, row, &glob);
 }
 
-/* Where the pattern is, or would go, in a table that always has a free place. */
-static uint32_t *seen_place(struct list *list, uint32_t *seen, uint32_t room, uint32_t index)
+static uint32_t seen_begin(const char *pattern, uint32_t room)
 {
-	const struct list_slot *slot = &list->slots[index];
-	const char *pattern = list->pool + slot->offset;
-	const char *text = pattern + strlen(pattern) + 1;
-	uint32_t at = (uint32_t)XXH3_64bits(pattern, strlen(pattern)) & (room - 1);
+	return (uint32_t)XXH3_64bits(pattern, strlen(pattern)) & (room - 1);
+}
 
-	for (; seen[at] != 0; at = (at + 1) & (room - 1)) {
-		const struct list_slot *other = &list->slots[seen[at] - 1];
-		const char *other_pattern = list->pool + other->offset;
-		const char *other_text = other_pattern + strlen(other_pattern) + 1;
+/* Where the entry is, or would go, in a table that always has a free place. */
+static uint32_t *seen_place(const struct list *list, uint32_t *seen, uint32_t room, uint32_t index)
+{
+	uint32_t at = seen_begin(list->pool + list->slots[index].offset, room);
 
-		if (other->flags == slot->flags && strcmp(other_pattern, pattern) == 0 &&
-		    ((slot->flags & LIST_FLAG_AS_RECEIVED) == 0 || strcmp(other_text, text) == 0))
-			break;
-	}
+	while (seen[at] != 0 && ((list->slots[seen[at] - 1].flags & LIST_FLAG_REMOVED) != 0 ||
+				 !list_entry_is_same(list, seen[at] - 1, list, index)))
+		at = (at + 1) & (room - 1);
 	return &seen[at];
 }
 
-static int seen_grow(struct list *list)
+static int seen_make(struct list *list, uint32_t room)
 {
-	uint32_t room = list->seen_room > 0 ? list->seen_room * 2 : 128;
-	uint32_t *seen;
+	uint32_t *seen = calloc(room, sizeof(*seen));
 
-	if (list->count < list->seen_room / 2)
-		return 0;
-	seen = calloc(room, sizeof(*seen));
 	if (seen == NULL)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < list->count; i++)
-		*seen_place(list, seen, room, i) = i + 1;
+		if ((list->slots[i].flags & LIST_FLAG_REMOVED) == 0)
+			*seen_place(list, seen, room, i) = i + 1;
 	free(list->seen);
 	list->seen = seen;
 	list->seen_room = room;
 	return 0;
+}
+
+static int seen_grow(struct list *list)
+{
+	if (list->count < list->seen_room / 2)
+		return 0;
+	return seen_make(list, list->seen_room > 0 ? list->seen_room * 2 : 128);
+}
+
+int list_index(struct list *list)
+{
+	uint32_t room = 128;
+
+	while (room / 2 <= list->count)
+		room *= 2;
+	return seen_make(list, room);
+}
+
+uint32_t list_find(const struct list *list, const char *pattern, const uint32_t **at)
+{
+	const uint32_t *place = *at != NULL ? *at + 1 : &list->seen[seen_begin(pattern, list->seen_room)];
+
+	for (;; place++) {
+		if (place == list->seen + list->seen_room)
+			place = list->seen;
+		if (*place == 0)
+			return UINT32_MAX;
+		*at = place;
+		if ((list->slots[*place - 1].flags & LIST_FLAG_REMOVED) == 0 &&
+		    strcmp(list->pool + list->slots[*place - 1].offset, pattern) == 0)
+			return *place - 1;
+	}
+}
+
+int list_seen_add(struct list *list, uint32_t index)
+{
+	int status = seen_grow(list);
+
+	if (status == 0)
+		*seen_place(list, list->seen, list->seen_room, index) = index + 1;
+	return status;
 }
 
 int list_row_add_once(struct list *list, const struct list_row *row, const char **ret_reason)
@@ -219,8 +238,56 @@ int list_row_add_once(struct list *list, const struct list_row *row, const char 
 	return 0;
 }
 
+void list_slot_remove(struct list *list, uint32_t index)
+{
+	if ((list->slots[index].flags & LIST_FLAG_REMOVED) != 0)
+		return;
+	list->slots[index].flags |= LIST_FLAG_REMOVED;
+	list->removed++;
+}
+
+static int slot_copy(struct list *list, const struct list *from, uint32_t index)
+{
+	const char *strings = from->pool + from->slots[index].offset;
+	const char *end = strings;
+	int status;
+
+	for (int i = 0; i < 2 + LIST_TEXTS; i++)
+		end += strlen(end) + 1;
+	status = slots_grow(list);
+	if (status == 0)
+		status = pool_grow(list, (size_t)(end - strings));
+	if (status < 0)
+		return status;
+	list->slots[list->count] = from->slots[index];
+	list->slots[list->count++].offset = (uint32_t)list->pool_size;
+	memcpy(list->pool + list->pool_size, strings, (size_t)(end - strings));
+	list->pool_size += (size_t)(end - strings);
+	list->removed += (from->slots[index].flags & LIST_FLAG_REMOVED) != 0;
+	return 0;
+}
+
+int list_copy(const struct list *list, const struct list_info *info, bool compact, struct err *err,
+	      struct list **ret_list)
+{
+	struct list *copy;
+	int status = list_new(info, err, &copy);
+
+	if (status < 0)
+		return status;
+	for (uint32_t i = 0; i < list->count && status == 0; i++)
+		if (!compact || (list->slots[i].flags & LIST_FLAG_REMOVED) == 0)
+			status = slot_copy(copy, list, i);
+	if (status < 0) {
+		list_free(copy);
+		return err_set(err, status, "no memory for a list of %u entries", list->count);
+	}
+	*ret_list = copy;
+	return 0;
+}
+
 /* A realloc that shrinks may fail; then the room stays. */
-void list_seal(struct list *list)
+void list_trim(struct list *list)
 {
 	void *smaller;
 
@@ -229,8 +296,10 @@ void list_seal(struct list *list)
 	if (list->count == 0)
 		return;
 	smaller = realloc(list->slots, list->count * sizeof(*list->slots));
-	if (smaller != NULL)
+	if (smaller != NULL) {
 		list->slots = smaller;
+		list->room = list->count;
+	}
 	smaller = realloc(list->pool, list->pool_size);
 	if (smaller != NULL) {
 		list->pool = smaller;

@@ -1,6 +1,6 @@
 /*
- * How a list comes to be, row by row; shared by list_load.c and list_image.c. One thread owns a list until it is
- * handed out, then it never changes.
+ * How a list comes to be, row by row; shared by list_load.c, list_edit.c and list_image.c. One thread owns a list until
+ * it is handed out, then it never changes.
  *
  * A row's strings lie one behind the other in the pool, each zero terminated: pattern, text, reason, action, make,
  * model, colour. Lists run to millions of rows, so there is no pointer per string.
@@ -8,6 +8,7 @@
 #ifndef GANTRY_MATCHER_LIST_BUILD_H
 #define GANTRY_MATCHER_LIST_BUILD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,8 @@ struct list_slot {
 	int64_t expires_us;
 	uint32_t offset; /* into the pool */
 	uint32_t line;
-	uint8_t flags;
+	uint32_t since;
+	uint8_t flags; /* without what the list's tolerance adds */
 };
 
 struct list {
@@ -30,7 +32,8 @@ struct list {
 	size_t pool_room;
 	uint32_t count;
 	uint32_t room;
-	uint32_t *seen; /* rows by hash of their pattern, while loading; NULL afterwards */
+	uint32_t removed; /* slots with LIST_FLAG_REMOVED */
+	uint32_t *seen;   /* living rows by hash of their pattern, while loading; NULL afterwards */
 	uint32_t seen_room;
 };
 
@@ -40,10 +43,15 @@ struct list_row {
 	struct slice texts[LIST_TEXTS];
 	int64_t expires_us;
 	uint32_t line;
-	uint8_t flags; /* LIST_FLAG_TOLERANT, LIST_FLAG_AS_RECEIVED */
+	uint32_t since;
+	uint8_t flags; /* LIST_ROW_FLAGS */
 };
+#define LIST_ROW_FLAGS (LIST_FLAG_TOLERANT | LIST_FLAG_AS_RECEIVED | LIST_FLAG_EXACT)
 
 enum list_row_outcome { LIST_ROW_BAD = 1, LIST_ROW_DUPLICATE = 2 };
+
+/* -EINVAL with err: not the head of a list. */
+int list_head_check(const struct list_info *info, struct err *err);
 
 /* An empty list with that head, checked. -EINVAL with err, -ENOMEM. */
 int list_new(const struct list_info *info, struct err *err, struct list **ret_list);
@@ -51,10 +59,51 @@ int list_new(const struct list_info *info, struct err *err, struct list **ret_li
 /* LIST_ROW_BAD sets ret_reason to a static text; the list is then as before. -ENOMEM, -E2BIG: over 4 GiB of text. */
 int list_row_add(struct list *list, const struct list_row *row, const char **ret_reason);
 
-/* The same, but a row that says what an earlier one did is an outcome. Use one or the other for all rows of a list. */
+/* The same, but a row that says what an earlier living one did is an outcome. Use one or the other for all rows of a
+ * list. */
 int list_row_add_once(struct list *list, const struct list_row *row, const char **ret_reason);
 
+/* Makes `seen` over the living slots, for list_row_add_once and the two below. -ENOMEM. */
+int list_index(struct list *list);
+
+/* Takes the last slot, new and living, into `seen`. -ENOMEM. */
+int list_seen_add(struct list *list, uint32_t index);
+
+/* With `seen`: the living slots with that very pattern, one after the other. *at begins as NULL. UINT32_MAX: no more.
+ */
+uint32_t list_find(const struct list *list, const char *pattern, const uint32_t **at);
+
+/* The slot stays; `seen` forgets it only when it is made anew. */
+void list_slot_remove(struct list *list, uint32_t index);
+
+/* By pattern, by what the row says of tolerance, by the text where it counts: < 0, 0, > 0. */
+int list_entry_compare(const struct list *a, uint32_t index_a, const struct list *b, uint32_t index_b);
+/* Do two entries stand for the same reads: is that 0? */
+bool list_entry_is_same(const struct list *a, uint32_t index_a, const struct list *b, uint32_t index_b);
+/* The same, and every text and the expiry too. */
+bool list_entry_is_equal(const struct list *a, uint32_t index_a, const struct list *b, uint32_t index_b);
+
+/* A list with another head and the same slots, or without those removed when `compact`. Errors of list_new. */
+int list_copy(const struct list *list, const struct list_info *info, bool compact, struct err *err,
+	      struct list **ret_list);
+
+/* The living slots in the order of what they say, the same for equal lists. malloc'd; -ENOMEM. */
+int list_sorted(const struct list *list, uint32_t **ret_order);
+
 /* No row comes any more: gives spare memory back. */
-void list_seal(struct list *list);
+void list_trim(struct list *list);
+
+/*
+ * The same, and takes the digest of what the list says: header and living
+ * entries in canonical form, whatever the order of the rows, without id, version, generation, date and line numbers.
+ * -ENOMEM: the list is as it was.
+ */
+int list_seal(struct list *list);
+
+/* The head without id, version, generation, date and digest, as bytes; returns how many. */
+#define LIST_HEAD_SIZE_MAX 8192
+size_t list_head_encode(const struct list_info *info, uint8_t bytes[LIST_HEAD_SIZE_MAX]);
+/* -EBADMSG for bytes that it has not made; the other fields of ret_info stay. */
+int list_head_decode(const uint8_t *bytes, size_t size, struct list_info *ret_info);
 
 #endif

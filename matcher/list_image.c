@@ -3,21 +3,17 @@
  *
  *	offset	size
  *	0	8	magic "GANTRYVL"
- *	8	4	format, 1
- *	12	4	rows
+ *	8	4	format, 2
+ *	12	4	slots
  *	16	8	XXH3-64 of all bytes behind this field
  *	24	4	list id
  *	28	4	list version
  *	32	8	revised, µs
- *	40	1	class
- *	41	1	purpose
- *	42	1	priority
- *	43	5	zero
- *	48	64	name, zero padded
- *	112	64	owner, zero padded
- *	176	32	SHA-256 of the CSV text
- *	208		rows: expires µs (8), line (4), flags (1), then vrm, reason, action, make, model, colour,
- *			each as its size (2) and its bytes
+ *	40	4	generation
+ *	44	4	size of the head
+ *	48	32	digest of what the list says (list_build.h)
+ *	80		the head (list_head.c), then the slots: expires µs (8), line (4), since version (4), flags (1),
+ *			then vrm, reason, action, make, model, colour, each as its size (2) and its bytes
  *
  * The checksum is against rot; against forgery it is sealed by whoever stores it.
  */
@@ -34,10 +30,11 @@
 #include "appliance/base/err.h"
 #include "matcher/list_build.h"
 
-#define IMAGE_FORMAT 1
-#define IMAGE_HEAD_SIZE 208
+#define IMAGE_FORMAT 2
+#define IMAGE_FIXED_SIZE 80
 #define IMAGE_SUMMED_FROM 24
-#define ROW_HEAD_SIZE 13
+#define ROW_HEAD_SIZE 17
+#define ROW_FLAGS (LIST_ROW_FLAGS | LIST_FLAG_REMOVED)
 #define ROW_STRINGS (1 + LIST_TEXTS)
 
 static const char image_magic[8] = {'G', 'A', 'N', 'T', 'R', 'Y', 'V', 'L'};
@@ -61,14 +58,17 @@ static size_t row_size(const struct list_entry *entry)
 	return size;
 }
 
-static uint8_t *row_write(const struct list_entry *entry, uint8_t *at)
+static uint8_t *row_write(const struct list *list, uint32_t index, uint8_t *at)
 {
+	struct list_entry entry;
 	const char *strings[ROW_STRINGS];
 
-	entry_strings(entry, strings);
-	le64_put(at, (uint64_t)entry->expires_us);
-	le32_put(at + 8, entry->line);
-	at[12] = entry->flags & (LIST_FLAG_TOLERANT | LIST_FLAG_AS_RECEIVED);
+	list_entry(list, index, &entry);
+	entry_strings(&entry, strings);
+	le64_put(at, (uint64_t)entry.expires_us);
+	le32_put(at + 8, entry.line);
+	le32_put(at + 12, entry.since);
+	at[16] = list->slots[index].flags & ROW_FLAGS;
 	at += ROW_HEAD_SIZE;
 	for (int i = 0; i < ROW_STRINGS; i++) {
 		size_t size = strlen(strings[i]);
@@ -80,7 +80,7 @@ static uint8_t *row_write(const struct list_entry *entry, uint8_t *at)
 	return at;
 }
 
-static void head_write(const struct list *list, uint8_t *bytes)
+static void fixed_write(const struct list *list, size_t head_size, uint8_t *bytes)
 {
 	const struct list_info *info = &list->info;
 
@@ -90,18 +90,17 @@ static void head_write(const struct list *list, uint8_t *bytes)
 	le32_put(bytes + 24, info->id);
 	le32_put(bytes + 28, info->version);
 	le64_put(bytes + 32, (uint64_t)info->revised_us);
-	bytes[40] = (uint8_t)info->class;
-	bytes[41] = (uint8_t)info->purpose;
-	bytes[42] = info->priority;
-	memcpy(bytes + 48, info->name, strlen(info->name));
-	memcpy(bytes + 112, info->owner, strlen(info->owner));
-	memcpy(bytes + 176, info->sha256, SHA256_SIZE);
+	le32_put(bytes + 40, info->generation);
+	le32_put(bytes + 44, (uint32_t)head_size);
+	memcpy(bytes + 48, info->sha256, SHA256_SIZE);
 }
 
 int list_image(const struct list *list, void **ret_bytes, size_t *ret_size)
 {
+	uint8_t head[LIST_HEAD_SIZE_MAX];
+	size_t head_size = list_head_encode(&list->info, head);
 	struct list_entry entry;
-	size_t size = IMAGE_HEAD_SIZE;
+	size_t size = IMAGE_FIXED_SIZE + head_size;
 	uint8_t *bytes, *at;
 
 	for (uint32_t i = 0; i < list->count; i++) {
@@ -111,33 +110,33 @@ int list_image(const struct list *list, void **ret_bytes, size_t *ret_size)
 	bytes = calloc(1, size);
 	if (bytes == NULL)
 		return -ENOMEM;
-	head_write(list, bytes);
-	at = bytes + IMAGE_HEAD_SIZE;
-	for (uint32_t i = 0; i < list->count; i++) {
-		list_entry(list, i, &entry);
-		at = row_write(&entry, at);
-	}
+	fixed_write(list, head_size, bytes);
+	memcpy(bytes + IMAGE_FIXED_SIZE, head, head_size);
+	at = bytes + IMAGE_FIXED_SIZE + head_size;
+	for (uint32_t i = 0; i < list->count; i++)
+		at = row_write(list, i, at);
 	le64_put(bytes + 16, XXH3_64bits(bytes + IMAGE_SUMMED_FROM, size - IMAGE_SUMMED_FROM));
 	*ret_bytes = bytes;
 	*ret_size = size;
 	return 0;
 }
 
-static void head_read(const uint8_t *bytes, struct list_info *ret_info)
+/* The whole head; `size` is what stands behind the fixed fields. */
+static int info_read(const uint8_t *bytes, size_t size, struct list_info *ret_info)
 {
 	struct list_info info = {
 		.id = le32_get(bytes + 24),
 		.version = le32_get(bytes + 28),
 		.revised_us = (int64_t)le64_get(bytes + 32),
-		.class = (enum list_class)bytes[40],
-		.purpose = (enum list_purpose)bytes[41],
-		.priority = bytes[42],
+		.generation = le32_get(bytes + 40),
 	};
+	int status = le32_get(bytes + 44) > size
+			     ? -EBADMSG
+			     : list_head_decode(bytes + IMAGE_FIXED_SIZE, le32_get(bytes + 44), &info);
 
-	memcpy(info.name, bytes + 48, sizeof(info.name));
-	memcpy(info.owner, bytes + 112, sizeof(info.owner));
-	memcpy(info.sha256, bytes + 176, SHA256_SIZE);
-	*ret_info = info;
+	if (status == 0)
+		*ret_info = info;
+	return status;
 }
 
 /* The row's size, or -EBADMSG. Its strings stay in the image. */
@@ -149,8 +148,9 @@ static int64_t row_read(const uint8_t *bytes, size_t size, struct list_row *ret_
 		return -EBADMSG;
 	ret_row->expires_us = (int64_t)le64_get(bytes);
 	ret_row->line = le32_get(bytes + 8);
-	ret_row->flags = bytes[12];
-	if (ret_row->flags & ~(LIST_FLAG_TOLERANT | LIST_FLAG_AS_RECEIVED))
+	ret_row->since = le32_get(bytes + 12);
+	ret_row->flags = bytes[16];
+	if (ret_row->flags & ~ROW_FLAGS)
 		return -EBADMSG;
 	for (int i = 0; i < ROW_STRINGS; i++) {
 		struct slice *string = i == 0 ? &ret_row->vrm : &ret_row->texts[i - 1];
@@ -172,13 +172,17 @@ static int rows_read(struct list *list, const uint8_t *bytes, size_t size, uint3
 
 	for (uint32_t i = 0; i < count; i++) {
 		int64_t used = row_read(bytes, size, &row);
+		bool removed = (row.flags & LIST_FLAG_REMOVED) != 0;
 		int status;
 
 		if (used < 0)
 			return (int)used;
+		row.flags &= LIST_ROW_FLAGS;
 		status = list_row_add(list, &row, &reason);
 		if (status != 0)
 			return status < 0 ? status : -EBADMSG;
+		if (removed)
+			list_slot_remove(list, i);
 		bytes += used;
 		size -= (size_t)used;
 	}
@@ -190,25 +194,31 @@ int list_parse(const void *bytes, size_t size, struct err *err, struct list **re
 	const uint8_t *image = bytes;
 	struct list_info info;
 	struct list *list;
+	size_t head_size;
 	int status;
 
-	if (size < IMAGE_HEAD_SIZE || memcmp(image, image_magic, sizeof(image_magic)) != 0)
+	if (size < IMAGE_FIXED_SIZE || memcmp(image, image_magic, sizeof(image_magic)) != 0)
 		return err_set(err, -EBADMSG, "not the image of a list");
 	if (le32_get(image + 8) != IMAGE_FORMAT)
 		return err_set(err, -EBADMSG, "a list of format %u; this version reads format %d", le32_get(image + 8),
 			       IMAGE_FORMAT);
 	if (le64_get(image + 16) != XXH3_64bits(image + IMAGE_SUMMED_FROM, size - IMAGE_SUMMED_FROM))
 		return err_set(err, -EBADMSG, "the image of a list is damaged; load the list again");
-	head_read(image, &info);
+	if (info_read(image, size - IMAGE_FIXED_SIZE, &info) < 0)
+		return err_set(err, -EBADMSG, "the head of list %u cannot be read; load the list again",
+			       le32_get(image + 24));
 	status = list_new(&info, err, &list);
 	if (status < 0)
 		return status == -EINVAL ? -EBADMSG : status;
-	status = rows_read(list, image + IMAGE_HEAD_SIZE, size - IMAGE_HEAD_SIZE, le32_get(image + 12));
+	head_size = IMAGE_FIXED_SIZE + le32_get(image + 44);
+	status = rows_read(list, image + head_size, size - head_size, le32_get(image + 12));
 	if (status < 0) {
 		list_free(list);
 		return err_set(err, status, "the image of list %u cannot be read; load the list again", info.id);
 	}
-	list_seal(list);
+	/* As it was taken: another VRM key would give another one for the same content. */
+	memcpy(list->info.sha256, image + 48, SHA256_SIZE);
+	list_trim(list);
 	*ret_list = list;
 	return 0;
 }

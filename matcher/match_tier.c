@@ -8,9 +8,10 @@
 #include "appliance/base/bytes.h"
 #include "matcher/masktable.h"
 #include "matcher/vrm.h"
+#include "matcher/vrm_variants.h"
 
 static_assert(READ_TEXT_SIZE + LIST_WILDCARDS_MAX <= HSDB_PATTERN_SIZE, "an entry's pattern fits an item");
-static_assert(SUBSTITUTION_SIZE_MAX < MASKTABLE_MASKS_MAX, "every place of a key can be blanked");
+static_assert(VRM_SUBSTITUTION_MAX < MASKTABLE_MASKS_MAX, "every place of a key can be blanked");
 
 /* One entry on its way into a group. */
 struct item {
@@ -32,15 +33,6 @@ struct build {
 	struct match_tiers *tiers;
 	uint32_t extra_room;
 };
-
-enum list_tolerance match_entry_tolerance(const struct list_info *info, const struct list_entry *entry)
-{
-	if ((entry->flags & (LIST_FLAG_WILDCARD | LIST_FLAG_AS_RECEIVED)) != 0)
-		return LIST_TOLERANCE_OFF;
-	if (info->tolerance == LIST_TOLERANCE_OFF && (entry->flags & LIST_FLAG_TOLERANT) != 0)
-		return LIST_TOLERANCE_CLASSES;
-	return info->tolerance;
-}
 
 /* Room for one more of `size` bytes each, doubling. */
 static int grow(void **array, uint32_t count, uint32_t *room, size_t size)
@@ -108,7 +100,7 @@ static int blanked_add(struct build *build, const char *key, const struct match_
 	size_t size = strlen(key);
 	int status = 0;
 
-	if (size < SUBSTITUTION_SIZE_MIN || size > SUBSTITUTION_SIZE_MAX)
+	if (size < VRM_SUBSTITUTION_MIN || size > VRM_SUBSTITUTION_MAX)
 		return 0;
 	for (size_t i = 0; i < size && status == 0; i++) {
 		memcpy(form, key, size);
@@ -177,7 +169,7 @@ static int pattern_add(struct build *build, const char *pattern, const struct ma
 static int entry_add(struct build *build, const struct list_info *info, const struct list_entry *entry, bool mass,
 		     struct match_target *target)
 {
-	enum list_tolerance tolerance = match_entry_tolerance(info, entry);
+	enum list_tolerance tolerance = list_tolerance_of(info, entry->flags);
 	int status = extra_add(build, entry, tolerance != LIST_TOLERANCE_OFF, &target->extra);
 
 	if (status < 0)
@@ -264,7 +256,7 @@ static int census_init(struct build *build)
 	build->census = calloc(1, sizeof(*build->census));
 	if (build->census == NULL)
 		return -ENOMEM;
-	for (size_t size = SUBSTITUTION_SIZE_MIN; size <= SUBSTITUTION_SIZE_MAX; size++) {
+	for (size_t size = VRM_SUBSTITUTION_MIN; size <= VRM_SUBSTITUTION_MAX; size++) {
 		for (size_t i = 0; i < size; i++) {
 			uint8_t form[READ_TEXT_SIZE] = {0};
 

@@ -28,10 +28,6 @@ enum match_tier_kind {
 	TIER_COUNT
 };
 
-/* Of the keys of these sizes only is one substitution looked for: shorter ones would hit half a nation. */
-#define SUBSTITUTION_SIZE_MIN 5
-#define SUBSTITUTION_SIZE_MAX 11
-
 /* What few entries need beyond their key. */
 struct match_extra {
 	int64_t expires_us;
@@ -82,8 +78,5 @@ int match_tiers_init(struct match_tiers *tiers, const struct match_part *parts, 
 void match_tiers_fini(struct match_tiers *tiers);
 /* Databases and tables are built: the patterns go, wiped. */
 void match_tiers_trim(struct match_tiers *tiers);
-
-/* What an entry of that list accepts. */
-enum list_tolerance match_entry_tolerance(const struct list_info *info, const struct list_entry *entry);
 
 #endif

@@ -147,7 +147,7 @@ int audit_prove_range(struct audit *audit, const struct audit_head *head, uint64
 		      uint8_t (*ret_path)[MERKLE_HASH_SIZE], unsigned *ret_count, struct err *err);
 
 struct server;
-/* Binds audit.show, audit.verify and audit.export to the log. `audit` outlives the server. */
+/* Binds audit.show, audit.verify, audit.export and audit.attachment to the log. `audit` outlives the server. */
 int audit_bind(struct server *server, struct audit *audit);
 
 #endif

@@ -1,4 +1,4 @@
-/* audit.show, audit.verify, audit.export on the socket. */
+/* audit.show, audit.verify, audit.export, audit.attachment on the socket. */
 #include "mgmt/audit.h"
 
 #include <errno.h>
@@ -8,6 +8,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/err.h"
+#include "mgmt/audit_attach.h"
 #include "mgmt/base64.h"
 #include "mgmt/call.h"
 #include "mgmt/leaf.h"
@@ -142,6 +143,43 @@ static int handle_export(struct call *call, void *ctx)
 	return 0;
 }
 
+/* Line by line, as it was written. */
+static int send_lines(struct call *call, char *text, uint64_t *ret_count)
+{
+	int r = 0;
+
+	for (char *line = text; *line != '\0' && r == 0; (*ret_count)++) {
+		char *end = line + strcspn(line, "\n");
+		char *next = *end != '\0' ? end + 1 : end;
+
+		*end = '\0';
+		r = call_row(call, json_string(line));
+		line = next;
+	}
+	return r;
+}
+
+static int handle_attachment(struct call *call, void *ctx)
+{
+	uint8_t name[SHA256_SIZE];
+	struct err err = {""};
+	uint64_t count = 0;
+	char *text = NULL;
+	size_t size;
+	int r = hex_decode(call_text(call, "attachment"), name, sizeof(name));
+
+	if (r == 0)
+		r = audit_attachment(ctx, name, &err, &text, &size);
+	if (r < 0)
+		return fail_on(call, r, &err);
+	r = send_lines(call, text, &count);
+	bytes_wipe(text, size);
+	free(text);
+	if (r == 0)
+		call_result(call, json_pack("{s:I, s:I}", "count", (json_int_t)count, "size", (json_int_t)size));
+	return r;
+}
+
 int audit_bind(struct server *server, struct audit *audit)
 {
 	int r = server_bind(server, "audit.show", handle_show, audit);
@@ -150,5 +188,7 @@ int audit_bind(struct server *server, struct audit *audit)
 		r = server_bind(server, "audit.verify", handle_verify, audit);
 	if (r == 0)
 		r = server_bind(server, "audit.export", handle_export, audit);
+	if (r == 0)
+		r = server_bind(server, "audit.attachment", handle_attachment, audit);
 	return r;
 }

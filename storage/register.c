@@ -28,7 +28,7 @@ static int list_check(struct reg *reg, const struct reg_change *change, const st
 {
 	if (list->list != change->a || change->b != 0)
 		return -EINVAL;
-	return list->removed || reg_blobs_exists(&reg->blobs, list->blob) ? 0 : -ENOENT;
+	return list->removed || reg_blobs_exists(&reg->blobs, list->now.blob) ? 0 : -ENOENT;
 }
 
 /* A record must be one, and say what its key says. */
@@ -115,7 +115,7 @@ static int changes_check(struct reg *reg, const struct reg_change *changes, size
 static int blobs_named(struct reg *reg, const struct reg_change *changes, size_t count,
 		       uint8_t (**ret_names)[REG_BLOB_NAME_SIZE], size_t *ret_count)
 {
-	uint8_t(*names)[REG_BLOB_NAME_SIZE] = calloc(count, sizeof(*names));
+	uint8_t(*names)[REG_BLOB_NAME_SIZE] = calloc(count, 2 * sizeof(*names));
 	uint8_t value[REG_RECORD_SIZE_MAX];
 	struct reg_list list;
 	size_t named = 0;
@@ -126,8 +126,11 @@ static int blobs_named(struct reg *reg, const struct reg_change *changes, size_t
 	for (size_t i = 0; i < count; i++)
 		if (changes[i].kind == REG_LIST &&
 		    reg_db_get(reg->db, REG_LIST, changes[i].a, changes[i].b, value, &size) == 0 &&
-		    reg_list_decode(value, size, &list) == 0 && !list.removed)
-			memcpy(names[named++], list.blob, REG_BLOB_NAME_SIZE);
+		    reg_list_decode(value, size, &list) == 0 && !list.removed) {
+			memcpy(names[named++], list.now.blob, REG_BLOB_NAME_SIZE);
+			if (list.has_previous)
+				memcpy(names[named++], list.previous.blob, REG_BLOB_NAME_SIZE);
+		}
 	*ret_names = names;
 	*ret_count = named;
 	return 0;

@@ -17,6 +17,7 @@
 struct known_list {
 	uint32_t list;
 	uint32_t version;
+	bool former; /* only to be rolled back to */
 	uint8_t blob[REG_BLOB_NAME_SIZE];
 };
 
@@ -46,6 +47,15 @@ static void list_forget(struct checking *checking, uint32_t list)
 			checking->lists[i--] = checking->lists[--checking->list_count];
 }
 
+/* The room is there. */
+static void known_add(struct checking *checking, uint32_t list, const struct reg_list_version *version, bool former)
+{
+	struct known_list *known = &checking->lists[checking->list_count++];
+
+	*known = (struct known_list){.list = list, .version = version->version, .former = former};
+	memcpy(known->blob, version->blob, sizeof(known->blob));
+}
+
 static int list_take(struct checking *checking, const struct reg_change *change)
 {
 	struct reg_list list;
@@ -58,12 +68,13 @@ static int list_take(struct checking *checking, const struct reg_change *change)
 		return -EBADMSG;
 	if (list.removed)
 		return 0;
-	grown = realloc(checking->lists, (checking->list_count + 1) * sizeof(*checking->lists));
+	grown = realloc(checking->lists, (checking->list_count + 2) * sizeof(*checking->lists));
 	if (grown == NULL)
 		return -ENOMEM;
 	checking->lists = grown;
-	checking->lists[checking->list_count] = (struct known_list){.list = list.list, .version = list.version};
-	memcpy(checking->lists[checking->list_count++].blob, list.blob, REG_BLOB_NAME_SIZE);
+	known_add(checking, list.list, &list.now, false);
+	if (list.has_previous)
+		known_add(checking, list.list, &list.previous, true);
 	return 0;
 }
 
@@ -141,10 +152,10 @@ static void blobs_check(struct checking *checking)
 		size_t size;
 		int r = reg_blobs_get(&checking->blobs, list->blob, &err, &bytes, &size);
 
-		checking->found.lists++;
+		checking->found.lists += !list->former;
 		if (r < 0) {
-			(void)snprintf(text, sizeof(text), "; list %u version %u is lost, load it again", list->list,
-				       list->version);
+			(void)snprintf(text, sizeof(text), "; list %u version %u is lost, %s", list->list,
+				       list->version, list->former ? "nothing goes back to it" : "load it again");
 			tell_damage(checking, err.text[0] != '\0' ? err.text : strerror(-r), text);
 			continue;
 		}

@@ -181,7 +181,8 @@ static int list_uses_blob(void *context, const struct reg_record *record)
 	struct reg_list list;
 
 	if (reg_list_decode(record->value, record->value_size, &list) == 0 && !list.removed &&
-	    memcmp(list.blob, use->name, REG_BLOB_NAME_SIZE) == 0)
+	    (memcmp(list.now.blob, use->name, REG_BLOB_NAME_SIZE) == 0 ||
+	     (list.has_previous && memcmp(list.previous.blob, use->name, REG_BLOB_NAME_SIZE) == 0)))
 		use->used = true;
 	return 0;
 }
@@ -201,8 +202,8 @@ static int list_warns_missing(void *context, const struct reg_record *record)
 	struct reg_list list;
 
 	if (reg_list_decode(record->value, record->value_size, &list) == 0 && !list.removed &&
-	    !reg_blobs_exists(&reg->blobs, list.blob))
-		log_error("list %u version %u: its entries are missing, load it again", list.list, list.version);
+	    !reg_blobs_exists(&reg->blobs, list.now.blob))
+		log_error("list %u version %u: its entries are missing, load it again", list.list, list.now.version);
 	return 0;
 }
 

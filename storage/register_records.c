@@ -6,6 +6,7 @@
 #include "storage/cursor.h"
 
 #define RECORD_VERSION 1
+#define LIST_RECORD_VERSION 2
 
 static struct cursor record_begin(uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
@@ -155,42 +156,89 @@ int reg_binding_decode(const void *bytes, size_t size, struct reg_binding *ret_b
 	return 0;
 }
 
+static void put_version(struct cursor *cursor, const struct reg_list_version *version)
+{
+	cursor_put_u32(cursor, version->version);
+	cursor_put_u32(cursor, version->generation);
+	cursor_put_u64(cursor, (uint64_t)version->created_us);
+	cursor_put_u64(cursor, (uint64_t)version->revised_us);
+	cursor_put_u64(cursor, version->entry_count);
+	cursor_put_bytes(cursor, version->hash, sizeof(version->hash));
+	cursor_put_bytes(cursor, version->blob, sizeof(version->blob));
+	cursor_put_u64(cursor, version->blob_size);
+}
+
+static void get_version(struct cursor *cursor, struct reg_list_version *version)
+{
+	version->version = cursor_get_u32(cursor);
+	version->generation = cursor_get_u32(cursor);
+	version->created_us = (int64_t)cursor_get_u64(cursor);
+	version->revised_us = (int64_t)cursor_get_u64(cursor);
+	version->entry_count = cursor_get_u64(cursor);
+	cursor_get_bytes(cursor, version->hash, sizeof(version->hash));
+	cursor_get_bytes(cursor, version->blob, sizeof(version->blob));
+	version->blob_size = cursor_get_u64(cursor);
+}
+
 size_t reg_list_encode(const struct reg_list *list, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
-	struct cursor cursor = record_begin(buffer);
+	struct cursor cursor = cursor_over(buffer, REG_RECORD_SIZE_MAX);
 
 	assert(list->list_class < REG_LIST_CLASS_COUNT);
+	cursor_put_u8(&cursor, LIST_RECORD_VERSION);
 	cursor_put_u32(&cursor, list->list);
-	cursor_put_u32(&cursor, list->version);
 	cursor_put_u8(&cursor, list->list_class);
 	cursor_put_u8(&cursor, list->priority);
 	cursor_put_u8(&cursor, list->removed);
-	cursor_put_u64(&cursor, (uint64_t)list->created_us);
-	cursor_put_u64(&cursor, list->entry_count);
-	cursor_put_bytes(&cursor, list->hash, sizeof(list->hash));
-	cursor_put_bytes(&cursor, list->blob, sizeof(list->blob));
-	cursor_put_u64(&cursor, list->blob_size);
+	cursor_put_u8(&cursor, list->has_previous);
+	put_version(&cursor, &list->now);
+	if (list->has_previous)
+		put_version(&cursor, &list->previous);
 	cursor_put_text(&cursor, list->name);
 	cursor_put_text(&cursor, list->owner);
 	cursor_put_text(&cursor, list->purpose);
 	return record_end(&cursor, buffer);
 }
 
+/* Of version 1: one version of the content, without generation and revision. */
+static void get_list_1(struct cursor *cursor, struct reg_list *list)
+{
+	list->list = cursor_get_u32(cursor);
+	list->now.version = cursor_get_u32(cursor);
+	list->list_class = get_enum(cursor, REG_LIST_CLASS_COUNT);
+	list->priority = get_enum(cursor, 101);
+	list->removed = get_flag(cursor);
+	list->now.created_us = list->now.revised_us = (int64_t)cursor_get_u64(cursor);
+	list->now.entry_count = cursor_get_u64(cursor);
+	cursor_get_bytes(cursor, list->now.hash, sizeof(list->now.hash));
+	cursor_get_bytes(cursor, list->now.blob, sizeof(list->now.blob));
+	list->now.blob_size = cursor_get_u64(cursor);
+}
+
+static void get_list(struct cursor *cursor, struct reg_list *list)
+{
+	list->list = cursor_get_u32(cursor);
+	list->list_class = get_enum(cursor, REG_LIST_CLASS_COUNT);
+	list->priority = get_enum(cursor, 101);
+	list->removed = get_flag(cursor);
+	list->has_previous = get_flag(cursor);
+	get_version(cursor, &list->now);
+	if (list->has_previous)
+		get_version(cursor, &list->previous);
+}
+
 int reg_list_decode(const void *bytes, size_t size, struct reg_list *ret_list)
 {
-	struct cursor cursor = record_read(bytes, size);
+	struct cursor cursor = cursor_over(bytes, size);
+	uint8_t version = cursor_get_u8(&cursor);
 	struct reg_list list = {0};
 
-	list.list = cursor_get_u32(&cursor);
-	list.version = cursor_get_u32(&cursor);
-	list.list_class = get_enum(&cursor, REG_LIST_CLASS_COUNT);
-	list.priority = get_enum(&cursor, 101);
-	list.removed = get_flag(&cursor);
-	list.created_us = (int64_t)cursor_get_u64(&cursor);
-	list.entry_count = cursor_get_u64(&cursor);
-	cursor_get_bytes(&cursor, list.hash, sizeof(list.hash));
-	cursor_get_bytes(&cursor, list.blob, sizeof(list.blob));
-	list.blob_size = cursor_get_u64(&cursor);
+	if (version == LIST_RECORD_VERSION)
+		get_list(&cursor, &list);
+	else if (version == RECORD_VERSION)
+		get_list_1(&cursor, &list);
+	else
+		cursor.bad = true;
 	cursor_get_text(&cursor, list.name, sizeof(list.name));
 	cursor_get_text(&cursor, list.owner, sizeof(list.owner));
 	cursor_get_text(&cursor, list.purpose, sizeof(list.purpose));

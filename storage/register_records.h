@@ -77,19 +77,28 @@ struct reg_binding {
 	int64_t since_us;
 };
 
-enum reg_list_class { REG_LIST_VOI = 0, REG_LIST_MASS = 1, REG_LIST_CLASS_COUNT };
+/* One version of a list's content. */
+struct reg_list_version {
+	uint32_t version;
+	uint32_t generation; /* replaced whole so often */
+	int64_t created_us;  /* when it was made */
+	int64_t revised_us;  /* when its content was last revised (R25) */
+	uint64_t entry_count;
+	uint8_t hash[32];                 /* of what it says, as the loader made it */
+	uint8_t blob[REG_BLOB_NAME_SIZE]; /* reg_blob_put's name of the list; all zero when removed */
+	uint64_t blob_size;
+};
+
+#define REG_LIST_CLASS_COUNT 16 /* room for matcher/list.h's */
 
 struct reg_list {
 	uint32_t list;
-	uint32_t version;   /* grows with every load; an older one is refused by whoever loads (R22) */
-	uint8_t list_class; /* enum reg_list_class */
+	uint8_t list_class; /* as matcher/list.h numbers them */
 	uint8_t priority;   /* 0..100 */
 	bool removed;       /* no entries any more: no blob; keeps the version so that an old one stays refused */
-	int64_t created_us; /* of this version */
-	uint64_t entry_count;
-	uint8_t hash[32];                 /* keyed or plain digest of the content, as the loader made it */
-	uint8_t blob[REG_BLOB_NAME_SIZE]; /* reg_blob_put's name of the entries; all zero when removed */
-	uint64_t blob_size;
+	bool has_previous;  /* `previous` can be rolled back to */
+	struct reg_list_version now; /* its version grows with every change; an older one is refused by whoever loads */
+	struct reg_list_version previous;
 	char name[REG_NAME_SIZE];
 	char owner[REG_NAME_SIZE];
 	char purpose[REG_TEXT_SIZE];

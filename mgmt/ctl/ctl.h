@@ -32,6 +32,7 @@ struct options {
 	const char *file;   /* FILE of the command, or --file */
 	const char *key;
 	const char *out;
+	const char *report;      /* where rejected lines go */
 	const char *officers[2]; /* certificates' files */
 	unsigned officer_count;
 	bool markdown;
@@ -51,6 +52,7 @@ enum command_takes {
 	TAKES_MARKDOWN = 1 << 5, /* --markdown */
 	TAKES_CSV = 1 << 6,      /* --csv */
 	TAKES_OFFICERS = 1 << 7, /* --officer F, twice */
+	TAKES_REPORT = 1 << 8,   /* --report F */
 };
 
 struct command {
@@ -70,7 +72,7 @@ extern const struct command commands[]; /* ends with NULL words */
 /* options.c: 0, or -EINVAL with a text. The option's name of a parameter: --camera for cameras. */
 int options_parse(const struct command *command, char **args, int count, struct options *ret_options, struct err *err);
 const char *option_name(const char *param, char *buffer, size_t size);
-/* Not an option: FILE stands for an upload, and gantryctl takes rows as fast as they come. */
+/* Not an option: FILE stands for an upload, gantryctl takes rows as fast as they come, --report names a file. */
 bool option_hidden(const struct api_param *param);
 void options_fini(struct options *options);
 
@@ -109,6 +111,8 @@ void csv_row(FILE *to, const char *const *fields, const json_t *row);
 /* run.c, audit.c, escrow.c: each returns an exit code */
 int run_method(const struct command *command, struct options *options);
 int run_search(const struct command *command, struct options *options);
+int run_list_load(const struct command *command, struct options *options);
+int run_attachment(const struct command *command, struct options *options);
 int run_segments(const struct command *command, struct options *options);
 int run_follow(const struct command *command, struct options *options);
 int run_audit_verify(const struct command *command, struct options *options);

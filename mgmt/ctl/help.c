@@ -81,6 +81,7 @@ static void print_extras(FILE *to, unsigned takes)
 		{TAKES_COUNT, "  --count                  only say how many"},
 		{TAKES_VERIFY,
 		 "  --file FILE --key KEY    check an export with this key (or file), without an appliance"},
+		{TAKES_REPORT, "  --report FILE            file to write every rejected line to, as CSV"},
 		{TAKES_OUT, "  --out FILE               new file to write (needed)"},
 		{TAKES_CSV, "  --csv                    rows as CSV, every field, times in UTC"},
 		{TAKES_OFFICERS, "  --officer FILE           an officer's certificate, PEM; given twice (needed)"},

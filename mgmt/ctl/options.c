@@ -14,7 +14,10 @@
 #define TWICE "%.*s is given twice"
 
 /* Arrays are given item by item. */
-static const char *const singular[][2] = {{"cameras", "camera"}, {"lists", "list"}, {"reads", "read"}};
+static const char *const singular[][2] = {
+	{"cameras", "camera"},           {"lists", "list"},    {"reads", "read"},
+	{"subscribers", "subscriber"},   {"hours", "hour"},    {"directions", "direction"},
+	{"camera_types", "camera_type"}, {"circles", "circle"}};
 
 const char *option_name(const char *param, char *buffer, size_t size)
 {
@@ -30,7 +33,8 @@ const char *option_name(const char *param, char *buffer, size_t size)
 
 bool option_hidden(const struct api_param *param)
 {
-	return param->type == API_UPLOAD || param->type == API_TEXT || strcmp(param->name, "window") == 0;
+	return param->type == API_UPLOAD || param->type == API_TEXT || strcmp(param->name, "window") == 0 ||
+	       strcmp(param->name, "report") == 0;
 }
 
 static const struct api_param *find_param(const struct api_method *method, const char *option, size_t size)
@@ -182,6 +186,7 @@ static int take_extra(struct parser *parser, const char *name, size_t size, cons
 		{"--file", (takes & (TAKES_VERIFY | TAKES_FILE)) != 0, &options->file, NULL},
 		{"--key", (takes & TAKES_VERIFY) != 0, &options->key, NULL},
 		{"--out", (takes & TAKES_OUT) != 0, &options->out, NULL},
+		{"--report", (takes & TAKES_REPORT) != 0, &options->report, NULL},
 		{"--count", (takes & TAKES_FOLLOW) != 0, NULL, &options->row_max},
 		{"--for", (takes & TAKES_FOLLOW) != 0, NULL, &options->for_s},
 	};

@@ -13,6 +13,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/err.h"
 #include "appliance/base/prng.h"
+#include "matcher/list_edit.h"
 #include "tests/check.h"
 
 static const struct list_info info_sample = {
@@ -28,6 +29,30 @@ static const struct list_info info_sample = {
 
 static struct list_result result;
 static struct err err;
+
+/* With everything that a head can hold. */
+static struct list_info info_full(void)
+{
+	struct list_info info = info_sample;
+
+	info.generation = 4;
+	info.tolerance = LIST_TOLERANCE_SUBSTITUTION;
+	info.suppress_minutes = 30;
+	info.suppress_scope = LIST_SCOPE_AREA;
+	info.subscriber_count = LIST_SUBSCRIBERS_MAX;
+	for (unsigned i = 0; i < LIST_SUBSCRIBERS_MAX; i++)
+		(void)snprintf(info.subscribers[i], LIST_NAME_SIZE,
+			       "Force %u of the sixty-three bytes that fit a name of ours ....", i);
+	strcpy(info.marking, "SECRET");
+	info.conditions.directions = 1 << 1;
+	info.conditions.camera_types = 5;
+	info.conditions.window_count = 2;
+	CHECK_INT(0, list_window_parse("mon-fri 07:00-09:30", &err, &info.conditions.windows[0]));
+	CHECK_INT(0, list_window_parse("sat,sun 22:00-06:00", &err, &info.conditions.windows[1]));
+	CHECK_INT(0, list_area_add(&info.conditions, "circle 51.5,-0.12,500", &err));
+	CHECK_INT(0, list_area_add(&info.conditions, "polygon 51.5,-0.14 51.6,-0.14 51.6,-0.1", &err));
+	return info;
+}
 
 /* Writes at `at`, whose room the caller has seen to; returns the end. */
 static __attribute__((noinline, format(printf, 2, 3))) char *text_add(char *at, const char *format, ...)
@@ -69,7 +94,6 @@ static int load_fails(const char *text, const char *word)
 static void a_list_with_every_column(void)
 {
 	struct list_entry entry;
-	uint8_t digest[SHA256_SIZE];
 	int64_t expires;
 	const char *text = "VRM,reason,action,make,model,colour,expires,tolerant,As-Received\r\n"
 			   "ab12 cde,\"stolen, armed\",stop,Ford,Focus,blue,2026-12-01T12:00:00Z,yes,\r\n"
@@ -99,8 +123,8 @@ static void a_list_with_every_column(void)
 	CHECK_STR("AB-12", entry.text);
 	CHECK_INT(LIST_FLAG_AS_RECEIVED, entry.flags);
 	CHECK_STR("Stolen vehicles", list_info(list)->name);
-	sha256(text, strlen(text), digest);
-	CHECK_MEM(digest, list_info(list)->sha256, sizeof(digest));
+	CHECK_STR(LIST_MARKING_DEFAULT, list_info(list)->marking);
+	CHECK_INT(info_sample.version, entry.since);
 	CHECK(list_free(list) == NULL);
 	CHECK(list_free(NULL) == NULL);
 }
@@ -212,12 +236,15 @@ static void limits(void)
 	struct list *list;
 	char *at;
 
-	CHECK_INT(-E2BIG, list_load_csv(&info_sample, "vrm\nA1\nA2\nA3\n", 13, &options, &result, &err, &list));
+	CHECK_INT(-E2BIG, list_load_csv(&info_sample, "vrm\nA1\nA2\nA3\n", sizeof("vrm\nA1\nA2\nA3\n") - 1, &options,
+					&result, &err, &list));
 	CHECK(strstr(err.text, "line 4") != NULL);
-	CHECK_INT(0, list_load_csv(&info_sample, "vrm\nA1\nA2\n", 10, &options, &result, &err, &list));
+	CHECK_INT(0, list_load_csv(&info_sample, "vrm\nA1\nA2\n", sizeof("vrm\nA1\nA2\n") - 1, &options, &result, &err,
+				   &list));
 	list_free(list);
 	options = (struct list_options){.bytes_max = 9};
-	CHECK_INT(-E2BIG, list_load_csv(&info_sample, "vrm\nA1\nA2\n", 10, &options, NULL, NULL, &list));
+	CHECK_INT(-E2BIG, list_load_csv(&info_sample, "vrm\nA1\nA2\n", sizeof("vrm\nA1\nA2\n") - 1, &options, NULL,
+					NULL, &list));
 	/* More faults than reports: all are counted. */
 	at = text_add(text, "vrm\n");
 	for (int i = 0; i < 1000; i++)
@@ -231,10 +258,10 @@ static void limits(void)
 
 static void bad_heads_are_refused(void)
 {
-	struct list_info bad[6];
+	struct list_info bad[13];
 	struct list *list;
 
-	for (size_t i = 0; i < 6; i++)
+	for (size_t i = 0; i < 13; i++)
 		bad[i] = info_sample;
 	bad[0].name[0] = '\0';
 	memset(bad[1].name, 'x', sizeof(bad[1].name));
@@ -242,13 +269,22 @@ static void bad_heads_are_refused(void)
 	bad[3].class = LIST_CLASS_COUNT;
 	bad[4].purpose = (enum list_purpose)99;
 	bad[5].priority = 101;
-	for (size_t i = 0; i < 6; i++)
-		CHECK_INT(-EINVAL, list_load_csv(&bad[i], "vrm\n", 4, NULL, NULL, &err, &list));
+	bad[6].tolerance = LIST_TOLERANCE_COUNT;
+	bad[7].suppress_scope = LIST_SCOPE_COUNT;
+	bad[8].suppress_minutes = LIST_SUPPRESS_MINUTES_MAX + 1;
+	bad[9].subscriber_count = 1;
+	bad[10].subscriber_count = LIST_SUBSCRIBERS_MAX + 1;
+	bad[11].conditions.window_count = 1;
+	strcpy(bad[12].marking, "a\tb");
+	for (size_t i = 0; i < 13; i++)
+		CHECK_INT(-EINVAL, list_load_csv(&bad[i], "vrm\n", sizeof("vrm\n") - 1, NULL, NULL, &err, &list));
 }
 
 static void names(void)
 {
+	enum list_tolerance tolerance;
 	enum list_purpose purpose;
+	enum list_scope scope;
 	enum list_class class;
 
 	for (int i = 0; i < LIST_CLASS_COUNT; i++) {
@@ -259,7 +295,17 @@ static void names(void)
 		CHECK_INT(0, list_purpose_parse(list_purpose_name((enum list_purpose)i), &purpose));
 		CHECK_INT(i, purpose);
 	}
+	for (int i = 0; i < LIST_TOLERANCE_COUNT; i++) {
+		CHECK_INT(0, list_tolerance_parse(list_tolerance_name((enum list_tolerance)i), &tolerance));
+		CHECK_INT(i, tolerance);
+	}
+	for (int i = 0; i < LIST_SCOPE_COUNT; i++) {
+		CHECK_INT(0, list_scope_parse(list_scope_name((enum list_scope)i), &scope));
+		CHECK_INT(i, scope);
+	}
 	CHECK(list_class_name(LIST_CLASS_COUNT) == NULL);
+	CHECK(list_tolerance_name(LIST_TOLERANCE_COUNT) == NULL);
+	CHECK_INT(-EINVAL, list_scope_parse("camera ", &scope));
 	CHECK_INT(-EINVAL, list_class_parse("", &class));
 }
 
@@ -289,7 +335,100 @@ static void lists_are_equal(const struct list *a, const struct list *b)
 		CHECK_STR(one.colour, other.colour);
 		CHECK_INT(one.expires_us, other.expires_us);
 		CHECK_INT(one.line, other.line);
+		CHECK_INT(one.since, other.since);
 		CHECK_INT(one.flags, other.flags);
+	}
+}
+
+static int report_count;
+
+static int count_report(void *context, const struct list_report *report)
+{
+	CHECK(context == &report_count);
+	CHECK_INT(2 + 2 * report_count, report->line);
+	CHECK_INT(1, report->column);
+	return ++report_count == 700 ? -ECANCELED : 0;
+}
+
+/* The report tells of every bad row, also beyond those that the result keeps, and may end it all. */
+static void every_bad_row_is_reported(void)
+{
+	static char text[16 * 2000];
+	struct list_options options = {.report = count_report, .context = &report_count};
+	struct list *list = NULL;
+	char *at = text_add(text, "vrm\n");
+
+	for (int i = 0; i < 500; i++)
+		at = text_add(at, "****\nAB%03d\n", i);
+	report_count = 0;
+	CHECK_INT(0, list_load_csv(&info_sample, text, strlen(text), &options, &result, &err, &list));
+	list_free(list);
+	CHECK_INT(500, report_count);
+	CHECK_INT(500, result.bad);
+	report_count = 0;
+	for (int i = 0; i < 500; i++)
+		at = text_add(at, "****\nAC%03d\n", i);
+	list = NULL;
+	CHECK_INT(-ECANCELED, list_load_csv(&info_sample, text, strlen(text), &options, &result, &err, &list));
+	CHECK(list == NULL);
+}
+
+static void same_digest(bool same, const struct list_info *info, const char *one, const char *other)
+{
+	struct list *a, *b;
+
+	CHECK_INT(0, list_load_csv(&info_sample, one, strlen(one), NULL, NULL, &err, &a));
+	CHECK_INT(0, list_load_csv(info, other, strlen(other), NULL, NULL, &err, &b));
+	CHECK_INT(same, memcmp(list_info(a)->sha256, list_info(b)->sha256, SHA256_SIZE) == 0);
+	list_free(a);
+	list_free(b);
+}
+
+static void a_digest_is_of_what_a_list_says(void)
+{
+	struct list_info info = info_sample;
+
+	same_digest(true, &info, "vrm,reason\nAB12CDE,x\nXY1?,\n", "reason,vrm\r\n,xy-1?\r\nx,ab12 cde\r\n");
+	same_digest(true, &info, "vrm\n", "pattern\n");
+	same_digest(false, &info, "vrm,reason\nAB12CDE,x\n", "vrm,reason\nAB12CDE,y\n");
+	same_digest(false, &info, "vrm,reason,action\nAB12CDE,x,\n", "vrm,reason,action\nAB12CDE,,x\n");
+	same_digest(false, &info, "vrm,tolerant\nAB12CDE,\n", "vrm,tolerant\nAB12CDE,yes\n");
+	same_digest(false, &info, "vrm,tolerant\nAB12CDE,\n", "vrm,tolerant\nAB12CDE,no\n");
+	same_digest(false, &info, "vrm,expires\nAB12CDE,\n", "vrm,expires\nAB12CDE,2027-01-01\n");
+	same_digest(false, &info, "vrm,as-received\nAB12CDE,1\n", "vrm,as-received\nAB12 CDE,1\n");
+	info.version++;
+	info.generation++;
+	info.id++;
+	info.revised_us++;
+	same_digest(true, &info, "vrm\nAB12CDE\n", "vrm\nAB12CDE\n");
+	info.priority--;
+	same_digest(false, &info, "vrm\nAB12CDE\n", "vrm\nAB12CDE\n");
+}
+
+static void tolerance_is_the_lists_or_the_rows(void)
+{
+	static const uint8_t expected[][4] = {
+		[LIST_TOLERANCE_OFF] = {0, LIST_FLAG_TOLERANT, LIST_FLAG_EXACT, LIST_FLAG_WILDCARD},
+		[LIST_TOLERANCE_CLASSES] = {LIST_FLAG_TOLERANT, LIST_FLAG_TOLERANT, LIST_FLAG_EXACT,
+					    LIST_FLAG_WILDCARD},
+		[LIST_TOLERANCE_SUBSTITUTION] = {0, LIST_FLAG_TOLERANT, LIST_FLAG_EXACT, LIST_FLAG_WILDCARD},
+	};
+	const char *text = "vrm,tolerant\nAB1,\nAB2,yes\nAB3,no\nAB4?,no\nAB3,\n";
+	struct list_info info = info_sample;
+
+	for (int i = 0; i < LIST_TOLERANCE_COUNT; i++) {
+		struct list *list;
+
+		info.tolerance = (enum list_tolerance)i;
+		CHECK_INT(0, list_load_csv(&info, text, strlen(text), NULL, &result, &err, &list));
+		CHECK_INT(1, result.duplicates);
+		for (uint32_t j = 0; j < 4; j++) {
+			struct list_entry entry;
+
+			list_entry(list, j, &entry);
+			CHECK_INT(expected[i][j], entry.flags);
+		}
+		list_free(list);
 	}
 }
 
@@ -320,6 +459,32 @@ static void an_image_gives_the_list_back(void)
 	lists_are_equal(list, again);
 	free(bytes);
 	list_free(list);
+	list_free(again);
+}
+
+static void an_image_keeps_head_and_removed_slots(void)
+{
+	struct list_info info = info_full();
+	struct list *list, *edited, *again;
+	struct list_entry entry;
+	void *bytes;
+	size_t size;
+
+	CHECK_INT(0, list_load_csv(&info, image_text, strlen(image_text), NULL, NULL, &err, &list));
+	info.version++;
+	CHECK_INT(0, list_drop(list, &info, "vrm\nAB12CDE\n", sizeof("vrm\nAB12CDE\n") - 1, NULL, NULL, NULL, NULL,
+			       &err, &edited));
+	CHECK_INT(0, list_image(edited, &bytes, &size));
+	CHECK_INT(0, list_parse(bytes, size, &err, &again));
+	lists_are_equal(edited, again);
+	CHECK_MEM(list_info(edited), list_info(again), sizeof(struct list_info));
+	CHECK_INT(3, list_count(again));
+	CHECK_INT(2, list_living(again));
+	list_entry(again, 0, &entry);
+	CHECK((entry.flags & LIST_FLAG_REMOVED) != 0);
+	free(bytes);
+	list_free(list);
+	list_free(edited);
 	list_free(again);
 }
 
@@ -357,16 +522,18 @@ static void damaged_images_are_refused(void)
  * out is one that could have been loaded. */
 static void forged_images_are_safe(void)
 {
-	struct list *list = load_text(image_text, true), *forged;
+	struct list_info info = info_full();
+	struct list *list, *forged;
 	struct prng prng = {check_seed()};
 	unsigned taken = 0;
 	uint8_t *bytes;
 	size_t size;
 
+	CHECK_INT(0, list_load_csv(&info, image_text, strlen(image_text), NULL, NULL, &err, &list));
 	CHECK_INT(0, list_image(list, (void **)&bytes, &size));
 	for (int turn = 0; turn < 100000; turn++) {
-		uint8_t image[1024];
-		size_t forged_size = prng_chance(&prng, 200) ? 208 + prng_below(&prng, size - 208) : size;
+		uint8_t image[4096];
+		size_t forged_size = prng_chance(&prng, 200) ? 80 + prng_below(&prng, size - 80) : size;
 		uint64_t sum;
 
 		CHECK(size <= sizeof(image));
@@ -438,8 +605,12 @@ int main(int argc, char **argv)
 		{"repeated rows are kept once", repeated_rows_are_kept_once},
 		{"limits", limits},
 		{"bad heads are refused", bad_heads_are_refused},
+		{"every bad row is reported", every_bad_row_is_reported},
+		{"a digest is of what a list says", a_digest_is_of_what_a_list_says},
+		{"tolerance is the list's or the row's", tolerance_is_the_lists_or_the_rows},
 		{"names of classes and purposes", names},
 		{"an image gives the list back", an_image_gives_the_list_back},
+		{"an image keeps head and removed slots", an_image_keeps_head_and_removed_slots},
 		{"damaged images are refused", damaged_images_are_refused},
 		{"forged images are safe", forged_images_are_safe},
 		{"mutated files are safe", mutated_files_are_safe},

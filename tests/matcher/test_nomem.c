@@ -10,7 +10,7 @@
 
 #include "appliance/base/err.h"
 #include "appliance/base/read.h"
-#include "matcher/list.h"
+#include "matcher/list_edit.h"
 #include "matcher/matchset.h"
 #include "matcher/vrm.h"
 #include "tests/check.h"
@@ -114,6 +114,33 @@ static int step_image(void)
 	return status;
 }
 
+static int step_edit(void)
+{
+	struct list_info next = *list_info(whole);
+	struct list *added = NULL, *dropped = NULL, *restated = NULL;
+	uint32_t counts[2];
+	int status;
+
+	next.version++;
+	status = list_add(whole, &next, "vrm\nAB56CDE\n", sizeof("vrm\nAB56CDE\n") - 1, NULL, NULL, NULL, NULL, &err,
+			  &added);
+	CHECK((status == 0) == (added != NULL));
+	if (status == 0)
+		status = list_difference(whole, added, NULL, NULL, counts);
+	if (status == 0)
+		status = list_drop(added, &next, "vrm\nAB12CDE\nAB34CDE\nXY1\n",
+				   sizeof("vrm\nAB12CDE\nAB34CDE\nXY1\n") - 1, NULL, NULL, NULL, NULL, &err, &dropped);
+	CHECK((dropped == NULL) || status == 0);
+	next.generation++;
+	if (status == 0)
+		status = list_restate(dropped, &next, &err, &restated);
+	CHECK_INT(4, list_living(whole));
+	list_free(added);
+	list_free(dropped);
+	list_free(restated);
+	return status;
+}
+
 /* What survives has to work. */
 static void match_one(const struct matchset *set, struct match_scratch *scratch)
 {
@@ -176,6 +203,7 @@ static void lists_without_memory(void)
 	CHECK(sweep(step_load) >= 3);
 	CHECK_INT(0, load(&whole));
 	CHECK(sweep(step_image) >= 3);
+	CHECK(sweep(step_edit) >= 20);
 	whole = list_free(whole);
 }
 

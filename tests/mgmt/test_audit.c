@@ -1,3 +1,4 @@
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -7,9 +8,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "appliance/base/bytes.h"
 #include "appliance/base/err.h"
 #include "appliance/base/prng.h"
 #include "mgmt/audit.h"
+#include "mgmt/audit_attach.h"
 #include "mgmt/leaves.h"
 #include "tests/check.h"
 #include "tests/mgmt/fixture.h"
@@ -462,6 +465,88 @@ static int count_lost(const struct audit_record *record, void *ctx)
 	return 0;
 }
 
+static unsigned attached_count(const char *directory)
+{
+	DIR *dir = opendir(directory);
+	unsigned count = 0;
+
+	CHECK(dir != NULL);
+	for (struct dirent *at = readdir(dir); at != NULL; at = readdir(dir))
+		count += strstr(at->d_name, ".attached") != NULL || strlen(at->d_name) > 2 * SHA256_SIZE;
+	(void)closedir(dir);
+	return count;
+}
+
+/* An attachment comes back whole, or is refused by its name; it says nothing to whoever lacks the key. */
+static void attachments(void)
+{
+	const char *directory = check_directory();
+	struct test_keys keys = {0};
+	struct audit *audit = test_audit(directory, &keys);
+	struct err err;
+	uint8_t name[SHA256_SIZE], other[SHA256_SIZE], bytes[512];
+	char hex[2 * SHA256_SIZE + sizeof(".attached")];
+	char *text = NULL;
+	size_t size, file_size;
+
+	CHECK_INT(0, audit_attach(audit, secret, sizeof(secret) - 1, &err, name));
+	CHECK_INT(0, audit_attach(audit, secret, sizeof(secret) - 1, &err, other));
+	CHECK(memcmp(name, other, sizeof(name)) != 0);
+	CHECK_INT(0, audit_attachment(audit, name, &err, &text, &size));
+	CHECK_INT(sizeof(secret) - 1, size);
+	CHECK_STR(secret, text);
+	free(text);
+	CHECK_INT(0, audit_attach(audit, "", 0, &err, other));
+	CHECK_INT(0, audit_attachment(audit, other, &err, &text, &size));
+	CHECK_STR("", text);
+	free(text);
+	strcat(hex_encode(name, sizeof(name), hex), ".attached");
+	file_size = read_file(directory, hex, bytes, sizeof(bytes));
+	CHECK(memmem(bytes, file_size, "AB12CDE", 7) == NULL);
+	text = NULL;
+	for (size_t bit = 0; bit < 8 * file_size; bit++) {
+		bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		write_file(directory, hex, bytes, file_size);
+		CHECK_INT(-EBADMSG, audit_attachment(audit, name, &err, &text, &size));
+		bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
+	}
+	for (size_t cut = 0; cut < file_size; cut++) {
+		write_file(directory, hex, bytes, cut);
+		CHECK_INT(-EBADMSG, audit_attachment(audit, name, &err, &text, &size));
+	}
+	write_file(directory, hex, bytes, file_size);
+	memset(other, 0, sizeof(other));
+	CHECK_INT(-ENOENT, audit_attachment(audit, other, &err, &text, &size));
+	keys.destroyed_before = INT32_MAX;
+	CHECK_INT(-ENOKEY, audit_attachment(audit, name, &err, &text, &size));
+	CHECK(text == NULL);
+	audit = audit_close(audit);
+}
+
+static void attachments_without_disk(void)
+{
+	const char *directory = check_directory();
+	struct faults faults = {.left = INT32_MAX};
+	struct audit_files files = {&faults, faulty_write, faulty_sync, faulty_rename, faulty_truncate};
+	struct audit *audit = NULL;
+	uint8_t name[SHA256_SIZE];
+	struct err err = {""};
+	int n;
+
+	CHECK_INT(0, open_with(directory, &files, false, &audit, &err));
+	for (n = 1;; n++) {
+		unsigned before = attached_count(directory);
+
+		faults = (struct faults){.left = n, .torn = n % 2};
+		if (audit_attach(audit, secret, sizeof(secret) - 1, &err, name) == 0)
+			break;
+		CHECK(faults.hit);
+		CHECK_INT(before, attached_count(directory));
+	}
+	CHECK(n >= 5);
+	audit = audit_close(audit);
+}
+
 static void destroyed_key_leaves_proofs(void)
 {
 	const char *directory = check_directory();
@@ -558,6 +643,8 @@ int main(int argc, char **argv)
 		{"torn tails", torn_tails},
 		{"a forged tail is cut", forged_tail_is_cut},
 		{"fault sweep", fault_sweep},
+		{"attachments", attachments},
+		{"attachments without disk", attachments_without_disk},
 		{"a destroyed key leaves proofs", destroyed_key_leaves_proofs},
 		{"proofs", proofs},
 		{"a long log", long_log},

@@ -118,15 +118,15 @@ static void register_fill(struct yard *yard)
 {
 	const char *why;
 	struct reg *reg = store_register(yard->rig.store, &why);
-	struct reg_list list = {.list = 7, .version = 1, .entry_count = 3};
+	struct reg_list list = {.list = 7, .now = {.version = 1, .entry_count = 3}};
 	uint8_t buffer[REG_RECORD_SIZE_MAX];
 	struct reg_change change;
 	struct err err;
 
 	CHECK(reg != NULL);
 	CHECK_INT(0, reg_blob_put(reg, "entries", 7, yard->blob));
-	memcpy(list.blob, yard->blob, sizeof(list.blob));
-	list.blob_size = 7;
+	memcpy(list.now.blob, yard->blob, sizeof(list.now.blob));
+	list.now.blob_size = 7;
 	(void)snprintf(list.name, sizeof(list.name), "stolen");
 	change = reg_list_put(&list, buffer);
 	CHECK_INT(0, reg_change(reg, &change, 1, 1000, "a test", &err));

@@ -140,13 +140,13 @@ static void feed_put(struct bench *bench, uint32_t number, const char *name)
 
 static int list_put(struct bench *bench, uint32_t number, uint32_t version, const uint8_t *blob, bool removed)
 {
-	struct reg_list list = {.list = number, .version = version, .priority = 50, .removed = removed};
+	struct reg_list list = {.list = number, .now.version = version, .priority = 50, .removed = removed};
 	uint8_t buffer[REG_RECORD_SIZE_MAX];
 	struct reg_change change;
 
 	snprintf(list.name, sizeof(list.name), "list %u", number);
 	if (blob != NULL)
-		memcpy(list.blob, blob, sizeof(list.blob));
+		memcpy(list.now.blob, blob, sizeof(list.now.blob));
 	change = reg_list_put(&list, buffer);
 	return reg_change(bench->reg, &change, 1, 1000, "list", &bench->err);
 }
@@ -233,7 +233,12 @@ static void test_records_mutated(void)
 {
 	struct prng prng = {check_seed()};
 	struct reg_feed feed = {.feed = 7, .name = "Force", .organisation = "Org"};
-	struct reg_list list = {.list = 9, .name = "list", .purpose = "purpose"};
+	struct reg_list list = {.list = 9,
+				.has_previous = true,
+				.now.version = 3,
+				.previous.version = 2,
+				.name = "list",
+				.purpose = "purpose"};
 
 	for (int round = 0; round < 20000; round++) {
 		uint8_t buffer[REG_RECORD_SIZE_MAX];
@@ -246,7 +251,8 @@ static void test_records_mutated(void)
 			buffer[prng_below(&prng, size)] = (uint8_t)prng_next(&prng);
 		if (is_feed && reg_feed_decode(buffer, size, &feed_back) == 0)
 			CHECK_INT(size, reg_feed_encode(&feed_back, buffer));
-		if (!is_feed && reg_list_decode(buffer, size, &list_back) == 0)
+		/* An encoding of before is taken and comes out as today's. */
+		if (!is_feed && buffer[0] != 1 && reg_list_decode(buffer, size, &list_back) == 0)
 			CHECK_INT(size, reg_list_encode(&list_back, buffer));
 	}
 }

@@ -1,0 +1,107 @@
+#include "appliance/lists_age.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOG_MODULE "lists"
+#include "appliance/base/log.h"
+#include "appliance/base/read.h"
+#include "storage/register.h"
+
+enum lists_age lists_age(int64_t revised_us, int64_t now_us)
+{
+	if (now_us - revised_us >= LISTS_KEEP_DAYS * DAY_US)
+		return LISTS_DUE;
+	return now_us - revised_us >= LISTS_WARN_DAYS * DAY_US ? LISTS_WARNED : LISTS_FRESH;
+}
+
+struct gathering {
+	int64_t now_us;
+	uint32_t *lists;
+	size_t count;
+	size_t room;
+};
+
+/* The register may not be changed while it is walked. */
+static int gather(void *context, const struct reg_record *record)
+{
+	struct gathering *gathering = context;
+	struct reg_list list;
+	void *grown;
+
+	if (reg_list_decode(record->value, record->value_size, &list) < 0 || list.removed ||
+	    lists_age(list.now.revised_us, gathering->now_us) != LISTS_DUE)
+		return 0;
+	if (gathering->count == gathering->room) {
+		gathering->room = 2 * gathering->room + 8;
+		grown = realloc(gathering->lists, gathering->room * sizeof(*gathering->lists));
+		if (grown == NULL)
+			return -ENOMEM;
+		gathering->lists = grown;
+	}
+	gathering->lists[gathering->count++] = list.list;
+	return 0;
+}
+
+int lists_age_round(struct reg *reg, int64_t now_us, bool clock_trusted, lists_expire_fn *expire, void *context,
+		    struct err *err)
+{
+	struct gathering gathering = {.now_us = now_us};
+	struct err local = {""};
+	int first = 0, expired = 0;
+
+	if (!clock_trusted)
+		return 0;
+	first = reg_each(reg, REG_LIST, 0, UINT32_MAX, gather, &gathering);
+	if (first < 0)
+		(void)err_set(err, first, "the register cannot be read: %s", strerror(-first));
+	for (size_t i = 0; i < gathering.count; i++) {
+		int result = expire(context, gathering.lists[i], &local);
+
+		expired += result == 0;
+		if (result < 0 && first == 0) {
+			first = result;
+			(void)err_set(err, result, "list %u is over %d days old and cannot be deleted: %s",
+				      gathering.lists[i], LISTS_KEEP_DAYS, local.text);
+		}
+	}
+	free(gathering.lists);
+	return first < 0 ? first : expired;
+}
+
+struct telling {
+	int64_t now_us;
+	json_t *array;
+};
+
+static int tell(void *context, const struct reg_record *record)
+{
+	struct telling *telling = context;
+	struct reg_list list;
+	enum lists_age age;
+	int64_t days;
+
+	if (reg_list_decode(record->value, record->value_size, &list) < 0 || list.removed)
+		return 0;
+	age = lists_age(list.now.revised_us, telling->now_us);
+	days = (list.now.revised_us + LISTS_KEEP_DAYS * DAY_US - telling->now_us + DAY_US - 1) / DAY_US;
+	if (age == LISTS_WARNED)
+		(void)json_array_append_new(
+			telling->array, json_sprintf("list \"%s\" was not revised for %d days or more: it is deleted "
+						     "in %lld day(s) unless it is loaded again (R25)",
+						     list.name, LISTS_WARN_DAYS, (long long)days));
+	if (age == LISTS_DUE)
+		(void)json_array_append_new(
+			telling->array, json_sprintf("list \"%s\" was not revised for %d days: it is deleted as soon "
+						     "as the clock is trusted (R25)",
+						     list.name, LISTS_KEEP_DAYS));
+	return 0;
+}
+
+void lists_age_alarms(struct reg *reg, int64_t now_us, json_t *array)
+{
+	struct telling telling = {now_us, array};
+
+	(void)reg_each(reg, REG_LIST, 0, UINT32_MAX, tell, &telling);
+}

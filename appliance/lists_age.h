@@ -1,0 +1,40 @@
+/*
+ * R25: a list that its supplier has not revised for 28 days is deleted; from day 21 on its owner is warned. By the wall
+ * clock, and never while the clock is under suspicion. Control threads.
+ */
+#ifndef GANTRY_APPLIANCE_LISTS_AGE_H
+#define GANTRY_APPLIANCE_LISTS_AGE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "appliance/base/err.h"
+
+struct gantry;
+struct reg;
+struct reg_list;
+
+#define LISTS_WARN_DAYS 21
+#define LISTS_KEEP_DAYS 28
+
+enum lists_age { LISTS_FRESH, LISTS_WARNED, LISTS_DUE };
+enum lists_age lists_age(int64_t revised_us, int64_t now_us);
+
+/* Called for a list that is due. 0, or -errno with err. */
+typedef int lists_expire_fn(void *context, uint32_t list, struct err *err);
+
+/*
+ * One round: every list that is due at now_us goes through `expire`, unless the clock is under suspicion: then none. A
+ * failure holds up no other list. Returns how many were expired, or the first failure with err.
+ */
+int lists_age_round(struct reg *reg, int64_t now_us, bool clock_trusted, lists_expire_fn *expire, void *context,
+		    struct err *err);
+
+/* Appends a text for each list that is warned of, or due and still there. */
+void lists_age_alarms(struct reg *reg, int64_t now_us, json_t *array);
+
+/* The lists_expire_fn of the appliance: context is the gantry. Deletes the list, audited; takes change_lock. */
+int lists_expire(void *gantry, uint32_t list, struct err *err);
+
+#endif

@@ -1,0 +1,65 @@
+/* A list that went unrevised for 28 days goes by itself (R25). */
+#include <errno.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "appliance/base/clock.h"
+#include "appliance/gantry.h"
+#include "appliance/lists.h"
+#include "appliance/lists_age.h"
+#include "appliance/lists_log.h"
+#include "storage/register.h"
+#include "storage/store.h"
+
+#define LOG_MODULE "lists"
+#include "appliance/base/log.h"
+
+/* change_lock held; the record is looked at again, for it may have been revised since. */
+static int expire_locked(struct gantry *gantry, struct reg *reg, uint32_t id, struct err *err)
+{
+	struct lists_known known = {.is_found = true};
+	struct lists_log log = {0};
+	const struct list *loaded = lists_loaded(gantry, id);
+	json_t *facts = NULL;
+	int result = reg_list_get(reg, id, &known.found);
+
+	if (result < 0)
+		return err_set(err, result, "%s", strerror(-result));
+	if (known.found.removed || lists_age(known.found.now.revised_us, clock_wall_us()) != LISTS_DUE)
+		return 0;
+	const struct lists_log_note note = {.uid = (uint32_t)getuid(),
+					    .account = "gantryd",
+					    .verb = "retention rule: NASPLE 8.13.6, not revised for 28 days",
+					    .name = known.found.name,
+					    .list = id,
+					    .from_version = known.found.now.version,
+					    .version = known.found.now.version};
+
+	if (loaded != NULL && lists_log_take_all(&log, loaded) < 0)
+		result = err_set(err, -ENOMEM, "out of memory");
+	if (result == 0)
+		result = lists_log_write(&log, gantry->audit, &note, err, &facts);
+	if (result == 0)
+		result = lists_commit(gantry, reg, &known, NULL, false, note.uid, err);
+	if (result == 0)
+		log_warn("list \"%s\" was not revised for %d days: deleted", known.found.name, LISTS_KEEP_DAYS);
+	json_decref(facts);
+	lists_log_fini(&log);
+	return result;
+}
+
+int lists_expire(void *context, uint32_t list, struct err *err)
+{
+	struct gantry *gantry = context;
+	struct reg *reg = store_register(gantry->store, NULL);
+	int result;
+
+	if (reg == NULL)
+		return err_set(err, -ENOKEY, "the register is incomplete");
+	pthread_mutex_lock(&gantry->change_lock);
+	result = expire_locked(gantry, reg, list, err);
+	pthread_mutex_unlock(&gantry->change_lock);
+	return result;
+}

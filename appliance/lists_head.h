@@ -1,0 +1,19 @@
+/* The head of a list on the management socket: from a call's parameters, and as JSON. Handler threads. */
+#ifndef GANTRY_APPLIANCE_LISTS_HEAD_H
+#define GANTRY_APPLIANCE_LISTS_HEAD_H
+
+#include <jansson.h>
+
+struct call;
+struct list_info;
+
+/* A new list's, of that name. */
+void lists_head_default(const char *name, struct list_info *ret_info);
+
+/* What the call gives goes into `info`; the rest stays. -EINVAL with the call failed; info is then half changed. */
+int lists_head_take(struct call *call, struct list_info *info);
+
+/* All of it, into an object. */
+void lists_head_show(const struct list_info *info, json_t *object);
+
+#endif

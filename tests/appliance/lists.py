@@ -1,0 +1,158 @@
+"""Lists from outside: loaded, edited, rolled back, checked, previewed; each change in the audit log, nothing in clear."""
+import csv
+import json
+import os
+import subprocess
+
+from rig import GANTRYCTL, GROUNDS, Appliance, check, main
+
+PLATES = ["AB12CDE", "XY98ZZZ", "LM34NOP"]
+
+
+def write(appliance, name, lines):
+    path = os.path.join(appliance.directory, name)
+    with open(path, "w") as file:
+        file.write("\n".join(lines) + "\n")
+    return path
+
+
+def load(appliance, lines, *more, verb="load", name="crime"):
+    return appliance.ctl("lists", verb, write(appliance, "rows.csv", lines), "--name", name, *more)[-1]
+
+
+def meets(appliance, vrm, name="crime"):
+    return appliance.ctl("lists", "check", name, "--vrm", vrm, *GROUNDS)[-1]
+
+
+def changes(appliance):
+    entries = appliance.ctl("audit", "show", "--count", "1000", *GROUNDS)
+    return [entry["body"] for entry in entries if entry.get("verb") == "lists.change"]
+
+
+def running(directory):
+    appliance = Appliance(directory)
+    appliance.start()
+    return appliance
+
+
+def a_list_and_its_versions(directory, random):
+    appliance = running(directory)
+    first = load(appliance, ["vrm,reason", "AB12 CDE,one", "XY9?ZZZ,two"], "--class", "third-party", "--priority", "70",
+                 "--owner", "Northshire Police", "--subscriber", "Southshire", "--tolerance", "classes",
+                 "--hour", "mon-fri 08:00-18:00", "--circle", "51.5,-0.12,500",
+                 "--polygon", "51.5,-0.14 51.52,-0.14 51.52,-0.1; 52.5,-0.14 52.52,-0.14 52.52,-0.1",
+                 "--camera-type", "mobile", "--direction", "approaching", "--suppress-minutes", "10")
+    check(first["version"] == 1 and first["added"] == 2 and not first["unchanged"], f"{first}")
+    again = load(appliance, ["reason,vrm", "two,xy9?zzz", "one,AB12CDE"])
+    check(again["version"] == 2 and again["unchanged"] and again["generation"] == first["generation"], f"{again}")
+    added = load(appliance, ["vrm,reason", "LM34NOP,three", "AB12CDE,other"], verb="add")
+    check((added["version"], added["added"], added["removed"], added["entries"]) == (3, 2, 1, 3), f"{added}")
+    same = load(appliance, ["vrm,reason", "LM34NOP,three"], verb="add")
+    check(same["version"] == 3 and same["unchanged"] and same["duplicates"] == 1, f"{same}")
+    found = meets(appliance, "lm34 nop")
+    check(found["found"] and found["entries"][0]["since_version"] == 3, f"{found}")
+    check(meets(appliance, "A812CDE")["entries"][0]["kind"] == "tolerant", "a misread is not met")
+    dropped = load(appliance, ["vrm", "LM34NOP", "ZZ99ZZZ"], verb="drop")
+    check(dropped["removed"] == 1 and dropped["rejected_count"] == 1, f"{dropped}")
+    check(not meets(appliance, "LM34NOP")["found"], "a dropped entry is still met")
+    back = appliance.ctl("lists", "rollback", "crime")[-1]
+    check((back["version"], back["of_version"], back["from_version"]) == (5, 3, 4), f"{back}")
+    check(meets(appliance, "LM34NOP")["found"], "a rollback did not bring the entry back")
+    shown = appliance.ctl("lists", "show", "crime")[-1]["lists"][0]
+    check(shown["class"] == "third-party" and shown["priority"] == 70 and shown["subscribers"] == ["Southshire"], f"{shown}")
+    check(shown["marking"] == "OFFICIAL-SENSITIVE" and len(shown["areas"]) == 3 and shown["age"] == "fresh", f"{shown}")
+    edited = appliance.ctl("lists", "edit", "crime", "--priority", "90", "--hour", "none", "--polygon", "none")[-1]
+    shown = appliance.ctl("lists", "show", "crime")[-1]["lists"][0]
+    check(edited["version"] == 6 and shown["priority"] == 90 and shown["hours"] == [], f"{edited} {shown}")
+    check(shown["areas"] == ["circle 51.5,-0.12,500"] and shown["entries"] == 3, f"{shown}")
+    versions = appliance.ctl("lists", "versions", "crime")[-1]["versions"]
+    check([row["version"] for row in versions] == [6, 5], f"{versions}")
+    appliance.stop()
+    appliance.start()
+    check(meets(appliance, "LM34NOP")["found"], "the list did not survive a restart")
+    appliance.ctl("lists", "rollback", "crime")
+    check(appliance.ctl("lists", "show", "crime")[-1]["lists"][0]["priority"] == 70, "a rollback keeps the new head")
+    appliance.ctl("lists", "remove", "crime")
+    appliance.refused("lists", "rollback", "crime")
+    appliance.refused("lists", "load", write(appliance, "rows.csv", ["vrm", "AB12CDE"]), "--name", "crime", "--version", "7")
+    bodies = changes(appliance)
+    check([(body["added"], body["removed"]) for body in bodies] == [(2, 0), (0, 0), (2, 1), (0, 1), (1, 0), (0, 0), (0, 0), (0, 3)],
+          f"{bodies}")
+    check(any(line.startswith("+,LM34NOP,three") for line in bodies[2]["difference"]), f"{bodies[2]}")
+    appliance.stop()
+
+
+def what_is_refused(directory, random):
+    appliance = running(directory)
+    rows = ["vrm,reason"] + ["****,x", "AB12CDE,y"] * 150
+    report = os.path.join(directory, "report.csv")
+    result = load(appliance, rows, "--report", report)
+    check(result["entries"] == 1 and result["rejected_count"] == 150 and len(result["rejected"]) == 100, f"{result}")
+    with open(report, newline="") as file:
+        lines = list(csv.DictReader(file))
+    check(len(lines) == 150 + 149 and lines[0]["line"] == "2" and lines[0]["column"] == "1", f"{len(lines)} {lines[:2]}")
+    check("AB12" not in open(report).read(), "the report repeats a VRM")
+    said = appliance.refused("lists", "load", write(appliance, "rows.csv", rows), "--name", "other", "--strict", "--report", report)
+    check("line 2, column 1" in said and len(open(report).read().splitlines()) == 300, said)
+    check(len(appliance.ctl("lists", "show")[-1]["lists"]) == 1, "a refused list is there")
+    for pattern in ["****", "A???????????????", "", "*", "*A*"]:
+        said = appliance.refused("lists", "add", write(appliance, "rows.csv", ["vrm,reason", f'"{pattern}",x']), "--name", "crime", "--strict")
+        check("line 2, column 1" in said, said)
+    path = write(appliance, "rows.csv", ["vrm", "AB12CDE"])
+    for bad in (["--hour", "25:00-26:00"], ["--circle", "99,0,5"], ["--polygon", "1,1 2,2,"], ["--direction", "up"],
+                ["--camera-type", "drone"], ["--class", "mine"]):
+        appliance.refused("lists", "load", path, "--name", "other", *bad)
+    appliance.refused("lists", "add", path, "--name", "nobody")
+    appliance.refused("lists", "check", "crime", "--vrm", "AB12CDE")
+    appliance.refused("lists", "check", "crime", "--vrm", "AB1?CDE", *GROUNDS)
+    appliance.stop()
+
+
+def a_large_difference_lies_beside_the_log(directory, random):
+    appliance = running(directory)
+    load(appliance, ["vrm"] + [f"LA{i:05d}" for i in range(3000)])
+    load(appliance, ["vrm"] + [f"LA{i:05d}" for i in range(1000, 4500)])
+    bodies = changes(appliance)
+    check([(body["added"], body["removed"]) for body in bodies] == [(3000, 0), (1500, 1000)], f"{bodies}")
+    out = os.path.join(directory, "difference.csv")
+    run = subprocess.run([GANTRYCTL, "--socket", appliance.socket, "audit", "attachment", bodies[1]["attachment"], "--out", out, *GROUNDS],
+                         capture_output=True, text=True)
+    check(run.returncode == 0, run.stderr)
+    lines = open(out).read().splitlines()
+    check(sum(line[0] == "+" for line in lines) == 1500 and sum(line[0] == "-" for line in lines) == 1000, f"{len(lines)} lines")
+    os.unlink(out)
+    audit = os.path.join(appliance.data, "audit")
+    for name in os.listdir(audit):
+        with open(os.path.join(audit, name), "rb") as file:
+            check(b"LA01234" not in file.read(), f"{name} holds a VRM in clear")
+    name = os.path.join(audit, bodies[1]["attachment"] + ".attached")
+    with open(name, "r+b") as file:
+        file.seek(100)
+        file.write(b"x")
+    said = appliance.refused("audit", "attachment", bodies[1]["attachment"], "--out", out, *GROUNDS)
+    check("damaged" in said, said)
+    appliance.refused("audit", "attachment", "00" * 32, "--out", out, *GROUNDS)
+    appliance.ctl("audit", "verify")
+    appliance.stop()
+
+
+def a_preview(directory, random):
+    appliance = running(directory)
+    result = appliance.ctl("lists", "preview", "AB12 CDE", "--tolerance", "substitution", *GROUNDS)[-1]
+    kinds = [row["kind"] for row in result["variants"]]
+    # B8, 2Z, D0Q
+    check(result["variants_total"] == 12 and kinds.count("misread") == 11 and kinds.count("substitution") == 7, f"{result}")
+    check(result["complete"] and all(row["reads"] == 0 for row in result["variants"]), f"{result}")
+    few = appliance.ctl("lists", "preview", "AB12 CDE", "--limit", "3", *GROUNDS)[-1]
+    check(few["truncated"] and few["variants_total"] == 12, f"{few}")
+    appliance.refused("lists", "preview", "AB12CDE")
+    appliance.stop()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main("lists", [
+        ("a list and its versions", a_list_and_its_versions),
+        ("what is refused", what_is_refused),
+        ("a large difference lies beside the log", a_large_difference_lies_beside_the_log),
+        ("a preview", a_preview),
+    ]))
