@@ -10,7 +10,7 @@
  *
  * One thread of its own does I/O and framing, a small pool runs the handlers, so a handler may block. Methods, their
  * parameters and their flags are data: mgmt/api.h. What a handler is given: mgmt/call.h. Between dispatch and handler
- * stand the parameter check and the policy (mgmt/policy.h): an audited method has no effect before its intent is in
+ * stand the parameter check and the policy (mgmt/policy.c): an audited method has no effect before its intent is in
  * the audit log. The server itself binds rpc.discover, cancel, credit, upload.open and upload.append.
  */
 #ifndef GANTRY_MGMT_SERVER_H

@@ -65,7 +65,7 @@ static void restriction_keep(void *context, struct read *row)
 		row->flags |= READ_FLAG_RESTRICTED;
 }
 
-static int corrected_add(struct copying *copying, const struct mark_todo *todo)
+static int corrected_add(struct copying *copying, const struct pending_mark *mark)
 {
 	struct read *reads = realloc(copying->corrected, (copying->corrected_count + 1) * sizeof(*reads));
 	struct hit *hits;
@@ -73,15 +73,15 @@ static int corrected_add(struct copying *copying, const struct mark_todo *todo)
 	if (reads == NULL)
 		return -ENOMEM;
 	copying->corrected = reads;
-	hits = realloc(copying->hits, (copying->hit_count + todo->hit_count + 1) * sizeof(*hits));
+	hits = realloc(copying->hits, (copying->hit_count + mark->hit_count + 1) * sizeof(*hits));
 	if (hits == NULL)
 		return -ENOMEM;
 	copying->hits = hits;
-	for (unsigned i = 0; i < todo->hit_count; i++) {
-		hits[copying->hit_count] = todo->hits[i];
+	for (unsigned i = 0; i < mark->hit_count; i++) {
+		hits[copying->hit_count] = mark->hits[i];
 		hits[copying->hit_count++].row = (uint32_t)copying->corrected_count;
 	}
-	reads[copying->corrected_count] = todo->corrected;
+	reads[copying->corrected_count] = mark->corrected;
 	restriction_keep(copying, &reads[copying->corrected_count++]);
 	return 0;
 }
@@ -119,8 +119,8 @@ static int corrected_held(const struct copying *copying, const struct read *corr
 	return hold_matches_read(copying->match, corrected, naming.public_id[0] != '\0' ? id : NULL, &index);
 }
 
-/* Those that are there: an erased correction is none. Moved to the front of `todos`; their reads are counted. */
-static int corrected_count_on(struct copying *copying, struct mark_todo *todos, size_t *count)
+/* Those that are there: an erased correction is none. Moved to the front of `pending`; their reads are counted. */
+static int corrected_count_on(struct copying *copying, struct pending_mark *pending, size_t *count)
 {
 	struct read *reads = calloc(*count + 1, sizeof(*reads));
 	size_t kept = 0;
@@ -129,11 +129,11 @@ static int corrected_count_on(struct copying *copying, struct mark_todo *todos, 
 	if (reads == NULL)
 		return -ENOMEM;
 	for (size_t i = 0; i < *count; i++) {
-		if (!todos[i].readable || todos[i].kind != MARK_AMENDED ||
-		    mark_drops(mark_find(copying->day_marks, &todos[i].corrected)))
+		if (!pending[i].readable || pending[i].kind != MARK_AMENDED ||
+		    mark_drops(mark_find(copying->day_marks, &pending[i].corrected)))
 			continue;
-		reads[kept] = todos[i].corrected;
-		todos[kept++] = todos[i];
+		reads[kept] = pending[i].corrected;
+		pending[kept++] = pending[i];
 	}
 	result = hold_match_corrected(copying->match, reads, kept);
 	bytes_wipe(reads, kept * sizeof(*reads));
@@ -144,23 +144,23 @@ static int corrected_count_on(struct copying *copying, struct mark_todo *todos, 
 
 static int corrected_take(struct copying *copying, int32_t day, struct err *err)
 {
-	struct mark_todo *todos = NULL;
+	struct pending_mark *pending = NULL;
 	size_t all = 0;
 	size_t count;
-	int result = marks_pending(copying->store->marks, day, &todos, &all);
+	int result = marks_pending(copying->store->marks, day, &pending, &all);
 
 	if (result < 0)
 		return result;
 	count = all;
-	result = corrected_count_on(copying, todos, &count);
+	result = corrected_count_on(copying, pending, &count);
 	for (size_t i = 0; result == 0 && i < count; i++) {
-		result = corrected_held(copying, &todos[i].corrected, err);
+		result = corrected_held(copying, &pending[i].corrected, err);
 		if (result == 1)
-			result = corrected_add(copying, &todos[i]);
+			result = corrected_add(copying, &pending[i]);
 	}
 	if (all > 0)
-		bytes_wipe(todos, all * sizeof(*todos));
-	free(todos);
+		bytes_wipe(pending, all * sizeof(*pending));
+	free(pending);
 	return result;
 }
 

@@ -62,14 +62,14 @@ void removal_add_parent(struct removal *removal, uint64_t id)
 		removal->parents[removal->parent_count++] = id;
 }
 
-static int sight_add(struct removal *removal, uint64_t segment, size_t todo)
+static int sight_add(struct removal *removal, uint64_t segment, size_t mark)
 {
 	struct sight *sights = array_grow(removal->sights, removal->sight_count, &removal->sight_room, sizeof(*sights));
 
 	if (sights == NULL)
 		return err_set(removal->err, -ENOMEM, "out of memory");
 	removal->sights = sights;
-	removal->sights[removal->sight_count++] = (struct sight){segment, todo};
+	removal->sights[removal->sight_count++] = (struct sight){segment, mark};
 	return 0;
 }
 
@@ -88,13 +88,13 @@ void removal_block(struct removal *removal, uint64_t segment, int why, const str
 	bool fresh = false;
 
 	for (size_t i = 0; i < removal->sight_count; i++) {
-		size_t todo = removal->sights[i].todo;
+		size_t mark = removal->sights[i].mark;
 
 		if (removal->sights[i].segment != segment)
 			continue;
-		if (removal->stands[todo] != STAND_PUT_OFF)
-			removal->stands[todo] = why == -EAGAIN ? STAND_BLOCKED : STAND_PUT_OFF;
-		fresh = fresh || removal->todos[todo].until_ns == 0;
+		if (removal->stands[mark] != STAND_PUT_OFF)
+			removal->stands[mark] = why == -EAGAIN ? STAND_BLOCKED : STAND_PUT_OFF;
+		fresh = fresh || removal->pending[mark].until_ns == 0;
 	}
 	if (is_damage(why) && fresh)
 		store_damage(removal->store,
@@ -108,31 +108,31 @@ void removal_block(struct removal *removal, uint64_t segment, int why, const str
 			err_set(removal->err, why, "segment %016llx: %s", (unsigned long long)segment, err->text);
 }
 
-static bool in_range(const struct catalog_segment *which, const struct mark_todo *todo)
+static bool in_range(const struct catalog_segment *which, const struct pending_mark *mark)
 {
-	return !todo->readable ||
-	       (todo->read.capture_us >= which->capture_first_us && todo->read.capture_us <= which->capture_last_us);
+	return !mark->readable ||
+	       (mark->read.capture_us >= which->capture_first_us && mark->read.capture_us <= which->capture_last_us);
 }
 
 /* Does the segment hold what the mark is after? A mark that cannot be read any more suspects every segment. */
-static int todo_judge(struct removal *removal, const struct catalog_segment *which, const struct segment *segment,
+static int mark_judge(struct removal *removal, const struct catalog_segment *which, const struct segment *segment,
 		      struct segment_rows *rows, size_t at)
 {
-	const struct mark_todo *todo = &removal->todos[at];
+	const struct pending_mark *mark = &removal->pending[at];
 	struct sighting sighting = {.marked = true};
 	int result = 0;
 
-	if (!in_range(which, todo))
+	if (!in_range(which, mark))
 		return 0;
-	if (todo->readable)
-		result = segment_look(removal, segment, &todo->read, rows, &sighting);
+	if (mark->readable)
+		result = segment_look(removal, segment, &mark->read, rows, &sighting);
 	if (result == 0 ? sighting.marked : removal_goes_on(result)) {
 		int added = sight_add(removal, which->id, at);
 
 		result = added < 0 ? added : result;
 	}
 	if (result == 0 && !removal->placed[at]) {
-		result = segment_look(removal, segment, &todo->corrected, rows, &sighting);
+		result = segment_look(removal, segment, &mark->corrected, rows, &sighting);
 		removal->placed[at] = result == 0 && sighting.same;
 	}
 	return result;
@@ -146,8 +146,8 @@ static int segment_judge(struct removal *removal, const struct catalog_segment *
 	struct err first = {""};
 	int why = 0;
 
-	for (size_t i = 0; i < removal->todo_count; i++) {
-		int result = todo_judge(removal, which, segment, rows, i);
+	for (size_t i = 0; i < removal->pending_count; i++) {
+		int result = mark_judge(removal, which, segment, rows, i);
 
 		if (result < 0 && !removal_goes_on(result))
 			return result;
@@ -175,8 +175,8 @@ static int segment_suspect(struct removal *removal, const struct catalog_segment
 	struct err err = *removal->err;
 	int result = 0;
 
-	for (size_t i = 0; result == 0 && i < removal->todo_count; i++)
-		if (in_range(which, &removal->todos[i]))
+	for (size_t i = 0; result == 0 && i < removal->pending_count; i++)
+		if (in_range(which, &removal->pending[i]))
 			result = sight_add(removal, which->id, i);
 	if (result == 0)
 		removal_block(removal, which->id, why, &err);

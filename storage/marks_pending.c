@@ -42,23 +42,23 @@ int marks_due(struct marks *marks, int64_t until_us, int32_t **ret_days, size_t 
 	return 0;
 }
 
-static void todo_of(const struct mark *mark, struct mark_todo *ret_todo)
+static void pending_of(const struct mark *mark, struct pending_mark *ret_pending)
 {
-	*ret_todo = (struct mark_todo){.number = mark->number,
-				       .kind = mark->brief.kind,
-				       .made_us = mark->made_us,
-				       .removed = mark->work->removed,
-				       .until_ns = mark->work->until_ns,
-				       .readable = mark->work->readable,
-				       .read = mark->work->read,
-				       .corrected = mark->work->corrected,
-				       .hit_count = mark->work->hit_count};
-	memcpy(ret_todo->hits, mark->work->hits, sizeof(ret_todo->hits));
+	*ret_pending = (struct pending_mark){.number = mark->number,
+					     .kind = mark->brief.kind,
+					     .made_us = mark->made_us,
+					     .removed = mark->work->removed,
+					     .until_ns = mark->work->until_ns,
+					     .readable = mark->work->readable,
+					     .read = mark->work->read,
+					     .corrected = mark->work->corrected,
+					     .hit_count = mark->work->hit_count};
+	memcpy(ret_pending->hits, mark->work->hits, sizeof(ret_pending->hits));
 }
 
-int marks_pending(struct marks *marks, int32_t day, struct mark_todo **ret_todos, size_t *ret_count)
+int marks_pending(struct marks *marks, int32_t day, struct pending_mark **ret_pending, size_t *ret_count)
 {
-	struct mark_todo *todos;
+	struct pending_mark *pending;
 	size_t count = 0;
 	size_t first, end;
 
@@ -66,25 +66,25 @@ int marks_pending(struct marks *marks, int32_t day, struct mark_todo **ret_todos
 	first = marks_of_day(marks, day, &end);
 	for (size_t i = first; i < end; i++)
 		count += marks->all[i].work != NULL;
-	todos = calloc(count + 1, sizeof(*todos));
+	pending = calloc(count + 1, sizeof(*pending));
 	count = 0;
-	for (size_t i = first; todos != NULL && i < end; i++)
+	for (size_t i = first; pending != NULL && i < end; i++)
 		if (marks->all[i].work != NULL)
-			todo_of(&marks->all[i], &todos[count++]);
+			pending_of(&marks->all[i], &pending[count++]);
 	(void)pthread_mutex_unlock(&marks->change);
-	if (todos == NULL)
+	if (pending == NULL)
 		return -ENOMEM;
-	*ret_todos = todos;
+	*ret_pending = pending;
 	*ret_count = count;
 	return 0;
 }
 
-static struct mark *find_todo(struct marks *marks, int32_t day, const struct mark_todo *todo)
+static struct mark *mark_of_pending(struct marks *marks, int32_t day, const struct pending_mark *mark)
 {
 	size_t end;
 
 	for (size_t i = marks_of_day(marks, day, &end); i < end; i++)
-		if (marks->all[i].number == todo->number && marks->all[i].work != NULL)
+		if (marks->all[i].number == mark->number && marks->all[i].work != NULL)
 			return &marks->all[i];
 	return NULL;
 }
@@ -105,13 +105,14 @@ static int done_note(struct marks *marks, struct mark *mark, struct err *err)
 	return 0;
 }
 
-static int done_locked(struct marks *marks, int32_t day, const struct mark_todo *todos, size_t count, struct err *err)
+static int done_locked(struct marks *marks, int32_t day, const struct pending_mark *pending, size_t count,
+		       struct err *err)
 {
 	int result = 0;
 	int settled;
 
 	for (size_t i = 0; result == 0 && i < count; i++) {
-		struct mark *mark = find_todo(marks, day, &todos[i]);
+		struct mark *mark = mark_of_pending(marks, day, &pending[i]);
 
 		if (mark != NULL) /* else its day has been purged meanwhile */
 			result = done_note(marks, mark, err);
@@ -125,21 +126,21 @@ static int done_locked(struct marks *marks, int32_t day, const struct mark_todo 
 					  : result;
 }
 
-int marks_done(struct marks *marks, int32_t day, const struct mark_todo *todos, size_t count, struct err *err)
+int marks_done(struct marks *marks, int32_t day, const struct pending_mark *pending, size_t count, struct err *err)
 {
 	int result;
 
 	(void)pthread_mutex_lock(&marks->change);
-	result = done_locked(marks, day, todos, count, err);
+	result = done_locked(marks, day, pending, count, err);
 	(void)pthread_mutex_unlock(&marks->change);
 	return result;
 }
 
-void marks_removed(struct marks *marks, int32_t day, const struct mark_todo *todos, size_t count)
+void marks_removed(struct marks *marks, int32_t day, const struct pending_mark *pending, size_t count)
 {
 	(void)pthread_mutex_lock(&marks->change);
 	for (size_t i = 0; i < count; i++) {
-		struct mark *mark = find_todo(marks, day, &todos[i]);
+		struct mark *mark = mark_of_pending(marks, day, &pending[i]);
 
 		if (mark != NULL)
 			mark->work->removed = true;
@@ -147,11 +148,11 @@ void marks_removed(struct marks *marks, int32_t day, const struct mark_todo *tod
 	(void)pthread_mutex_unlock(&marks->change);
 }
 
-void marks_put_off(struct marks *marks, int32_t day, const struct mark_todo *todos, size_t count, int64_t until_ns)
+void marks_put_off(struct marks *marks, int32_t day, const struct pending_mark *pending, size_t count, int64_t until_ns)
 {
 	(void)pthread_mutex_lock(&marks->change);
 	for (size_t i = 0; i < count; i++) {
-		struct mark *mark = find_todo(marks, day, &todos[i]);
+		struct mark *mark = mark_of_pending(marks, day, &pending[i]);
 
 		if (mark != NULL)
 			mark->work->until_ns = until_ns;

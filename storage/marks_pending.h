@@ -15,7 +15,7 @@
 #include "storage/marks.h"
 
 /* A pending mark, copied out. Personal data: wipe. */
-struct mark_todo {
+struct pending_mark {
 	uint32_t number;
 	enum mark_kind kind;
 	int64_t made_us;
@@ -32,15 +32,16 @@ struct mark_todo {
  */
 int marks_due(struct marks *marks, int64_t until_us, int32_t **ret_days, size_t *ret_count);
 /* All pending marks of the day. Caller wipes and frees. -ENOMEM. */
-int marks_pending(struct marks *marks, int32_t day, struct mark_todo **ret_todos, size_t *ret_count);
+int marks_pending(struct marks *marks, int32_t day, struct pending_mark **ret_pending, size_t *ret_count);
 /* They lie in no segment, their corrections in one: records without a sealed part, then the keys go. */
-int marks_done(struct marks *marks, int32_t day, const struct mark_todo *todos, size_t count, struct err *err);
+int marks_done(struct marks *marks, int32_t day, const struct pending_mark *pending, size_t count, struct err *err);
 /*
  * They may lie in a segment that cannot be rewritten now: marks_due does not name them for that before `until_ns`
  * (monotonic). They stay pending.
  */
-void marks_put_off(struct marks *marks, int32_t day, const struct mark_todo *todos, size_t count, int64_t until_ns);
+void marks_put_off(struct marks *marks, int32_t day, const struct pending_mark *pending, size_t count,
+		   int64_t until_ns);
 /* They lie in no segment, but there is none yet to take the corrections in: no longer pending for marks_info. */
-void marks_removed(struct marks *marks, int32_t day, const struct mark_todo *todos, size_t count);
+void marks_removed(struct marks *marks, int32_t day, const struct pending_mark *pending, size_t count);
 
 #endif

@@ -25,7 +25,7 @@ enum stand {
 /* A mark's read lies in that segment, or may. */
 struct sight {
 	uint64_t segment;
-	size_t todo;
+	size_t mark;
 };
 
 /* One day's removal. Control threads, one at a time. */
@@ -35,10 +35,10 @@ struct removal {
 	struct err *err;
 	struct mark_set *set;
 	const struct mark_day *marks;
-	struct mark_todo *todos;
-	size_t todo_count;
-	bool *placed;       /* by todo: its corrected read stands in a segment, or needs not */
-	enum stand *stands; /* by todo */
+	struct pending_mark *pending;
+	size_t pending_count;
+	bool *placed;       /* by mark: its corrected read stands in a segment, or needs not */
+	enum stand *stands; /* by mark */
 	struct sight *sights;
 	size_t sight_count;
 	size_t sight_room;

@@ -71,16 +71,16 @@ static int memory_seal(struct removal *removal)
 /* The corrected reads that come in with this rewriting. */
 static void extras_take(struct removal *removal)
 {
-	for (size_t i = 0; i < removal->todo_count; i++) {
-		const struct mark_todo *todo = &removal->todos[i];
+	for (size_t i = 0; i < removal->pending_count; i++) {
+		const struct pending_mark *mark = &removal->pending[i];
 
 		if (removal->placed[i])
 			continue;
-		for (unsigned h = 0; h < todo->hit_count; h++) {
-			removal->hits[removal->hit_count] = todo->hits[h];
+		for (unsigned h = 0; h < mark->hit_count; h++) {
+			removal->hits[removal->hit_count] = mark->hits[h];
 			removal->hits[removal->hit_count++].row = (uint32_t)removal->extra_count;
 		}
-		removal->extra[removal->extra_count++] = todo->corrected;
+		removal->extra[removal->extra_count++] = mark->corrected;
 	}
 }
 
@@ -128,26 +128,26 @@ static int segments_rewrite(struct removal *removal)
 /* Where each mark stands, behind the rewriting. */
 static void stands_judge(struct removal *removal)
 {
-	for (size_t i = 0; i < removal->todo_count; i++)
+	for (size_t i = 0; i < removal->pending_count; i++)
 		if (removal->stands[i] == STAND_DONE && !removal->placed[i] && removal->extra_count > 0)
 			removal->stands[i] = removal->failed == 0       ? STAND_WAITS
 					     : removal->put_off_ns == 0 ? STAND_BLOCKED
 									: STAND_PUT_OFF;
 }
 
-/* Those that stand so, at the beginning of todos from `from` on; how many. */
-static size_t todos_gather(struct removal *removal, enum stand stand, size_t from)
+/* Those that stand so, at the beginning of pending from `from` on; how many. */
+static size_t pending_gather(struct removal *removal, enum stand stand, size_t from)
 {
-	for (size_t i = from; i < removal->todo_count; i++) {
-		struct mark_todo todo = removal->todos[i];
+	for (size_t i = from; i < removal->pending_count; i++) {
+		struct pending_mark mark = removal->pending[i];
 
 		if (removal->stands[i] != stand)
 			continue;
-		removal->todos[i] = removal->todos[from];
+		removal->pending[i] = removal->pending[from];
 		removal->stands[i] = removal->stands[from];
-		removal->todos[from] = todo;
+		removal->pending[from] = mark;
 		removal->stands[from++] = stand;
-		bytes_wipe(&todo, sizeof(todo));
+		bytes_wipe(&mark, sizeof(mark));
 	}
 	return from;
 }
@@ -156,18 +156,18 @@ static size_t todos_gather(struct removal *removal, enum stand stand, size_t fro
 static int records_write(struct removal *removal)
 {
 	struct marks *marks = removal->store->marks;
-	size_t done = todos_gather(removal, STAND_DONE, 0);
-	size_t waiting = todos_gather(removal, STAND_WAITS, done);
-	size_t put_off = todos_gather(removal, STAND_PUT_OFF, waiting);
+	size_t done = pending_gather(removal, STAND_DONE, 0);
+	size_t waiting = pending_gather(removal, STAND_WAITS, done);
+	size_t put_off = pending_gather(removal, STAND_PUT_OFF, waiting);
 	int result;
 
-	marks_removed(marks, removal->day, removal->todos + done, waiting - done);
+	marks_removed(marks, removal->day, removal->pending + done, waiting - done);
 	if (removal->put_off_ns != 0)
-		marks_put_off(marks, removal->day, removal->todos + waiting, put_off - waiting,
+		marks_put_off(marks, removal->day, removal->pending + waiting, put_off - waiting,
 			      clock_mono_ns() + removal->put_off_ns);
 	if (done == 0 || removal->more)
 		return 0;
-	result = marks_done(marks, removal->day, removal->todos, done, removal->err);
+	result = marks_done(marks, removal->day, removal->pending, done, removal->err);
 	return result < 0 ? result : (int)done;
 }
 
@@ -176,17 +176,17 @@ static int removal_begin(struct removal *removal)
 {
 	size_t hits = 0;
 
-	removal->placed = calloc(removal->todo_count + 1, sizeof(*removal->placed));
-	removal->extra = calloc(removal->todo_count + 1, sizeof(*removal->extra));
-	for (size_t i = 0; i < removal->todo_count; i++)
-		hits += removal->todos[i].hit_count;
+	removal->placed = calloc(removal->pending_count + 1, sizeof(*removal->placed));
+	removal->extra = calloc(removal->pending_count + 1, sizeof(*removal->extra));
+	for (size_t i = 0; i < removal->pending_count; i++)
+		hits += removal->pending[i].hit_count;
 	removal->hits = calloc(hits + 1, sizeof(*removal->hits));
-	removal->stands = calloc(removal->todo_count + 1, sizeof(*removal->stands));
+	removal->stands = calloc(removal->pending_count + 1, sizeof(*removal->stands));
 	if (removal->stands == NULL || removal->placed == NULL || removal->extra == NULL || removal->hits == NULL)
 		return err_set(removal->err, -ENOMEM, "out of memory");
-	for (size_t i = 0; i < removal->todo_count; i++)
-		removal->placed[i] = removal->todos[i].kind != MARK_AMENDED || !removal->todos[i].readable ||
-				     mark_drops(mark_find(removal->marks, &removal->todos[i].corrected));
+	for (size_t i = 0; i < removal->pending_count; i++)
+		removal->placed[i] = removal->pending[i].kind != MARK_AMENDED || !removal->pending[i].readable ||
+				     mark_drops(mark_find(removal->marks, &removal->pending[i].corrected));
 	return memory_seal(removal);
 }
 
@@ -212,11 +212,11 @@ static int removal_run(struct removal *removal)
 
 static void removal_fini(struct removal *removal)
 {
-	if (removal->todos != NULL)
-		bytes_wipe(removal->todos, removal->todo_count * sizeof(*removal->todos));
+	if (removal->pending != NULL)
+		bytes_wipe(removal->pending, removal->pending_count * sizeof(*removal->pending));
 	if (removal->extra != NULL)
-		bytes_wipe(removal->extra, removal->todo_count * sizeof(*removal->extra));
-	free(removal->todos);
+		bytes_wipe(removal->extra, removal->pending_count * sizeof(*removal->extra));
+	free(removal->pending);
 	free(removal->placed);
 	free(removal->stands);
 	free(removal->sights);
@@ -230,35 +230,35 @@ static bool nothing_to_do(const struct removal *removal)
 {
 	struct catalog_day day;
 
-	for (size_t i = 0; i < removal->todo_count; i++)
-		if (!removal->todos[i].removed)
+	for (size_t i = 0; i < removal->pending_count; i++)
+		if (!removal->pending[i].removed)
 			return false;
 	return catalog_day(removal->store->catalog, removal->day, &day) == -ENOENT || day.segments == 0;
 }
 
 /* Leaves out what is put off. */
-static void todos_due(struct removal *removal)
+static void pending_due(struct removal *removal)
 {
 	int64_t now_ns = clock_mono_ns();
 	size_t due = 0;
 
-	for (size_t i = 0; i < removal->todo_count; i++)
-		if (removal->todos[i].until_ns <= now_ns)
-			removal->todos[due++] = removal->todos[i];
-	bytes_wipe(removal->todos + due, (removal->todo_count - due) * sizeof(*removal->todos));
-	removal->todo_count = due;
+	for (size_t i = 0; i < removal->pending_count; i++)
+		if (removal->pending[i].until_ns <= now_ns)
+			removal->pending[due++] = removal->pending[i];
+	bytes_wipe(removal->pending + due, (removal->pending_count - due) * sizeof(*removal->pending));
+	removal->pending_count = due;
 }
 
 /* The set is taken behind the marks: it has all of them, and maybe more, which are then dropped before their time. */
 static int tidy_day(struct store *store, int32_t day, bool now, struct err *err)
 {
 	struct removal removal = {.store = store, .day = day, .err = err};
-	int result = marks_pending(store->marks, day, &removal.todos, &removal.todo_count);
+	int result = marks_pending(store->marks, day, &removal.pending, &removal.pending_count);
 
 	if (result < 0)
 		return err_set(err, result, "out of memory");
 	if (!now)
-		todos_due(&removal);
+		pending_due(&removal);
 	removal.set = marks_hold(store->marks);
 	removal.marks = mark_set_day(removal.set, day);
 	if (removal.marks != NULL && !nothing_to_do(&removal))

@@ -317,7 +317,7 @@ void rig_poll(struct rig *rig)
 }
 
 /* A sealer that only lets go: what is closed leaves the memtable; its files stay, so that recovery can be asked. */
-static void rig_seal(struct rig *rig)
+void rig_seal(struct rig *rig)
 {
 	struct memtable_view view;
 

@@ -70,6 +70,8 @@ void rig_free(struct rig *rig);
 /* Appends one run of fresh sequences near the window's base; the journal's outcome. */
 int rig_append(struct rig *rig, unsigned lane, unsigned spread);
 void rig_poll(struct rig *rig);
+/* What the sealer would do with closed generations: they give their memory back. */
+void rig_seal(struct rig *rig);
 void rig_keep(struct rig *rig);
 
 /* A stretch of life. Returns how often an append was turned away. */

@@ -12,6 +12,18 @@
 #include "tests/storage/journal_rig.h"
 #include "tests/storage/sim_io.h"
 
+/* The power goes; what a boot then finds is all that was acknowledged. The end of the rig. */
+static void crash_and_check(struct rig *rig)
+{
+	struct found found;
+
+	rig_stop(rig);
+	sim_crash(rig->io);
+	CHECK_INT(0, rig_boot(rig, &found));
+	rig_check_disk(rig, &found);
+	rig_free(rig);
+}
+
 /* Boots, lives and dies at operation `cut`; then again a little later; then all must be there. */
 static bool crash_once(uint64_t seed, uint64_t cut, unsigned *ret_points)
 {
@@ -65,11 +77,7 @@ static void test_failed_write_goes_to_next_file(void)
 		CHECK(!info.closed);
 		CHECK_INT(0, rig_unacked(rig));
 		rig_check_memory(rig);
-		rig_stop(rig);
-		sim_crash(rig->io);
-		CHECK_INT(0, rig_boot(rig, &found));
-		rig_check_disk(rig, &found);
-		rig_free(rig);
+		crash_and_check(rig);
 	}
 }
 
@@ -85,11 +93,7 @@ static void test_failures_and_crash(void)
 		sim_cut_at(rig->io, sim_ops(rig->io) + 20 + nth * 13 % 200);
 		(void)rig_live(rig, 900, NULL);
 		rig_check_memory(rig);
-		rig_stop(rig);
-		sim_crash(rig->io);
-		CHECK_INT(0, rig_boot(rig, &found));
-		rig_check_disk(rig, &found);
-		rig_free(rig);
+		crash_and_check(rig);
 	}
 }
 
@@ -116,6 +120,8 @@ static void test_closes_after_two_failures_and_reopens(void)
 	journal_info(rig->journal, &info);
 	CHECK(!info.closed);
 	CHECK_INT(0, rig_unacked(rig));
+	rig_seal(rig); /* all that room was taken by may lie in files that are only waiting for this */
+	rig_keep(rig);
 	CHECK(journal_credit(rig->journal) > 0);
 	(void)rig_live(rig, 500, NULL);
 	CHECK(rig_settle(rig));
@@ -214,11 +220,7 @@ static void test_preparing_fails_at_every_step(void)
 		CHECK_INT(0, rig_unacked(rig));
 		if (nth % 2 == 0)
 			sim_cut_at(rig->io, sim_ops(rig->io) + 1);
-		rig_stop(rig);
-		sim_crash(rig->io);
-		CHECK_INT(0, rig_boot(rig, &found));
-		rig_check_disk(rig, &found);
-		rig_free(rig);
+		crash_and_check(rig);
 	}
 }
 
