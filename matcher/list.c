@@ -156,7 +156,8 @@ enum list_tolerance list_tolerance_of(const struct list_info *info, uint8_t flag
 {
 	if ((flags & (LIST_FLAG_WILDCARD | LIST_FLAG_AS_RECEIVED | LIST_FLAG_EXACT)) != 0)
 		return LIST_TOLERANCE_OFF;
-	return (flags & LIST_FLAG_TOLERANT) != 0 ? LIST_TOLERANCE_CLASSES : info->tolerance;
+	return info->tolerance == LIST_TOLERANCE_OFF && (flags & LIST_FLAG_TOLERANT) != 0 ? LIST_TOLERANCE_CLASSES
+											  : info->tolerance;
 }
 
 uint8_t list_entry_flags(const struct list *list, uint32_t index)

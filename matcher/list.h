@@ -92,7 +92,7 @@ struct list_info {
 };
 
 enum list_flags {
-	LIST_FLAG_TOLERANT = 1 << 0,    /* as LIST_TOLERANCE_CLASSES, whatever the list says; exact entries only */
+	LIST_FLAG_TOLERANT = 1 << 0,    /* LIST_TOLERANCE_CLASSES at least, whatever the list says; exact entries only */
 	LIST_FLAG_AS_RECEIVED = 1 << 1, /* the text as received must equal `text` too; exact entries only */
 	LIST_FLAG_WILDCARD = 1 << 2,    /* `pattern` has `?` or `*` */
 	LIST_FLAG_REMOVED = 1 << 3,     /* no longer of the list; its number is not given again */

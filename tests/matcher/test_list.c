@@ -407,11 +407,11 @@ static void a_digest_is_of_what_a_list_says(void)
 
 static void tolerance_is_the_lists_or_the_rows(void)
 {
-	static const uint8_t expected[][4] = {
-		[LIST_TOLERANCE_OFF] = {0, LIST_FLAG_TOLERANT, LIST_FLAG_EXACT, LIST_FLAG_WILDCARD},
-		[LIST_TOLERANCE_CLASSES] = {LIST_FLAG_TOLERANT, LIST_FLAG_TOLERANT, LIST_FLAG_EXACT,
-					    LIST_FLAG_WILDCARD},
-		[LIST_TOLERANCE_SUBSTITUTION] = {0, LIST_FLAG_TOLERANT, LIST_FLAG_EXACT, LIST_FLAG_WILDCARD},
+	static const uint8_t flags[4] = {0, LIST_FLAG_TOLERANT, LIST_FLAG_EXACT, LIST_FLAG_WILDCARD};
+	static const enum list_tolerance expected[LIST_TOLERANCE_COUNT][4] = {
+		[LIST_TOLERANCE_OFF] = {LIST_TOLERANCE_OFF, LIST_TOLERANCE_CLASSES},
+		[LIST_TOLERANCE_CLASSES] = {LIST_TOLERANCE_CLASSES, LIST_TOLERANCE_CLASSES},
+		[LIST_TOLERANCE_SUBSTITUTION] = {LIST_TOLERANCE_SUBSTITUTION, LIST_TOLERANCE_SUBSTITUTION},
 	};
 	const char *text = "vrm,tolerant\nAB1,\nAB2,yes\nAB3,no\nAB4?,no\nAB3,\n";
 	struct list_info info = info_sample;
@@ -426,7 +426,8 @@ static void tolerance_is_the_lists_or_the_rows(void)
 			struct list_entry entry;
 
 			list_entry(list, j, &entry);
-			CHECK_INT(expected[i][j], entry.flags);
+			CHECK_INT(flags[j], entry.flags);
+			CHECK_INT(expected[i][j], list_tolerance_of(&info, entry.flags));
 		}
 		list_free(list);
 	}

@@ -288,7 +288,7 @@ static bool one_differs(const uint8_t *a, const uint8_t *b)
 
 static enum list_tolerance tolerance_of(const struct list_info *info, const struct list_entry *entry)
 {
-	if (entry->flags & LIST_FLAG_AS_RECEIVED)
+	if (entry->flags & (LIST_FLAG_AS_RECEIVED | LIST_FLAG_EXACT))
 		return LIST_TOLERANCE_OFF;
 	return info->tolerance == LIST_TOLERANCE_OFF && (entry->flags & LIST_FLAG_TOLERANT) ? LIST_TOLERANCE_CLASSES
 											    : info->tolerance;
