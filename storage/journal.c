@@ -163,8 +163,12 @@ int journal_append(struct journal *journal, struct lane_window *window, const st
 	}
 	if (slab->run_count == 0)
 		slab->oldest_ns = journal->now_ns;
-	kept = memtable_append(slab->active->generation, run, reads, hits, hit_count);
-	slab_add(slab, window, run, reads, kept, hits, hit_count);
+	for (unsigned i = 0; i < hit_count; i++) {
+		journal->hit_scratch[i] = hits[i];
+		journal->hit_scratch[i].number = hit_number(journal->options.worker, ++journal->hit_count);
+	}
+	kept = memtable_append(slab->active->generation, run, reads, journal->hit_scratch, hit_count);
+	slab_add(slab, window, run, reads, kept, journal->hit_scratch, hit_count);
 	lane_take(window, run->first, run->count);
 	return 0;
 }

@@ -62,6 +62,7 @@ struct journal_options {
 	int64_t roll_age_ns;        /* a non-empty file is closed when it is older */
 	int64_t retry_interval_ns;  /* closed: the keeper tries a new file no more often; 1 s */
 	uint64_t sequence_min;      /* first file's sequence at least; 0: one after the highest name in the directory */
+	uint64_t hit_count;         /* hits are numbered behind it: read.h */
 	uint16_t key_version;       /* of the VRM key, for headers */
 };
 
@@ -75,7 +76,8 @@ struct journal *journal_free(struct journal *journal);
 
 /*
  * Appends one run of at most LANE_RUN_MAX sequences: `reads` are its rows (NULL when run->refusal), which share one
- * receipt time and bear the run's feed and epoch; hits' row is an index into reads. Takes the sequences in `window`,
+ * receipt time and bear the run's feed and epoch; hits' row is an index into reads, their number is not looked at and
+ * given here, one after the other in the order in which they become visible. Takes the sequences in `window`,
  * which all must be fresh. 0, or an outcome: then nothing is changed.
  *
  * Of more hits than journal_hits_max the first so many are kept, the others are left out: the caller, who alone knows

@@ -28,7 +28,7 @@
 #define JOURNAL_FRAME_HEADER_SIZE 128
 #define JOURNAL_RUN_SIZE 40
 #define JOURNAL_ROW_SIZE 64
-#define JOURNAL_HIT_SIZE 20
+#define JOURNAL_HIT_SIZE 28
 #define JOURNAL_FRAME_SIZE_MAX (4u << 20) /* header and padding included */
 #define JOURNAL_PATH_MAX 512
 #define JOURNAL_CHAIN_SIZE 16

@@ -351,6 +351,7 @@ int journal_new(const struct journal_options *options, const struct journal_hook
 		return -ENOMEM;
 	memset(journal, 0, sizeof(*journal));
 	journal->options = *options;
+	journal->hit_count = options->hit_count;
 	strcpy(journal->directory, options->directory);
 	journal->options.directory = journal->directory;
 	journal->hooks = *hooks;

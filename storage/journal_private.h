@@ -101,6 +101,7 @@ struct journal {
 	uint32_t done_head;
 	struct slab slabs[JOURNAL_SLABS_MAX];
 	struct hit *hit_scratch;
+	uint64_t hit_count; /* the last number given */
 
 	/* Keeper's own. */
 	uint64_t sequence; /* of the next file */

@@ -16,7 +16,7 @@
 #define REG_TEXT_SIZE 128
 #define REG_FEED_KEY_SIZE 32
 #define REG_BLOB_NAME_SIZE 32
-#define REG_RECORD_SIZE_MAX 1024 /* no encoded record is longer */
+#define REG_RECORD_SIZE_MAX 1408 /* no encoded record is longer */
 
 /* Stable numbers; also the first byte of an LMDB key. */
 enum reg_kind {
@@ -115,7 +115,7 @@ enum mark_kind {
 
 #define MARK_HASH_SIZE 32
 #define MARK_ID_SIZE 16
-#define REG_MARK_SEALED_MAX 880
+#define REG_MARK_SEALED_MAX 1136
 
 /*
  * A mark on one read. Nothing in it tells the read to whoever lacks KEY_IDENTITY; what the physical removal needs to

@@ -247,26 +247,40 @@ static int write_scenes(struct segment_build *build)
 	return r;
 }
 
-static int compare_hits(const void *a, const void *b)
-{
-	const struct hit *x = a;
-	const struct hit *y = b;
-
 #define COMPARE(field)                                                                                                 \
 	if (x->field != y->field)                                                                                      \
 	return x->field < y->field ? -1 : 1
+
+/* 0: they say the same, whatever their numbers. */
+static int compare_finds(const struct hit *x, const struct hit *y)
+{
 	COMPARE(row);
 	COMPARE(list);
 	COMPARE(version);
 	COMPARE(entry);
 	COMPARE(kind);
 	COMPARE(priority);
-	COMPARE(zero);
-#undef COMPARE
 	return 0;
 }
 
-/* Copies that collapsed bring the same hits along: those are kept once. Returns how many there are. */
+static int compare_hits(const void *a, const void *b)
+{
+	const struct hit *x = a;
+	const struct hit *y = b;
+	int order = compare_finds(x, y);
+
+	if (order != 0)
+		return order;
+	COMPARE(flags);
+	COMPARE(number);
+	return 0;
+}
+#undef COMPARE
+
+/*
+ * Copies that collapsed bring the same hits along: those are kept once, the first of those that are no repeats. Returns
+ * how many there are.
+ */
 static size_t gather_hits(struct segment_build *build)
 {
 	struct hit *hits = build->hits;
@@ -275,7 +289,7 @@ static size_t gather_hits(struct segment_build *build)
 	if (build->hit_count > 0)
 		qsort(hits, build->hit_count, sizeof(*hits), compare_hits);
 	for (size_t i = 0; i < build->hit_count; i++)
-		if (kept == 0 || compare_hits(&hits[kept - 1], &hits[i]) != 0)
+		if (kept == 0 || compare_finds(&hits[kept - 1], &hits[i]) != 0)
 			hits[kept++] = hits[i];
 	return kept;
 }

@@ -5,7 +5,7 @@
 
 #include "appliance/base/bytes.h"
 
-#define HIT_SIZE 20
+#define HIT_SIZE 28
 #define HITS_FIXED 4
 
 size_t segment_hits_encode(const struct hit *hits, unsigned count, uint8_t *page)
@@ -20,7 +20,8 @@ size_t segment_hits_encode(const struct hit *hits, unsigned count, uint8_t *page
 		le32_put(at + 12, hits[i].entry);
 		at[16] = hits[i].kind;
 		at[17] = hits[i].priority;
-		le16_put(at + 18, hits[i].zero);
+		le16_put(at + 18, hits[i].flags);
+		le64_put(at + 20, hits[i].number);
 	}
 	return (size_t)(at - page);
 }
@@ -42,7 +43,8 @@ int segment_hits_decode(const uint8_t *page, size_t size, struct hit *ret_hits, 
 					   .entry = le32_get(at + 12),
 					   .kind = at[16],
 					   .priority = at[17],
-					   .zero = le16_get(at + 18)};
+					   .flags = le16_get(at + 18),
+					   .number = le64_get(at + 20)};
 	*ret_count = count;
 	return 0;
 }

@@ -164,6 +164,7 @@ static int journals_ready(struct store *store, uint64_t sequence_min, struct err
 						  .commit_interval_ns = store->options.journal_commit_interval_ns,
 						  .roll_age_ns = store->options.journal_roll_age_ns,
 						  .sequence_min = sequence_min,
+						  .hit_count = (uint64_t)clock_wall_us(),
 						  .retry_interval_ns = INT64_C(1000000000),
 						  .key_version = store->options.key_version};
 		int result = journal_new(&options, &store->journal_hooks[i], store->io, store->keyring, store->memtable,

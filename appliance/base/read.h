@@ -88,7 +88,18 @@ static_assert(sizeof(struct run) == 24, "runs are kept beside rows in the memtab
 
 enum hit_kind { HIT_EXACT = 0, HIT_PATTERN = 1, HIT_TOLERANT = 2, HIT_RETRO = 3, HIT_CLONE = 4 };
 
-/* A hit: a read met an entry of a VOI list. Belongs to the row `row` of whatever it is stored beside. */
+enum hit_flags {
+	HIT_FLAG_REPEAT = 1 << 0, /* a repeat within its list's minutes: kept and counted, delivered to nobody */
+	HIT_FLAG_LATE = 1 << 1,   /* found after the read was stored: by a search back, or because no list was loaded */
+};
+
+/*
+ * A hit: a read met an entry of a VOI list. Belongs to the row `row` of whatever it is stored beside.
+ *
+ * Its number is its name for ever: who made it (the worker of its journal, or HIT_SOURCE_LATE) in the upper byte, below
+ * it a count that only grows, from the start's µs since 1970. Hits of one source become visible in the order of their
+ * numbers, so one number a source says how far a subscriber has come.
+ */
 struct hit {
 	uint32_t row;
 	uint32_t list;
@@ -96,9 +107,24 @@ struct hit {
 	uint32_t entry;   /* row number in that version of the list */
 	uint8_t kind;     /* enum hit_kind */
 	uint8_t priority; /* 0..100 */
-	uint16_t zero;
-};
-static_assert(sizeof(struct hit) == 20, "hits are journalled as they are");
+	uint16_t flags;   /* enum hit_flags */
+	uint64_t number;  /* 0: nobody has numbered it yet; journal_append does */
+} __attribute__((packed, aligned(4)));
+static_assert(sizeof(struct hit) == 28, "hits are journalled as they are");
+
+#define HIT_SOURCE_SHIFT 56
+#define HIT_SOURCE_LATE 255 /* hits of reads that were stored before */
+#define HIT_COUNT_MASK ((UINT64_C(1) << HIT_SOURCE_SHIFT) - 1)
+
+static inline unsigned hit_source(uint64_t number)
+{
+	return (unsigned)(number >> HIT_SOURCE_SHIFT);
+}
+
+static inline uint64_t hit_number(unsigned source, uint64_t count)
+{
+	return (uint64_t)source << HIT_SOURCE_SHIFT | (count & HIT_COUNT_MASK);
+}
 
 /* The day a read is filed under: days since 1970-01-01 UTC of its capture. Rounds down, also before 1970. */
 static inline int32_t read_day(int64_t capture_us)

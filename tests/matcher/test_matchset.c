@@ -118,7 +118,7 @@ static void hit_is(size_t index, uint32_t row, uint32_t list, uint32_t entry, en
 	CHECK_INT(10 * list, hits[index].version);
 	CHECK_INT(entry, hits[index].entry);
 	CHECK_INT(kind, hits[index].kind);
-	CHECK_INT(0, hits[index].zero);
+	CHECK_INT(0, hits[index].flags);
 }
 
 static void every_kind_of_entry(void)
