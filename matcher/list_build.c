@@ -146,66 +146,102 @@ int list_row_add(struct list *list, const struct list_row *row, const char **ret
 	return row_append(list, row, &glob);
 }
 
-static uint32_t seen_begin(const char *pattern, uint32_t room)
+static uint32_t pattern_tag(const char *pattern)
 {
-	return (uint32_t)XXH3_64bits(pattern, strlen(pattern)) & (room - 1);
+	return (uint32_t)XXH3_64bits(pattern, strlen(pattern));
+}
+
+static const char *slot_pattern(const struct list *list, uint32_t index)
+{
+	return list->pool + list->slots[index].offset;
 }
 
 /* Where the entry is, or would go, in a table that always has a free place. */
-static uint32_t *seen_place(const struct list *list, uint32_t *seen, uint32_t room, uint32_t index)
+static struct list_seen *seen_place(const struct list *list, uint32_t index)
 {
-	uint32_t at = seen_begin(list->pool + list->slots[index].offset, room);
+	uint32_t tag = pattern_tag(slot_pattern(list, index));
+	uint32_t mask = list->seen_room - 1;
 
-	while (seen[at] != 0 && ((list->slots[seen[at] - 1].flags & LIST_FLAG_REMOVED) != 0 ||
-				 !list_entry_is_same(list, seen[at] - 1, list, index)))
-		at = (at + 1) & (room - 1);
-	return &seen[at];
+	for (uint32_t at = tag & mask;; at = (at + 1) & mask) {
+		struct list_seen *place = &list->seen[at];
+
+		if (place->place == 0) {
+			place->tag = tag;
+			return place;
+		}
+		if (place->tag == tag && (list->slots[place->place - 1].flags & LIST_FLAG_REMOVED) == 0 &&
+		    list_entry_is_same(list, place->place - 1, list, index))
+			return place;
+	}
 }
 
-static int seen_make(struct list *list, uint32_t room)
+static int seen_new(struct list *list, uint32_t room)
 {
-	uint32_t *seen = calloc(room, sizeof(*seen));
+	struct list_seen *seen = calloc(room, sizeof(*seen));
 
 	if (seen == NULL)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < list->count; i++)
-		if ((list->slots[i].flags & LIST_FLAG_REMOVED) == 0)
-			*seen_place(list, seen, room, i) = i + 1;
-	free(list->seen);
 	list->seen = seen;
 	list->seen_room = room;
 	return 0;
 }
 
+/* By the tags alone: what they stand for lies all over memory. */
 static int seen_grow(struct list *list)
 {
-	if (list->count < list->seen_room / 2)
+	struct list_seen *old = list->seen;
+	uint32_t old_room = list->seen_room;
+	int status;
+
+	if (list->count < old_room / 2)
 		return 0;
-	return seen_make(list, list->seen_room > 0 ? list->seen_room * 2 : 128);
+	status = seen_new(list, old_room > 0 ? old_room * 2 : 128);
+	if (status < 0)
+		return status;
+	for (uint32_t i = 0; i < old_room; i++) {
+		uint32_t at = old[i].tag & (list->seen_room - 1);
+
+		if (old[i].place == 0)
+			continue;
+		while (list->seen[at].place != 0)
+			at = (at + 1) & (list->seen_room - 1);
+		list->seen[at] = old[i];
+	}
+	free(old);
+	return 0;
 }
 
 int list_index(struct list *list)
 {
 	uint32_t room = 128;
+	int status;
 
 	while (room / 2 <= list->count)
 		room *= 2;
-	return seen_make(list, room);
+	free(list->seen);
+	status = seen_new(list, room);
+	if (status < 0)
+		list->seen = NULL;
+	for (uint32_t i = 0; status == 0 && i < list->count; i++)
+		if ((list->slots[i].flags & LIST_FLAG_REMOVED) == 0)
+			seen_place(list, i)->place = i + 1;
+	return status;
 }
 
-uint32_t list_find(const struct list *list, const char *pattern, const uint32_t **at)
+uint32_t list_find(const struct list *list, const char *pattern, const struct list_seen **at)
 {
-	const uint32_t *place = *at != NULL ? *at + 1 : &list->seen[seen_begin(pattern, list->seen_room)];
+	uint32_t tag = pattern_tag(pattern);
+	const struct list_seen *place = *at != NULL ? *at + 1 : &list->seen[tag & (list->seen_room - 1)];
 
 	for (;; place++) {
 		if (place == list->seen + list->seen_room)
 			place = list->seen;
-		if (*place == 0)
+		if (place->place == 0)
 			return UINT32_MAX;
 		*at = place;
-		if ((list->slots[*place - 1].flags & LIST_FLAG_REMOVED) == 0 &&
-		    strcmp(list->pool + list->slots[*place - 1].offset, pattern) == 0)
-			return *place - 1;
+		if (place->tag == tag && (list->slots[place->place - 1].flags & LIST_FLAG_REMOVED) == 0 &&
+		    strcmp(slot_pattern(list, place->place - 1), pattern) == 0)
+			return place->place - 1;
 	}
 }
 
@@ -214,27 +250,27 @@ int list_seen_add(struct list *list, uint32_t index)
 	int status = seen_grow(list);
 
 	if (status == 0)
-		*seen_place(list, list->seen, list->seen_room, index) = index + 1;
+		seen_place(list, index)->place = index + 1;
 	return status;
 }
 
 int list_row_add_once(struct list *list, const struct list_row *row, const char **ret_reason)
 {
 	size_t pool_size = list->pool_size;
-	uint32_t *place;
+	struct list_seen *place;
 	int status = seen_grow(list);
 
 	if (status == 0)
 		status = list_row_add(list, row, ret_reason);
 	if (status != 0)
 		return status;
-	place = seen_place(list, list->seen, list->seen_room, list->count - 1);
-	if (*place != 0) {
+	place = seen_place(list, list->count - 1);
+	if (place->place != 0) {
 		list->count--;
 		list->pool_size = pool_size;
 		return LIST_ROW_DUPLICATE;
 	}
-	*place = list->count;
+	place->place = list->count;
 	return 0;
 }
 

@@ -24,6 +24,12 @@ struct list_slot {
 	uint8_t flags; /* without what the list's tolerance adds */
 };
 
+/* A place of the table by which a loader finds rows that repeat: `tag` is the pattern's hash, 0 in `place` is none. */
+struct list_seen {
+	uint32_t tag;
+	uint32_t place; /* slot + 1 */
+};
+
 struct list {
 	struct list_info info;
 	struct list_slot *slots;
@@ -32,8 +38,8 @@ struct list {
 	size_t pool_room;
 	uint32_t count;
 	uint32_t room;
-	uint32_t removed; /* slots with LIST_FLAG_REMOVED */
-	uint32_t *seen;   /* living rows by hash of their pattern, while loading; NULL afterwards */
+	uint32_t removed;       /* slots with LIST_FLAG_REMOVED */
+	struct list_seen *seen; /* living rows by hash of their pattern, while loading; NULL afterwards */
 	uint32_t seen_room;
 };
 
@@ -71,7 +77,19 @@ int list_seen_add(struct list *list, uint32_t index);
 
 /* With `seen`: the living slots with that very pattern, one after the other. *at begins as NULL. UINT32_MAX: no more.
  */
-uint32_t list_find(const struct list *list, const char *pattern, const uint32_t **at);
+uint32_t list_find(const struct list *list, const char *pattern, const struct list_seen **at);
+
+/*
+ * For who walks slots in the order of list_sorted, which lie all over memory: asks for those that `order` has next.
+ */
+#define LIST_AHEAD 16
+static inline void list_prefetch(const struct list *list, const uint32_t *order, uint32_t count, uint32_t at)
+{
+	if (at + 2 * LIST_AHEAD < count)
+		__builtin_prefetch(&list->slots[order[at + 2 * LIST_AHEAD]]);
+	if (at + LIST_AHEAD < count)
+		__builtin_prefetch(list->pool + list->slots[order[at + LIST_AHEAD]].offset);
+}
 
 /* The slot stays; `seen` forgets it only when it is made anew. */
 void list_slot_remove(struct list *list, uint32_t index);

@@ -86,20 +86,65 @@ static struct place *places_of(const struct list *list)
 	return places;
 }
 
+/* One pass of a radix sort; false when the byte is the same in all, and nothing was moved. */
+static bool places_pass(const struct place *from, uint32_t count, unsigned shift, struct place *to)
+{
+	uint32_t starts[256] = {0};
+	uint32_t sum = 0;
+
+	for (uint32_t i = 0; i < count; i++)
+		starts[from[i].first >> shift & 255]++;
+	if (count == 0 || starts[from[0].first >> shift & 255] == count)
+		return false;
+	for (unsigned byte = 0; byte < 256; byte++) {
+		uint32_t here = starts[byte];
+
+		starts[byte] = sum;
+		sum += here;
+	}
+	for (uint32_t i = 0; i < count; i++)
+		to[starts[from[i].first >> shift & 255]++] = from[i];
+	return true;
+}
+
+/* By the first bytes in passes, then the few that share them all by what they say. `spare` has the same room. */
+static struct place *places_sort(struct place *places, struct place *spare, uint32_t count, const struct list *list)
+{
+	for (unsigned shift = 0; shift < 64; shift += 8) {
+		struct place *from = places;
+
+		if (!places_pass(from, count, shift, spare))
+			continue;
+		places = spare;
+		spare = from;
+	}
+	for (uint32_t begin = 0, end; begin < count; begin = end) {
+		for (end = begin + 1; end < count && places[end].first == places[begin].first; end++)
+			;
+		if (end - begin > 1)
+			qsort_r(&places[begin], end - begin, sizeof(*places), place_compare, (void *)(uintptr_t)list);
+	}
+	return places;
+}
+
 int list_sorted(const struct list *list, uint32_t **ret_order)
 {
 	uint32_t count = list_living(list);
 	uint32_t *order = malloc((count + (size_t)1) * sizeof(*order));
-	struct place *places = order != NULL ? places_of(list) : NULL;
+	struct place *spare = malloc((count + (size_t)1) * sizeof(*spare));
+	struct place *places = order != NULL && spare != NULL ? places_of(list) : NULL;
+	const struct place *sorted;
 
 	if (places == NULL) {
 		free(order);
+		free(spare);
 		return -ENOMEM;
 	}
-	qsort_r(places, count, sizeof(*places), place_compare, (void *)(uintptr_t)list);
+	sorted = places_sort(places, spare, count, list);
 	for (uint32_t i = 0; i < count; i++)
-		order[i] = places[i].index;
+		order[i] = sorted[i].index;
 	free(places);
+	free(spare);
 	*ret_order = order;
 	return 0;
 }
@@ -136,8 +181,10 @@ static int digest_take(struct list *list)
 	int status = bytes != NULL ? list_sorted(list, &order) : -ENOMEM;
 
 	if (status == 0) {
-		for (uint32_t i = 0; i < count; i++)
+		for (uint32_t i = 0; i < count; i++) {
+			list_prefetch(list, order, count, i);
 			at = content_put(list, order[i], at);
+		}
 		const struct slice parts[] = {{DIGEST_LABEL, sizeof(DIGEST_LABEL)},
 					      {head, list_head_encode(&list->info, head)},
 					      {bytes, (size_t)(at - bytes)}};

@@ -50,6 +50,8 @@ static int walk_both(struct walk *walk)
 	while (status >= 0 && (at_old < walk->old_count || at_fresh < fresh_count)) {
 		int order = at_old == walk->old_count ? 1 : at_fresh == fresh_count ? -1 : 0;
 
+		list_prefetch(walk->old, walk->old_order, walk->old_count, at_old);
+		list_prefetch(walk->fresh, walk->fresh_order, fresh_count, at_fresh);
 		if (order == 0)
 			order = list_entry_compare(walk->old, walk->old_order[at_old], walk->fresh,
 						   walk->fresh_order[at_fresh]);

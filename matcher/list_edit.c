@@ -65,7 +65,7 @@ static int edit_end(struct edit *edit, int status, struct err *err, struct list 
 /* The living entry, not `index` itself, that stands for the same reads; UINT32_MAX: none. */
 static uint32_t same_find(const struct list *list, uint32_t index)
 {
-	const uint32_t *at = NULL;
+	const struct list_seen *at = NULL;
 	const char *pattern = list->pool + list->slots[index].offset;
 	uint32_t other;
 
@@ -122,7 +122,7 @@ static int row_drop(void *context, const struct list_row *row, const char **ret_
 {
 	struct edit *edit = context;
 	char pattern[GLOB_PATTERN_SIZE_MAX + 1] = {0};
-	const uint32_t *at = NULL;
+	const struct list_seen *at = NULL;
 	struct glob glob;
 	bool found = false;
 	uint32_t index;
