@@ -5,6 +5,7 @@
 
 #include "appliance/base/bytes.h"
 #include "matcher/list_build.h"
+#include "matcher/radix.h"
 
 #define DIGEST_LABEL "gantry list 1"
 #define SAME_FLAGS (LIST_FLAG_TOLERANT | LIST_FLAG_AS_RECEIVED | LIST_FLAG_WILDCARD)
@@ -54,24 +55,9 @@ bool list_entry_is_equal(const struct list *a, uint32_t index_a, const struct li
 	return true;
 }
 
-/* The first bytes of the pattern decide nearly every comparison, without a look into the pool. */
-struct place {
-	uint64_t first;
-	uint32_t index;
-};
-
-static int place_compare(const void *a, const void *b, void *list)
+static struct radix_place *places_of(const struct list *list)
 {
-	const struct place *left = a, *right = b;
-
-	if (left->first != right->first)
-		return left->first < right->first ? -1 : 1;
-	return list_entry_compare(list, left->index, list, right->index);
-}
-
-static struct place *places_of(const struct list *list)
-{
-	struct place *places = malloc((list_living(list) + (size_t)1) * sizeof(*places));
+	struct radix_place *places = malloc((list_living(list) + (size_t)1) * sizeof(*places));
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; places != NULL && i < list->count; i++) {
@@ -81,70 +67,30 @@ static struct place *places_of(const struct list *list)
 		if ((list->slots[i].flags & LIST_FLAG_REMOVED) != 0)
 			continue;
 		memcpy(first, pattern, strnlen(pattern, sizeof(first)));
-		places[count++] = (struct place){be64_get(first), i};
+		places[count++] = (struct radix_place){be64_get(first), i};
 	}
 	return places;
 }
 
-/* One pass of a radix sort; false when the byte is the same in all, and nothing was moved. */
-static bool places_pass(const struct place *from, uint32_t count, unsigned shift, struct place *to)
+static int slots_compare(const void *list, uint32_t a, uint32_t b)
 {
-	uint32_t starts[256] = {0};
-	uint32_t sum = 0;
-
-	for (uint32_t i = 0; i < count; i++)
-		starts[from[i].first >> shift & 255]++;
-	if (count == 0 || starts[from[0].first >> shift & 255] == count)
-		return false;
-	for (unsigned byte = 0; byte < 256; byte++) {
-		uint32_t here = starts[byte];
-
-		starts[byte] = sum;
-		sum += here;
-	}
-	for (uint32_t i = 0; i < count; i++)
-		to[starts[from[i].first >> shift & 255]++] = from[i];
-	return true;
-}
-
-/* By the first bytes in passes, then the few that share them all by what they say. `spare` has the same room. */
-static struct place *places_sort(struct place *places, struct place *spare, uint32_t count, const struct list *list)
-{
-	for (unsigned shift = 0; shift < 64; shift += 8) {
-		struct place *from = places;
-
-		if (!places_pass(from, count, shift, spare))
-			continue;
-		places = spare;
-		spare = from;
-	}
-	for (uint32_t begin = 0, end; begin < count; begin = end) {
-		for (end = begin + 1; end < count && places[end].first == places[begin].first; end++)
-			;
-		if (end - begin > 1)
-			qsort_r(&places[begin], end - begin, sizeof(*places), place_compare, (void *)(uintptr_t)list);
-	}
-	return places;
+	return list_entry_compare(list, a, list, b);
 }
 
 int list_sorted(const struct list *list, uint32_t **ret_order)
 {
 	uint32_t count = list_living(list);
 	uint32_t *order = malloc((count + (size_t)1) * sizeof(*order));
-	struct place *spare = malloc((count + (size_t)1) * sizeof(*spare));
-	struct place *places = order != NULL && spare != NULL ? places_of(list) : NULL;
-	const struct place *sorted;
+	struct radix_place *places = order != NULL ? places_of(list) : NULL;
 
-	if (places == NULL) {
+	if (places == NULL || radix_sort(places, count, slots_compare, list) < 0) {
 		free(order);
-		free(spare);
+		free(places);
 		return -ENOMEM;
 	}
-	sorted = places_sort(places, spare, count, list);
 	for (uint32_t i = 0; i < count; i++)
-		order[i] = sorted[i].index;
+		order[i] = places[i].index;
 	free(places);
-	free(spare);
 	*ret_order = order;
 	return 0;
 }

@@ -7,11 +7,14 @@
 
 #include "appliance/base/bytes.h"
 #include "matcher/masktable.h"
+#include "matcher/radix.h"
 #include "matcher/vrm.h"
 #include "matcher/vrm_variants.h"
 
 static_assert(READ_TEXT_SIZE + LIST_WILDCARDS_MAX <= HSDB_PATTERN_SIZE, "an entry's pattern fits an item");
 static_assert(VRM_SUBSTITUTION_MAX < MASKTABLE_MASKS_MAX, "every place of a key can be blanked");
+
+#define PREFETCH_AHEAD 16 /* items, in a walk that jumps about */
 
 /* One entry on its way into a group. */
 struct item {
@@ -200,9 +203,9 @@ static int part_add(struct build *build, const struct match_part *part, bool mas
 	return status;
 }
 
-static int item_compare(const void *left, const void *right)
+static int items_compare(const void *context, uint32_t left, uint32_t right)
 {
-	const struct item *a = left, *b = right;
+	const struct item *items = context, *a = &items[left], *b = &items[right];
 	int order = memcmp(&a->pattern, &b->pattern, sizeof(a->pattern));
 
 	if (order != 0)
@@ -212,26 +215,44 @@ static int item_compare(const void *left, const void *right)
 	return a->target.entry < b->target.entry ? -1 : a->target.entry > b->target.entry;
 }
 
-static int tier_build(struct match_tier *tier, struct items *items)
+/* The order of the items, as indexes. NULL: no memory. */
+static struct radix_place *items_sorted(const struct items *items)
+{
+	struct radix_place *places = malloc(((size_t)items->count + 1) * sizeof(*places));
+
+	for (uint32_t i = 0; places != NULL && i < items->count; i++)
+		places[i] = (struct radix_place){be64_get(items->item[i].pattern.bytes), i};
+	if (places != NULL && radix_sort(places, items->count, items_compare, items->item) == 0)
+		return places;
+	free(places);
+	return NULL;
+}
+
+static int tier_build(struct match_tier *tier, const struct items *items)
 {
 	const size_t room = (size_t)items->count + 1;
+	struct radix_place *places = items_sorted(items);
 
-	if (items->count > 1)
-		qsort(items->item, items->count, sizeof(struct item), item_compare);
 	tier->targets = malloc(room * sizeof(*tier->targets));
 	tier->first = malloc(room * sizeof(*tier->first));
 	tier->patterns = malloc(room * sizeof(*tier->patterns));
-	if (tier->targets == NULL || tier->first == NULL || tier->patterns == NULL)
+	if (places == NULL || tier->targets == NULL || tier->first == NULL || tier->patterns == NULL) {
+		free(places);
 		return -ENOMEM;
+	}
 	for (uint32_t i = 0; i < items->count; i++) {
-		const struct item *item = &items->item[i];
+		const struct item *item = &items->item[places[i].index];
+		uint32_t groups = tier->group_count;
 
-		if (i == 0 || memcmp(&item->pattern, &item[-1].pattern, sizeof(item->pattern)) != 0) {
+		if (i + PREFETCH_AHEAD < items->count)
+			__builtin_prefetch(&items->item[places[i + PREFETCH_AHEAD].index]);
+		if (groups == 0 || memcmp(&item->pattern, &tier->patterns[groups - 1], sizeof(item->pattern)) != 0) {
 			tier->first[tier->group_count] = i;
 			tier->patterns[tier->group_count++] = item->pattern;
 		}
 		tier->targets[i] = item->target;
 	}
+	free(places);
 	tier->target_count = items->count;
 	tier->first[tier->group_count] = items->count;
 	return 0;
