@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "appliance/base/bytes.h"
+#include "appliance/base/radix.h"
 #include "matcher/list_build.h"
-#include "matcher/radix.h"
 
 #define DIGEST_LABEL "gantry list 1"
 #define SAME_FLAGS (LIST_FLAG_TOLERANT | LIST_FLAG_AS_RECEIVED | LIST_FLAG_WILDCARD)
@@ -55,9 +55,9 @@ bool list_entry_is_equal(const struct list *a, uint32_t index_a, const struct li
 	return true;
 }
 
-static struct radix_place *places_of(const struct list *list)
+static struct radix_item *places_of(const struct list *list)
 {
-	struct radix_place *places = malloc((list_living(list) + (size_t)1) * sizeof(*places));
+	struct radix_item *places = malloc((list_living(list) + (size_t)1) * sizeof(*places));
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; places != NULL && i < list->count; i++) {
@@ -67,7 +67,7 @@ static struct radix_place *places_of(const struct list *list)
 		if ((list->slots[i].flags & LIST_FLAG_REMOVED) != 0)
 			continue;
 		memcpy(first, pattern, strnlen(pattern, sizeof(first)));
-		places[count++] = (struct radix_place){be64_get(first), i};
+		places[count++] = (struct radix_item){be64_get(first), i};
 	}
 	return places;
 }
@@ -81,9 +81,9 @@ int list_sorted(const struct list *list, uint32_t **ret_order)
 {
 	uint32_t count = list_living(list);
 	uint32_t *order = malloc((count + (size_t)1) * sizeof(*order));
-	struct radix_place *places = order != NULL ? places_of(list) : NULL;
+	struct radix_item *places = order != NULL ? places_of(list) : NULL;
 
-	if (places == NULL || radix_sort(places, count, slots_compare, list) < 0) {
+	if (places == NULL || radix_sort_compared(places, count, slots_compare, list) < 0) {
 		free(order);
 		free(places);
 		return -ENOMEM;

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "appliance/base/bytes.h"
+#include "appliance/base/radix.h"
 #include "matcher/masktable.h"
-#include "matcher/radix.h"
 #include "matcher/vrm.h"
 #include "matcher/vrm_variants.h"
 
@@ -216,13 +216,13 @@ static int items_compare(const void *context, uint32_t left, uint32_t right)
 }
 
 /* The order of the items, as indexes. NULL: no memory. */
-static struct radix_place *items_sorted(const struct items *items)
+static struct radix_item *items_sorted(const struct items *items)
 {
-	struct radix_place *places = malloc(((size_t)items->count + 1) * sizeof(*places));
+	struct radix_item *places = malloc(((size_t)items->count + 1) * sizeof(*places));
 
 	for (uint32_t i = 0; places != NULL && i < items->count; i++)
-		places[i] = (struct radix_place){be64_get(items->item[i].pattern.bytes), i};
-	if (places != NULL && radix_sort(places, items->count, items_compare, items->item) == 0)
+		places[i] = (struct radix_item){be64_get(items->item[i].pattern.bytes), i};
+	if (places != NULL && radix_sort_compared(places, items->count, items_compare, items->item) == 0)
 		return places;
 	free(places);
 	return NULL;
@@ -231,7 +231,7 @@ static struct radix_place *items_sorted(const struct items *items)
 static int tier_build(struct match_tier *tier, const struct items *items)
 {
 	const size_t room = (size_t)items->count + 1;
-	struct radix_place *places = items_sorted(items);
+	struct radix_item *places = items_sorted(items);
 
 	tier->targets = malloc(room * sizeof(*tier->targets));
 	tier->first = malloc(room * sizeof(*tier->first));

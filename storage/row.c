@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "appliance/base/bytes.h"
-#include "storage/radix.h"
+#include "appliance/base/radix.h"
 
 #define SMALL_GROUP 24 /* below it insertion beats everything */
 #define PREFETCH 12

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "appliance/base/bytes.h"
-#include "storage/radix.h"
+#include "appliance/base/radix.h"
 #include "storage/row.h"
 #include "storage/segment_keys.h"
 #include "storage/segment_out.h"

@@ -12,7 +12,7 @@
 #include <xxhash.h>
 
 #include "storage/io.h"
-#include "storage/radix.h"
+#include "appliance/base/radix.h"
 #include "storage/row.h"
 #include "storage/segment_file.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "storage/column_code.h"
-#include "storage/radix.h"
+#include "appliance/base/radix.h"
 #include "storage/segment_format.h"
 #include "storage/varint.h"
 

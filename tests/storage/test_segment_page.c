@@ -4,7 +4,7 @@
 
 #include "appliance/base/bytes.h"
 #include "storage/column_code.h"
-#include "storage/radix.h"
+#include "appliance/base/radix.h"
 #include "storage/segment_page.h"
 #include "storage/segment_text.h"
 #include "storage/varint.h"

@@ -1,5 +1,7 @@
-#include "storage/radix.h"
+#include "appliance/base/radix.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DIGITS 8
@@ -49,6 +51,38 @@ void radix_sort(struct radix_item *items, struct radix_item *spare, size_t count
 	}
 	if (from != items)
 		memcpy(items, from, count * sizeof(*items));
+}
+
+struct comparing {
+	int (*compare)(const void *context, uint32_t a, uint32_t b);
+	const void *context;
+};
+
+static int items_compare(const void *a, const void *b, void *context)
+{
+	const struct comparing *comparing = context;
+
+	return comparing->compare(comparing->context, ((const struct radix_item *)a)->index,
+				  ((const struct radix_item *)b)->index);
+}
+
+int radix_sort_compared(struct radix_item *items, size_t count,
+			int (*compare)(const void *context, uint32_t a, uint32_t b), const void *context)
+{
+	struct comparing comparing = {compare, context};
+	struct radix_item *spare = malloc((count + 1) * sizeof(*spare));
+
+	if (spare == NULL)
+		return -ENOMEM;
+	radix_sort(items, spare, count);
+	free(spare);
+	for (size_t begin = 0, end; begin < count; begin = end) {
+		for (end = begin + 1; end < count && items[end].key == items[begin].key; end++)
+			;
+		if (end - begin > 1)
+			qsort_r(&items[begin], end - begin, sizeof(*items), items_compare, &comparing);
+	}
+	return 0;
 }
 
 static void insertion_sort(uint64_t *values, size_t count)
