@@ -1,5 +1,6 @@
 #include "matcher/list_build.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "appliance/base/bytes.h"
 #include "appliance/base/err.h"
 #include "appliance/base/glob.h"
 #include "matcher/vrm.h"
@@ -320,6 +322,34 @@ int list_copy(const struct list *list, const struct list_info *info, bool compac
 	}
 	*ret_list = copy;
 	return 0;
+}
+
+int list_arrange(struct list *list)
+{
+	struct list copy = {.info = list->info, .seen = list->seen, .seen_room = list->seen_room};
+	uint32_t *order;
+	int status;
+
+	assert(list->removed == 0);
+	status = list_sorted(list, &order);
+	if (status < 0)
+		return status;
+	for (uint32_t i = 0; i < list->count && status == 0; i++) {
+		list_prefetch(list, order, list->count, i);
+		status = slot_copy(&copy, list, order[i]);
+	}
+	if (status == 0) {
+		struct list old = *list;
+
+		*list = copy;
+		copy = old;
+	}
+	if (copy.pool != NULL)
+		bytes_wipe(copy.pool, copy.pool_room);
+	free(copy.pool);
+	free(copy.slots);
+	free(order);
+	return status;
 }
 
 /* A realloc that shrinks may fail; then the room stays. */

@@ -91,6 +91,12 @@ static inline void list_prefetch(const struct list *list, const uint32_t *order,
 		__builtin_prefetch(list->pool + list->slots[order[at + LIST_AHEAD]].offset);
 }
 
+/*
+ * Puts the slots of a list without removed ones into the order of list_sorted, so that every later walk in it is a walk
+ * straight through memory. `seen` is of no use afterwards. -ENOMEM: the list is as before.
+ */
+int list_arrange(struct list *list);
+
 /* The slot stays; `seen` forgets it only when it is made anew. */
 void list_slot_remove(struct list *list, uint32_t index);
 

@@ -77,12 +77,34 @@ static int slots_compare(const void *list, uint32_t a, uint32_t b)
 	return list_entry_compare(list, a, list, b);
 }
 
+/* Fills `order` with the living entries as they lie; false when they do not lie in order. */
+static bool lie_in_order(const struct list *list, uint32_t *order)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < list->count; i++) {
+		if ((list->slots[i].flags & LIST_FLAG_REMOVED) != 0)
+			continue;
+		if (count > 0 && list_entry_compare(list, order[count - 1], list, i) >= 0)
+			return false;
+		order[count++] = i;
+	}
+	return true;
+}
+
 int list_sorted(const struct list *list, uint32_t **ret_order)
 {
 	uint32_t count = list_living(list);
 	uint32_t *order = malloc((count + (size_t)1) * sizeof(*order));
-	struct radix_item *places = order != NULL ? places_of(list) : NULL;
+	struct radix_item *places;
 
+	if (order == NULL)
+		return -ENOMEM;
+	if (lie_in_order(list, order)) {
+		*ret_order = order;
+		return 0;
+	}
+	places = places_of(list);
 	if (places == NULL || radix_sort_compared(places, count, slots_compare, list) < 0) {
 		free(order);
 		free(places);

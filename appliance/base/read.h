@@ -104,7 +104,7 @@ struct hit {
 	uint32_t row;
 	uint32_t list;
 	uint32_t version; /* of the list */
-	uint32_t entry;   /* row number in that version of the list */
+	uint32_t entry;   /* its number in that version of the list (matcher/list.h) */
 	uint8_t kind;     /* enum hit_kind */
 	uint8_t priority; /* 0..100 */
 	uint16_t flags;   /* enum hit_flags */

@@ -405,6 +405,56 @@ static void a_digest_is_of_what_a_list_says(void)
 	same_digest(false, &info, "vrm\nAB12CDE\n", "vrm\nAB12CDE\n");
 }
 
+/* So many that they are put into another order in memory: each keeps what it says and its line. */
+static void many_rows_keep_what_they_say(void)
+{
+	enum { COUNT = 9000 };
+	struct prng prng = {check_seed()};
+	unsigned *numbers = calloc(COUNT, sizeof(*numbers));
+	bool *seen = calloc(COUNT, sizeof(*seen));
+	char *text = malloc(COUNT * 32 + 32);
+	uint8_t digest[SHA256_SIZE];
+
+	for (unsigned i = 0; i < COUNT; i++)
+		numbers[i] = i;
+	for (int round = 0; round < 2; round++) {
+		char *at = text + sprintf(text, "vrm,reason\n");
+		struct list *list;
+
+		for (unsigned i = COUNT - 1; i > 0; i--) {
+			unsigned other = (unsigned)prng_below(&prng, i + 1);
+			unsigned number = numbers[i];
+
+			numbers[i] = numbers[other];
+			numbers[other] = number;
+		}
+		for (unsigned i = 0; i < COUNT; i++)
+			at += sprintf(at, "%s%u,r%u\n", numbers[i] % 3 == 0 ? "SAMEFIRST" : "AB", numbers[i],
+				      numbers[i]);
+		CHECK_INT(0, list_load_csv(&info_sample, text, strlen(text), NULL, &result, &err, &list));
+		CHECK_INT(COUNT, list_count(list));
+		memset(seen, 0, COUNT * sizeof(*seen));
+		for (uint32_t i = 0; i < COUNT; i++) {
+			struct list_entry entry;
+			unsigned number;
+
+			list_entry(list, i, &entry);
+			CHECK(entry.line >= 2 && entry.line < COUNT + 2);
+			number = numbers[entry.line - 2];
+			CHECK(!seen[number]);
+			seen[number] = true;
+			CHECK_INT(number, strtoul(entry.reason + 1, NULL, 10));
+			CHECK_INT(number, strtoul(entry.text + (number % 3 == 0 ? 9 : 2), NULL, 10));
+		}
+		CHECK(round == 0 || memcmp(digest, list_info(list)->sha256, sizeof(digest)) == 0);
+		memcpy(digest, list_info(list)->sha256, sizeof(digest));
+		list_free(list);
+	}
+	free(text);
+	free(seen);
+	free(numbers);
+}
+
 static void tolerance_is_the_lists_or_the_rows(void)
 {
 	static const uint8_t flags[4] = {0, LIST_FLAG_TOLERANT, LIST_FLAG_EXACT, LIST_FLAG_WILDCARD};
@@ -608,6 +658,7 @@ int main(int argc, char **argv)
 		{"bad heads are refused", bad_heads_are_refused},
 		{"every bad row is reported", every_bad_row_is_reported},
 		{"a digest is of what a list says", a_digest_is_of_what_a_list_says},
+		{"many rows keep what they say", many_rows_keep_what_they_say},
 		{"tolerance is the list's or the row's", tolerance_is_the_lists_or_the_rows},
 		{"names of classes and purposes", names},
 		{"an image gives the list back", an_image_gives_the_list_back},
