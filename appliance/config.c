@@ -123,6 +123,11 @@ const struct setting config_settings[] = {
 		"character."),
 	TEXT("lists", "compiler", compiler, "",
 	     "Program that compiles patterns apart. Empty: gantry-compile beside gantryd."),
+	INTEGER("lists", "compiler_memory", compiler_memory_mib, "MiB", "4096", 16, 1048576,
+		"Address space that it may have."),
+	INTEGER("lists", "compiler_seconds", compiler_seconds, "s", "1200", 1, 86400,
+		"How long it may take, at a low priority; then it is killed, and the lists go on matching as they "
+		"are."),
 
 	TEXT("management", "socket", socket, "", "Path of the management socket. Empty: run_directory/gantry.sock."),
 	TEXT("management", "group", socket_group, "", "Group that may use the socket. Empty: the daemon's."),

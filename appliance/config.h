@@ -64,6 +64,8 @@ struct config {
 	int64_t mass_entries_min;
 	int64_t patterns_max;
 	int64_t substitutions_max;
+	int64_t compiler_memory_mib;
+	int64_t compiler_seconds;
 	char compiler[CONFIG_TEXT_SIZE];
 
 	char socket[CONFIG_TEXT_SIZE];

@@ -96,7 +96,10 @@ static int program_find(struct fold *fold, struct err *err)
 	else if (hscompile_find(fold->program) < 0)
 		return err_set(err, -ENOENT,
 			       "gantry-compile is not beside this program: install it, or set lists.compiler");
-	fold->compile = (struct hscompile){.program = fold->program, .cancelled = &fold->stopping};
+	fold->compile = (struct hscompile){.program = fold->program,
+					   .memory_max = (uint64_t)config->compiler_memory_mib << 20,
+					   .timeout_ms = (uint32_t)config->compiler_seconds * 1000,
+					   .cancelled = &fold->stopping};
 	return 0;
 }
 
@@ -170,9 +173,21 @@ static int set_wrap(struct fold *fold, struct matchset *set, struct err *err, st
 	return 0;
 }
 
+/* A base was made, by the fold or because a list would not wait for it: whatever failed before is over. */
+static void base_made(struct fold *fold, int64_t started_ns)
+{
+	pthread_mutex_lock(&fold->lock);
+	fold->folds++;
+	fold->why.text[0] = '\0';
+	pthread_mutex_unlock(&fold->lock);
+	gantry_alarm_over(fold->gantry, ALARM_FOLD);
+	log_info("a new base of the match sets after %.1f s", (double)(clock_mono_ns() - started_ns) / 1e9);
+}
+
 int fold_matching(struct fold *fold, struct list *const *lists, size_t count, struct err *err,
 		  struct matching **ret_matching)
 {
+	int64_t started_ns = clock_mono_ns();
 	struct matchbase *base;
 	struct matchset *set;
 	int result;
@@ -183,6 +198,7 @@ int fold_matching(struct fold *fold, struct list *const *lists, size_t count, st
 	result = set_make(fold, lists, count, err, &set);
 	if (result == -E2BIG && base_make(fold, lists, count, fold->base, false, err, &base) == 0) {
 		base_take(fold, base);
+		base_made(fold, started_ns);
 		result = set_make(fold, lists, count, err, &set);
 	}
 	return result < 0 ? result : set_wrap(fold, set, err, ret_matching);
@@ -279,15 +295,12 @@ static void outcome_keep(struct fold *fold, int result, const struct err *err, i
 
 	pthread_mutex_lock(&fold->lock);
 	fold->folding = false;
-	fold->folds += result == 0;
 	fold->failed += result != 0;
-	fold->why.text[0] = '\0';
 	if (result != 0)
 		fold->why = *err;
 	pthread_mutex_unlock(&fold->lock);
 	if (result == 0) {
-		gantry_alarm_over(fold->gantry, ALARM_FOLD);
-		log_info("a new base of the match sets after %.1f s", (double)(clock_mono_ns() - started_ns) / 1e9);
+		base_made(fold, started_ns);
 		return;
 	}
 	(void)snprintf(text, sizeof(text), "lists go on matching, slower: %s; tried again when they change", err->text);
