@@ -55,12 +55,13 @@ bool list_entry_is_equal(const struct list *a, uint32_t index_a, const struct li
 	return true;
 }
 
-static struct radix_item *places_of(const struct list *list)
+/* The living slots from `from` on, by their first bytes. NULL: no memory. */
+static struct radix_item *places_of(const struct list *list, uint32_t from, uint32_t *ret_count)
 {
-	struct radix_item *places = malloc((list_living(list) + (size_t)1) * sizeof(*places));
+	struct radix_item *places = malloc((list->count - from + (size_t)1) * sizeof(*places));
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; places != NULL && i < list->count; i++) {
+	for (uint32_t i = from; places != NULL && i < list->count; i++) {
 		uint8_t first[8] = {0};
 		const char *pattern = slot_strings(list, i);
 
@@ -69,6 +70,7 @@ static struct radix_item *places_of(const struct list *list)
 		memcpy(first, pattern, strnlen(pattern, sizeof(first)));
 		places[count++] = (struct radix_item){be64_get(first), i};
 	}
+	*ret_count = count;
 	return places;
 }
 
@@ -77,42 +79,57 @@ static int slots_compare(const void *list, uint32_t a, uint32_t b)
 	return list_entry_compare(list, a, list, b);
 }
 
-/* Fills `order` with the living entries as they lie; false when they do not lie in order. */
-static bool lie_in_order(const struct list *list, uint32_t *order)
+/* Fills `order` with the living slots as far as they lie in order; returns the slot at which they do not. */
+static uint32_t ordered_until(const struct list *list, uint32_t *order, uint32_t *ret_count)
 {
 	uint32_t count = 0;
+	uint32_t i;
 
-	for (uint32_t i = 0; i < list->count; i++) {
+	for (i = 0; i < list->count; i++) {
 		if ((list->slots[i].flags & LIST_FLAG_REMOVED) != 0)
 			continue;
 		if (count > 0 && list_entry_compare(list, order[count - 1], list, i) >= 0)
-			return false;
+			break;
 		order[count++] = i;
 	}
-	return true;
+	*ret_count = count;
+	return i;
 }
 
+/* The sorted rest goes into its places among the first `count`, from the end, where there is room. */
+static void merge_rest(const struct list *list, uint32_t *order, uint32_t count, const struct radix_item *rest,
+		       uint32_t rest_count)
+{
+	while (rest_count > 0) {
+		uint32_t index = rest[rest_count - 1].index;
+		bool before = count > 0 && list_entry_compare(list, order[count - 1], list, index) > 0;
+
+		order[count + rest_count - 1] = before ? order[count - 1] : index;
+		if (before)
+			count--;
+		else
+			rest_count--;
+	}
+}
+
+/* A large list lies in order, but for what was added since it was loaded: that alone is sorted. */
 int list_sorted(const struct list *list, uint32_t **ret_order)
 {
-	uint32_t count = list_living(list);
-	uint32_t *order = malloc((count + (size_t)1) * sizeof(*order));
-	struct radix_item *places;
+	uint32_t *order = malloc((list_living(list) + (size_t)1) * sizeof(*order));
+	struct radix_item *rest = NULL;
+	uint32_t count, rest_count, from;
 
 	if (order == NULL)
 		return -ENOMEM;
-	if (lie_in_order(list, order)) {
-		*ret_order = order;
-		return 0;
-	}
-	places = places_of(list);
-	if (places == NULL || radix_sort_compared(places, count, slots_compare, list) < 0) {
+	from = ordered_until(list, order, &count);
+	rest = places_of(list, from, &rest_count);
+	if (rest == NULL || radix_sort_compared(rest, rest_count, slots_compare, list) < 0) {
 		free(order);
-		free(places);
+		free(rest);
 		return -ENOMEM;
 	}
-	for (uint32_t i = 0; i < count; i++)
-		order[i] = places[i].index;
-	free(places);
+	merge_rest(list, order, count, rest, rest_count);
+	free(rest);
 	*ret_order = order;
 	return 0;
 }
