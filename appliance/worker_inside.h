@@ -70,6 +70,7 @@ struct worker {
 	struct burst_run runs[2 * BURST_READS];
 	_Alignas(64) uint8_t body[FEED_DATAGRAM_SIZE_MAX];
 	_Alignas(64) struct read reads[2 * BURST_READS];
+	uint32_t places[2 * BURST_READS]; /* of the reads' cameras, in this turn's tables */
 	struct hit hits[BURST_HITS];
 
 	_Alignas(64) struct worker_counters counters;

@@ -65,9 +65,9 @@ static struct judgement defer(struct worker *worker, struct lane_state *lane, ui
 
 /* Order matters: what is deferred must not be refused, and a camera that nobody knows may have any clock. */
 static struct judgement judge(struct worker *worker, const struct feed_entry *entry, struct lane_state *lane,
-			      uint64_t sequence, struct read *read)
+			      uint64_t sequence, struct read *read, uint32_t *ret_place)
 {
-	enum camera_standing standing = tables_camera(worker->tables, entry, read->camera);
+	enum camera_standing standing = tables_camera(worker->tables, entry, read->camera, ret_place);
 
 	if (standing == CAMERA_UNKNOWN || standing == CAMERA_NOT_BOUND)
 		return defer(worker, lane, sequence, standing);
@@ -144,11 +144,13 @@ void worker_collect(struct worker *worker, const struct burst_datagram *datagram
 	for (unsigned i = 0; i < data->count; i++) {
 		struct read *read = &reads[i];
 		struct judgement judgement;
+		uint32_t place = PLACE_NONE;
 
 		if ((fates.fresh >> i & 1) == 0)
 			continue;
-		judgement = (malformed >> i & 1) != 0 ? refuse(REFUSAL_MALFORMED)
-						      : judge(worker, datagram->entry, lane, data->first + i, read);
+		judgement = (malformed >> i & 1) != 0
+				    ? refuse(REFUSAL_MALFORMED)
+				    : judge(worker, datagram->entry, lane, data->first + i, read, &place);
 		if (judgement.fate == FATE_LEAVE)
 			continue;
 		collect(worker, first_run, feed, lane, data->first + i, judgement.refusal);
@@ -163,6 +165,7 @@ void worker_collect(struct worker *worker, const struct burst_datagram *datagram
 			read->flags |= READ_FLAG_UNMATCHED;
 		if (&worker->reads[worker->read_count] != read)
 			worker->reads[worker->read_count] = *read;
+		worker->places[worker->read_count] = place;
 		worker->read_count++;
 	}
 }
