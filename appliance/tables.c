@@ -6,6 +6,7 @@
 
 #include "appliance/base/bytes.h"
 #include "appliance/feed_state.h"
+#include "appliance/hit_rules.h"
 #include "matcher/matchset.h"
 #include "storage/mark_set.h"
 #include "storage/register.h"
@@ -200,6 +201,7 @@ struct tables *tables_free(struct tables *tables)
 		return NULL;
 	(void)matching_release(tables->matching);
 	mark_set_release(tables->marks);
+	(void)hit_rules_free(tables->rules);
 	for (unsigned worker = 0; tables->slots != NULL && worker < tables->workers; worker++)
 		free(tables->slots[worker]);
 	free(tables->slots);

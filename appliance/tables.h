@@ -18,6 +18,7 @@
 #include "appliance/slot_table.h"
 
 struct feed_state;
+struct hit_rules;
 struct mark_set;
 struct match_scratch;
 struct matchset;
@@ -57,7 +58,8 @@ struct tables {
 	struct places places;
 	struct slot_table bindings; /* feed << 32 | camera → as places.by_camera */
 	struct matching *matching;
-	struct mark_set *marks; /* held; NULL: none */
+	struct mark_set *marks;  /* held; NULL: none */
+	struct hit_rules *rules; /* of the lists that are matched; owned; NULL: every hit counts */
 	/* Per worker: slot → index in feeds + 1, 0 none. Slots are feed_state's for ever. */
 	uint32_t **slots;
 	uint32_t *slot_counts;
@@ -69,7 +71,7 @@ typedef struct feed_state *tables_state_of(void *context, uint32_t feed, const u
 					   const uint8_t *key_next);
 
 /* Reads the whole register; NULL: it is incomplete, no feed is known. `matching` (may be NULL) is held by the new
- * tables, which have no marks yet: the caller puts them in and so hands them over. */
+ * tables, which have neither marks nor rules yet: the caller puts them in and so hands them over. */
 int tables_new(struct reg *reg, struct matching *matching, unsigned workers, tables_state_of *state_of, void *context,
 	       struct tables **ret_tables);
 struct tables *tables_free(struct tables *tables);

@@ -1,6 +1,6 @@
 /*
  * The way of a read on its worker, after its datagram was opened: window ▸ record ▸ camera ▸ capture time ▸ VRM key ▸
- * match ▸ journal. Reads of a whole burst are collected first, matched in one scan, then appended run by run.
+ * match ▸ gate ▸ journal. Reads of a whole burst are collected first, matched in one scan, then appended run by run.
  */
 #include <string.h>
 
@@ -170,12 +170,12 @@ void worker_collect(struct worker *worker, const struct burst_datagram *datagram
 	}
 }
 
-static void append_whole(struct worker *worker, const struct burst_run *plan, const struct hit *hits,
-			 unsigned hit_count)
+static void append_whole(struct worker *worker, const struct burst_run *plan, struct hit *hits, unsigned hit_count)
 {
 	const struct run *run = &plan->run;
 	const struct read *reads = run->refusal == REFUSAL_NONE ? &worker->reads[plan->first_read] : NULL;
 
+	worker_repeats_mark(worker, plan->first_read, hits, hit_count);
 	if (journal_append(worker->journal, plan->lane->window, run, reads, hits, hit_count) != 0) {
 		counter_add(&worker->counters.pushed_back, run->count);
 		return;
@@ -187,6 +187,7 @@ static void append_whole(struct worker *worker, const struct burst_run *plan, co
 		counter_add(&worker->counters.taken, run->count);
 		counter_add(&worker->counters.hits, kept);
 		counter_add(&worker->counters.hits_lost, hit_count - kept);
+		worker_repeats_note(worker, plan->first_read, hits, kept);
 	} else {
 		count_refusal(worker, (enum refusal)run->refusal, run->count);
 		feed_notices_add(&plan->lane->notices, run->first, run->count, run->refusal);
@@ -263,9 +264,11 @@ static void append_flooded(struct worker *worker, const struct matching *matchin
 
 		if (plan->run.refusal == REFUSAL_NONE &&
 		    match_burst(matching->set, matching->scratches[worker->options.index],
-				&worker->reads[plan->first_read], plan->run.count, &cursor, worker->hits, BURST_HITS,
-				&hit_count) != 0)
+				&worker->reads[plan->first_read], plan->run.count, &cursor, worker->hits,
+				BURST_HITS - FEED_RECORDS_MAX, &hit_count) != 0)
 			counter_add(&worker->counters.hits_lost, 1);
+		if (plan->run.refusal == REFUSAL_NONE)
+			hit_count = worker_gate(worker, plan->first_read, plan->run.count, worker->hits, hit_count);
 		hit_count = hits_unmarked(worker, &worker->reads[plan->first_read], worker->hits, hit_count);
 		append_run(worker, plan, worker->hits, (unsigned)hit_count);
 	}
@@ -280,13 +283,16 @@ void worker_append(struct worker *worker)
 	size_t at = 0;
 	int more = 0;
 
+	worker_clashes(worker);
 	if (worker->read_count > 0 && matching != NULL)
 		more = match_burst(matching->set, matching->scratches[worker->options.index], worker->reads,
-				   worker->read_count, &cursor, worker->hits, BURST_HITS, &hit_count);
-	hit_count = hits_unmarked(worker, worker->reads, worker->hits, hit_count);
+				   worker->read_count, &cursor, worker->hits, BURST_HITS - worker->clash_count,
+				   &hit_count);
 	if (more != 0) {
 		append_flooded(worker, matching);
 	} else {
+		hit_count = worker_gate(worker, 0, worker->read_count, worker->hits, hit_count);
+		hit_count = hits_unmarked(worker, worker->reads, worker->hits, hit_count);
 		for (unsigned i = 0; i < worker->run_count; i++) {
 			const struct burst_run *plan = &worker->runs[i];
 			size_t first = at;
