@@ -25,9 +25,13 @@ struct repeat repeat_of(const struct cells *cells, const struct hit_rule *rule, 
 	int64_t time_us = late ? read->capture_us : read->receipt_us;
 	struct identity identity = {.list = rule->list, .scope = rule->suppress_scope, .late = late, .spot = spot};
 
+	struct cell_key key;
+
 	memcpy(identity.key, read->key, sizeof(identity.key));
+	key = cells_key(cells, &identity, sizeof(identity));
+	cells_prefetch(cells, key);
 	return (struct repeat){
-		.key = cells_key(cells, &identity, sizeof(identity)),
+		.key = key,
 		.time_s = time_us > 0 ? (uint32_t)(time_us / SECOND_US) : 0,
 		.window_s = (uint32_t)rule->suppress_minutes * 60,
 	};

@@ -31,7 +31,7 @@ struct repeat {
 	uint32_t window_s;
 };
 
-/* What the hit would be a repeat of. rule->suppress_minutes > 0. Any thread, as all. */
+/* What the hit would be a repeat of, on its way to the cache. rule->suppress_minutes > 0. Any thread, as all. */
 struct repeat repeat_of(const struct cells *cells, const struct hit_rule *rule, struct hit_spot spot,
 			const struct read *read);
 

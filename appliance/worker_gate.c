@@ -10,6 +10,8 @@
 #include "appliance/repeats.h"
 #include "appliance/worker_inside.h"
 
+#define REPEATS_AT_ONCE 32
+
 void worker_clashes(struct worker *worker)
 {
 	struct gate *gate = worker->options.gate;
@@ -83,13 +85,25 @@ static bool may_repeat(const struct worker *worker, uint32_t first, const struct
 	return true;
 }
 
-void worker_repeats_mark(const struct worker *worker, uint32_t first, struct hit *hits, size_t count)
+/* Some at a time, so that all their cells are on the way before the first is looked into. */
+static void mark_some(const struct worker *worker, uint32_t first, struct hit *hits, size_t count)
 {
-	struct repeat repeat;
+	struct repeat repeats[REPEATS_AT_ONCE];
+	uint8_t of[REPEATS_AT_ONCE];
+	unsigned asked = 0;
 
 	for (size_t i = 0; i < count; i++)
-		if (may_repeat(worker, first, &hits[i], &repeat) && repeat_told(worker->options.gate->repeats, &repeat))
-			hits[i].flags |= HIT_FLAG_REPEAT;
+		if (may_repeat(worker, first, &hits[i], &repeats[asked]))
+			of[asked++] = (uint8_t)i;
+	for (unsigned i = 0; i < asked; i++)
+		if (repeat_told(worker->options.gate->repeats, &repeats[i]))
+			hits[of[i]].flags |= HIT_FLAG_REPEAT;
+}
+
+void worker_repeats_mark(const struct worker *worker, uint32_t first, struct hit *hits, size_t count)
+{
+	for (size_t at = 0; at < count; at += REPEATS_AT_ONCE)
+		mark_some(worker, first, hits + at, count - at < REPEATS_AT_ONCE ? count - at : REPEATS_AT_ONCE);
 }
 
 void worker_repeats_note(struct worker *worker, uint32_t first, const struct hit *hits, size_t count)
