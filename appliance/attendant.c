@@ -137,6 +137,8 @@ static bool deliver(struct attendant *attendant, const struct hit *hit, const st
 	unsigned count = 0;
 	json_t *event;
 
+	if ((hit->flags & HIT_FLAG_REPEAT) != 0)
+		return false;
 	atomic_fetch_add_explicit(&attendant->hits, 1, memory_order_relaxed);
 	pthread_mutex_lock(&attendant->lock);
 	for (unsigned i = 0; i < FOLLOWERS_MAX; i++) {

@@ -11,6 +11,7 @@
 #include "appliance/base/aead.h"
 #include "appliance/base/clock.h"
 #include "appliance/gantry.h"
+#include "appliance/zone.h"
 #include "dpdk/frame.h"
 #include "dpdk/path.h"
 #include "dpdk/port.h"
@@ -210,6 +211,17 @@ static int check_clock(void)
 	return 0;
 }
 
+/* While this is the only thread. */
+static int check_zone(const struct config *config)
+{
+	struct err err = {""};
+	struct zone zone;
+	int result = zone_load(config->zone, clock_wall_us() / 1000000, &err, &zone);
+
+	say(result, "lists.zone", result < 0 ? err.text : config->zone);
+	return result;
+}
+
 static int check_io(void)
 {
 	struct io *io;
@@ -239,6 +251,7 @@ int gantry_check(const struct config *config)
 	worst |= check_port(config);
 	worst |= check_io();
 	worst |= check_clock();
+	worst |= check_zone(config);
 	say(0, "AEAD", aead_engine_name());
 	puts(worst < 0 ? "Not ready: mend what is marked." : "Ready.");
 	return worst < 0 ? -EINVAL : 0;

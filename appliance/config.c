@@ -128,6 +128,30 @@ const struct setting config_settings[] = {
 	INTEGER("lists", "compiler_seconds", compiler_seconds, "s", "1200", 1, 86400,
 		"How long it may take, at a low priority; then it is killed, and the lists go on matching as they "
 		"are."),
+	TEXT("lists", "zone", zone, "Europe/London",
+	     "Zone in whose local time the hours of lists are; its summer time is that of the host's tzdata. UTC needs "
+	     "none."),
+	INTEGER("lists", "repeats", repeats_mib, "MiB", "32", 1, 65536,
+		"Memory for hits told lately, 16 bytes each: when it is full, repeats get through."),
+
+	SWITCH("clones", "detect", clones_detect, "no",
+	       "Look for the same VRM at two places too far apart for the time between."),
+	INTEGER("clones", "speed_kmh", clones_speed_kmh, "km/h", "250", 50, 2000,
+		"As fast as nobody drives from one camera to another, as the crow flies."),
+	INTEGER("clones", "slack_s", clones_slack_s, "s", "60", 0, 86400,
+		"Added to the time between two captures, for the errors of two clocks."),
+	INTEGER("clones", "distance_m", clones_distance_m, "m", "10000", 0, 1000000,
+		"Nearer than this is no clash: for errors of positions, and low clones.slack_s."),
+	INTEGER("clones", "confidence", clones_confidence, "", "0", 0, 100,
+		"Reads of which their camera is less sure are left out; those that say nothing of it are not."),
+	INTEGER("clones", "sightings", clones_sightings, "", "2", 1, 2,
+		"Sightings at either place before a hit is raised; with 1 every misread that makes another's VRM is "
+		"one."),
+	INTEGER("clones", "priority", clones_priority, "", "60", 0, 100, "Priority of clone hits."),
+	INTEGER("clones", "minutes", clones_minutes, "min", "60", 0, 10080,
+		"Further clone hits of the same VRM are repeats for so long; 0: none is."),
+	INTEGER("clones", "memory", clones_mib, "MiB", "64", 1, 65536,
+		"Memory for last sightings, 16 bytes each; the oldest is given up."),
 
 	TEXT("management", "socket", socket, "", "Path of the management socket. Empty: run_directory/gantry.sock."),
 	TEXT("management", "group", socket_group, "", "Group that may use the socket. Empty: the daemon's."),

@@ -67,6 +67,18 @@ struct config {
 	int64_t compiler_memory_mib;
 	int64_t compiler_seconds;
 	char compiler[CONFIG_TEXT_SIZE];
+	char zone[CONFIG_TEXT_SIZE];
+	int64_t repeats_mib;
+
+	bool clones_detect;
+	int64_t clones_speed_kmh;
+	int64_t clones_slack_s;
+	int64_t clones_distance_m;
+	int64_t clones_confidence;
+	int64_t clones_sightings;
+	int64_t clones_priority;
+	int64_t clones_minutes;
+	int64_t clones_mib;
 
 	char socket[CONFIG_TEXT_SIZE];
 	char socket_group[CONFIG_TEXT_SIZE];

@@ -33,12 +33,22 @@
 	X(crossed, "handed to the worker that owns its feed")                                                          \
 	X(cross_dropped, "dropped: that worker's ring was full")
 
+/* What the gate between match and journal did (gate.h). */
+#define GATE_COUNTERS(X)                                                                                               \
+	X(hits_outside, "hits that their lists' hours, areas, directions or camera types rule out: not kept")          \
+	X(hits_repeated, "hits journalled as repeats: delivered to nobody")                                            \
+	X(repeats_forgotten, "hits told of lately that had to be forgotten: raise lists.repeats")                      \
+	X(clones_looked, "reads held against the last sightings of their VRM")                                         \
+	X(clones_raised, "clone hits that are no repeats")                                                             \
+	X(clones_evicted, "sightings of the last hour that had to be forgotten: raise clones.memory")
+
 #define COUNTER_FIELD(name, help) _Atomic uint64_t name;
 struct worker_counters {
 	_Atomic uint64_t feed[FEED_OUTCOME_COUNT];
 	_Atomic uint64_t received;
 	READ_COUNTERS(COUNTER_FIELD)
 	CROSS_COUNTERS(COUNTER_FIELD)
+	GATE_COUNTERS(COUNTER_FIELD)
 	_Atomic uint64_t lost; /* sequences that their sender no longer holds and this store never had */
 	_Atomic uint64_t hits;
 	_Atomic uint64_t hits_withheld; /* of reads that are erased, restricted or amended */

@@ -17,6 +17,7 @@
 #include "appliance/cross.h"
 #include "appliance/fold.h"
 #include "appliance/gantry_inside.h"
+#include "appliance/gate.h"
 #include "appliance/handlers.h"
 #include "appliance/tables.h"
 #include "appliance/telemetry.h"
@@ -135,8 +136,12 @@ int gantry_start(struct gantry *gantry, const struct config *config, bool recove
 	}
 	eal_name(config, name, sizeof(name));
 	gantry_eal_settings(&gantry->config, &eal, name);
-	if ((result = gantry_directories_make(config, err)) < 0 || (result = eal_start(&eal, err)) < 0)
+	if ((result = gate_new(config, err, &gantry->gate)) < 0)
 		return result;
+	if ((result = gantry_directories_make(config, err)) < 0 || (result = eal_start(&eal, err)) < 0) {
+		gantry->gate = gate_free(gantry->gate);
+		return result;
+	}
 	if ((result = gantry_port_start(gantry, err)) < 0 || (result = gantry_workers_start(gantry, err)) < 0 ||
 	    (result = gantry_store_start(gantry, err)) < 0 || (result = gantry_audit_start(gantry, err)) < 0)
 		goto failed;
@@ -193,6 +198,7 @@ int gantry_stop(struct gantry *gantry)
 		gantry->workers[i] = worker_free(gantry->workers[i]);
 		gantry->queues[i] = frame_queue_free(gantry->queues[i]);
 	}
+	gantry->gate = gate_free(gantry->gate);
 	gantry_feeds_free(gantry);
 	gantry->crossing = crossing_free(gantry->crossing);
 	rte_free(gantry->quiescence);

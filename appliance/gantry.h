@@ -26,6 +26,7 @@ struct crossing;
 struct feed_state;
 struct fold;
 struct frame_queue;
+struct gate;
 struct io;
 struct list;
 struct matching;
@@ -65,6 +66,7 @@ struct gantry {
 	bool workers_running;
 	struct store *store;
 	struct views *views; /* the store's */
+	struct gate *gate;
 	struct audit *audit;
 	struct server *server;
 	struct attendant *attendant;
@@ -96,9 +98,9 @@ struct gantry {
 };
 
 /*
- * In order: EAL, port, workers, store, audit, lists, tables, attendant, lcores, fold, interrupted purges, management
- * socket, calendar. On failure what was started is stopped again. `recover_only`: a port that nobody can reach and no
- * socket; gantry_stop then seals and closes the recovered store.
+ * In order: gate, EAL, port, workers, store, audit, lists, tables, attendant, lcores, fold, interrupted purges,
+ * management socket, calendar. On failure what was started is stopped again. `recover_only`: a port that nobody can
+ * reach and no socket; gantry_stop then seals and closes the recovered store.
  */
 int gantry_start(struct gantry *gantry, const struct config *config, bool recover_only, struct err *err);
 

@@ -75,6 +75,7 @@ int gantry_workers_start(struct gantry *gantry, struct err *err)
 		.future_us = gantry->config.future_s * 1000000,
 		.node = gantry->config.node,
 		.port = gantry->port,
+		.gate = gantry->gate,
 	};
 	int result;
 

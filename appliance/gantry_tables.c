@@ -9,6 +9,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/feed_state.h"
+#include "appliance/gate.h"
 #include "appliance/tables.h"
 #include "storage/marks.h"
 #include "storage/register.h"
@@ -68,6 +69,11 @@ int gantry_publish(struct gantry *gantry, struct err *err)
 	result = tables_new(reg, gantry->matching, gantry->worker_count, feed_state_of, gantry, &tables);
 	if (result < 0)
 		return err_set(err, result, "new tables for the workers: %s", strerror(-result));
+	result = gate_rules(gantry, tables, &tables->rules);
+	if (result < 0) {
+		(void)tables_free(tables);
+		return err_set(err, result, "new tables for the workers: %s", strerror(-result));
+	}
 	tables->marks = marks_hold(store_marks(gantry->store));
 	tables->generation = atomic_fetch_add(&gantry->tables_generation, 1) + 1;
 	for (unsigned i = 0; i < gantry->worker_count; i++)

@@ -10,6 +10,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/gantry.h"
+#include "appliance/hit_rules.h"
 #include "appliance/marking.h"
 #include "appliance/tables.h"
 #include "matcher/matchset.h"
@@ -30,6 +31,18 @@ static int take_vrm(struct marking *marking)
 	call_fail(marking->call, CALL_INVALID_PARAMS,
 		  "vrm: 1 to %d bytes of UTF-8 with a letter or digit, as a camera would send it", READ_TEXT_SIZE);
 	return -EINVAL;
+}
+
+/* change_lock held: hits that their lists' conditions rule out are none, here as on a worker. */
+static void drop_outside(struct marking *marking)
+{
+	const struct tables *tables = marking->gantry->tables;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < marking->hit_count; i++)
+		if (hit_gate_admits(tables->rules, &tables->places, marking->hits[i].list, &marking->corrected))
+			marking->hits[kept++] = marking->hits[i];
+	marking->hit_count = kept;
 }
 
 /*
@@ -53,6 +66,7 @@ static int match(struct marking *marking)
 	result = match_burst(matching->set, scratch, &read, 1, &cursor, marking->hits, MARKS_HITS_MAX,
 			     &marking->hit_count);
 	(void)match_scratch_free(scratch);
+	drop_outside(marking);
 	marking->hits_more = result == MATCH_MORE;
 	return result < 0 ? result : 0;
 }

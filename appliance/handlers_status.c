@@ -11,6 +11,7 @@
 #include "appliance/counters.h"
 #include "appliance/feed_state.h"
 #include "appliance/gantry.h"
+#include "appliance/gate.h"
 #include "appliance/handlers.h"
 #include "appliance/lists_age.h"
 #include "appliance/present.h"
@@ -310,6 +311,7 @@ int handle_status(struct call *call, void *context)
 		feeds_json(gantry, 0, UINT32_MAX, 1000), "lists", lists_json(gantry), "clock", clock_json(),
 		"retention", calendar_json(gantry->calendar), "alarms", alarms_json(gantry, status, &totals));
 	(void)json_object_set_new(object, "matching", fold_json(gantry->fold));
+	(void)json_object_set_new(object, "gate", gate_json(gantry));
 	(void)json_object_set_new(object, "marks", marks_json(gantry, clock_wall_us()));
 	free(status);
 	call_result(call, object);

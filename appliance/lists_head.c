@@ -11,7 +11,7 @@
 #include "appliance/camera_csv.h"
 #include "matcher/list.h"
 #include "mgmt/call.h"
-#include "storage/area.h"
+#include "appliance/base/area.h"
 #include "storage/register_records.h"
 
 static_assert((int)REG_CAMERA_TYPE_COUNT <= LIST_CAMERA_TYPES, "a list's conditions have a bit for every camera type");
@@ -98,17 +98,16 @@ static int take_hours(struct call *call, struct list_conditions *conditions)
 /* "circle …" or "polygon …", checked as a search checks it. */
 static int add_area(struct call *call, const char *kind, const char *text, struct list_conditions *conditions)
 {
-	bool is_circle = strcmp(kind, "circle") == 0;
-	char whole[LIST_AREAS_SIZE];
+	char whole[2 * LIST_AREAS_SIZE]; /* what is cut here is over the limit of list_area_add as well */
 	struct area area;
 	struct err err = {""};
-	int result = is_circle ? area_circle_parse(text, &err, &area) : area_polygon_parse(text, &err, &area);
+	int result;
 
-	if (result == 0) {
-		(void)snprintf(whole, sizeof(whole), "%s %s", kind, text);
+	(void)snprintf(whole, sizeof(whole), "%s %s", kind, text);
+	result = area_parse(whole, &err, &area);
+	if (result == 0)
 		result = list_area_add(conditions, whole, &err);
-	}
-	return result < 0 ? refuse(call, is_circle ? "circles" : kind, err.text) : 0;
+	return result < 0 ? refuse(call, strcmp(kind, "circle") == 0 ? "circles" : kind, err.text) : 0;
 }
 
 static int add_polygons(struct call *call, struct list_conditions *conditions)

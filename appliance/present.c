@@ -175,6 +175,18 @@ static void put_entry(struct gantry *gantry, const struct hit *hit, json_t *obje
 	pthread_mutex_unlock(&gantry->lists_lock);
 }
 
+/* A clone hit is of no list: what it says instead is where and when the other sighting was, to a second. */
+static void put_clash(const struct hit *hit, const struct read *read, json_t *object)
+{
+	int64_t between_us = (int64_t)hit->version * 1000000;
+	char at[CLOCK_TEXT_SIZE];
+
+	if ((hit->flags & HIT_FLAG_CLASH_LATER) == 0)
+		between_us = -between_us;
+	(void)json_object_set_new(object, "other_camera", json_integer(hit->entry));
+	(void)json_object_set_new(object, "other_time", json_string(clock_text_utc(read->capture_us + between_us, at)));
+}
+
 json_t *present_hit(struct gantry *gantry, const struct hit *hit, const struct read *read)
 {
 	json_t *object = json_object();
@@ -182,11 +194,15 @@ json_t *present_hit(struct gantry *gantry, const struct hit *hit, const struct r
 	if (object == NULL)
 		return NULL;
 	(void)json_object_set_new(object, "list", json_integer(hit->list));
-	(void)json_object_set_new(object, "version", json_integer(hit->version));
-	(void)json_object_set_new(object, "entry", json_integer(hit->entry));
 	(void)json_object_set_new(object, "kind", json_string(hit_kind_name(hit->kind)));
 	(void)json_object_set_new(object, "priority", json_integer(hit->priority));
-	put_entry(gantry, hit, object);
+	if (hit->kind == HIT_CLONE) {
+		put_clash(hit, read, object);
+	} else {
+		(void)json_object_set_new(object, "version", json_integer(hit->version));
+		(void)json_object_set_new(object, "entry", json_integer(hit->entry));
+		put_entry(gantry, hit, object);
+	}
 	(void)json_object_set_new(object, "receipt_us", json_integer(read->receipt_us));
 	(void)json_object_set_new(object, "read", present_read(gantry, read, NULL));
 	return object;

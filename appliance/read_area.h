@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "storage/area.h"
+#include "appliance/base/area.h"
 #include "storage/search.h"
 
 struct reg;

@@ -6,6 +6,7 @@
 
 #include "appliance/base/bytes.h"
 #include "appliance/feed_state.h"
+#include "appliance/hit_rules.h"
 #include "matcher/matchset.h"
 #include "storage/mark_set.h"
 #include "storage/register.h"
@@ -53,36 +54,6 @@ struct matching *matching_release(struct matching *matching)
 	(void)matchset_free(matching->set);
 	free(matching);
 	return NULL;
-}
-
-/* At most half full, so that a search ends after a step or two. */
-static int slot_table_new(struct slot_table *table, size_t count)
-{
-	uint64_t size = 16;
-
-	while (size < 2 * (uint64_t)count)
-		size *= 2;
-	table->mask = size - 1;
-	table->keys = calloc(size, sizeof(uint64_t));
-	table->values = calloc(size, sizeof(uint32_t));
-	return table->keys != NULL && table->values != NULL ? 0 : -ENOMEM;
-}
-
-static void slot_put(struct slot_table *table, uint64_t key, uint32_t value)
-{
-	uint64_t at = slot_hash(key) & table->mask;
-
-	while (table->keys[at] != 0 && table->keys[at] != key)
-		at = (at + 1) & table->mask;
-	table->count += table->keys[at] == 0;
-	table->keys[at] = key;
-	table->values[at] = value;
-}
-
-static void slot_table_fini(struct slot_table *table)
-{
-	free(table->keys);
-	free(table->values);
 }
 
 struct making {
@@ -142,15 +113,16 @@ static int take_camera(void *context, const struct reg_record *record)
 	int result = reg_camera_decode(record->value, record->value_size, &camera);
 
 	if (result == 0)
-		slot_put(&making->tables->cameras, (uint64_t)camera.camera + 1, camera.suspended);
+		places_add(&making->tables->places, camera.camera, (struct area_point){camera.lat_e7, camera.lon_e7},
+			   camera.type, camera.suspended);
 	return result;
 }
 
-/* Bindings come after cameras: they carry the camera's suspension, so that a worker needs one probe. */
+/* Bindings come after cameras: they carry what is known of the camera, so that a worker needs one probe. */
 static int take_binding(void *context, const struct reg_record *record)
 {
 	struct making *making = context;
-	uint32_t camera = slot_find(&making->tables->cameras, (uint64_t)record->b + 1);
+	uint32_t camera = slot_find(&making->tables->places.by_camera, (uint64_t)record->b + 1);
 
 	if (camera != 0)
 		slot_put(&making->tables->bindings, (uint64_t)record->a << 32 | record->b, camera - 1);
@@ -204,9 +176,9 @@ int tables_new(struct reg *reg, struct matching *matching, unsigned workers, tab
 		result = -ENOMEM;
 		goto failed;
 	}
-	if ((result = slot_table_new(&tables->by_feed, feed_count)) < 0 ||
-	    (result = slot_table_new(&tables->cameras, camera_count)) < 0 ||
-	    (result = slot_table_new(&tables->bindings, binding_count)) < 0)
+	if ((result = slot_table_init(&tables->by_feed, feed_count)) < 0 ||
+	    (result = places_init(&tables->places, camera_count)) < 0 ||
+	    (result = slot_table_init(&tables->bindings, binding_count)) < 0)
 		goto failed;
 	if (reg != NULL && ((result = reg_each(reg, REG_FEED, 0, UINT32_MAX, take_feed, &making)) < 0 ||
 			    (result = reg_each(reg, REG_CAMERA, 0, UINT32_MAX, take_camera, &making)) < 0 ||
@@ -229,12 +201,13 @@ struct tables *tables_free(struct tables *tables)
 		return NULL;
 	(void)matching_release(tables->matching);
 	mark_set_release(tables->marks);
+	(void)hit_rules_free(tables->rules);
 	for (unsigned worker = 0; tables->slots != NULL && worker < tables->workers; worker++)
 		free(tables->slots[worker]);
 	free(tables->slots);
 	free(tables->slot_counts);
 	slot_table_fini(&tables->by_feed);
-	slot_table_fini(&tables->cameras);
+	places_fini(&tables->places);
 	slot_table_fini(&tables->bindings);
 	if (tables->feeds != NULL)
 		bytes_wipe(tables->feeds, tables->feed_count * sizeof(struct feed_entry));

@@ -14,8 +14,11 @@
 #include <stdint.h>
 
 #include "appliance/base/err.h"
+#include "appliance/places.h"
+#include "appliance/slot_table.h"
 
 struct feed_state;
+struct hit_rules;
 struct mark_set;
 struct match_scratch;
 struct matchset;
@@ -47,22 +50,16 @@ struct feed_entry {
 /* How a camera stands to a feed. */
 enum camera_standing { CAMERA_BOUND, CAMERA_SUSPENDED, CAMERA_UNKNOWN, CAMERA_NOT_BOUND };
 
-struct slot_table {
-	uint64_t *keys; /* 0 empty */
-	uint32_t *values;
-	uint64_t mask;
-	size_t count;
-};
-
 struct tables {
 	uint64_t generation;      /* of the publication: what a worker has taken over is told by it */
 	struct feed_entry *feeds; /* in the order of their ids */
 	size_t feed_count;
-	struct slot_table by_feed;  /* feed + 1 → index in feeds */
-	struct slot_table cameras;  /* camera + 1 → 1 when suspended */
-	struct slot_table bindings; /* feed << 32 | camera → 1 when the camera is suspended */
+	struct slot_table by_feed; /* feed + 1 → index in feeds */
+	struct places places;
+	struct slot_table bindings; /* feed << 32 | camera → as places.by_camera */
 	struct matching *matching;
-	struct mark_set *marks; /* held; NULL: none */
+	struct mark_set *marks;  /* held; NULL: none */
+	struct hit_rules *rules; /* of the lists that are matched; owned; NULL: every hit counts */
 	/* Per worker: slot → index in feeds + 1, 0 none. Slots are feed_state's for ever. */
 	uint32_t **slots;
 	uint32_t *slot_counts;
@@ -74,27 +71,10 @@ typedef struct feed_state *tables_state_of(void *context, uint32_t feed, const u
 					   const uint8_t *key_next);
 
 /* Reads the whole register; NULL: it is incomplete, no feed is known. `matching` (may be NULL) is held by the new
- * tables, which have no marks yet: the caller puts them in and so hands them over. */
+ * tables, which have neither marks nor rules yet: the caller puts them in and so hands them over. */
 int tables_new(struct reg *reg, struct matching *matching, unsigned workers, tables_state_of *state_of, void *context,
 	       struct tables **ret_tables);
 struct tables *tables_free(struct tables *tables);
-
-static inline uint64_t slot_hash(uint64_t key)
-{
-	key *= UINT64_C(0x9e3779b97f4a7c15);
-	return key ^ (key >> 29);
-}
-
-/* 0 when absent, else the value + 1. Worker. */
-static inline uint32_t slot_find(const struct slot_table *table, uint64_t key)
-{
-	for (uint64_t at = slot_hash(key) & table->mask;; at = (at + 1) & table->mask) {
-		if (table->keys[at] == key)
-			return table->values[at] + 1;
-		if (table->keys[at] == 0)
-			return 0;
-	}
-}
 
 /* NULL when it is not registered. Worker. */
 static inline const struct feed_entry *tables_feed(const struct tables *tables, uint32_t feed)
@@ -104,23 +84,25 @@ static inline const struct feed_entry *tables_feed(const struct tables *tables, 
 	return found == 0 ? NULL : &tables->feeds[found - 1];
 }
 
-/* Worker. */
+/* ret_place: where it stands, PLACE_NONE for one that is not registered. Worker. */
 static inline enum camera_standing tables_camera(const struct tables *tables, const struct feed_entry *feed,
-						 uint32_t camera)
+						 uint32_t camera, uint32_t *ret_place)
 {
-	uint32_t found;
+	uint32_t found = 0;
+	bool bound = true;
 
-	if (!feed->all_cameras) {
+	if (!feed->all_cameras)
 		found = slot_find(&tables->bindings, (uint64_t)feed->feed << 32 | camera);
-		if (found != 0)
-			return found == 1 ? CAMERA_BOUND : CAMERA_SUSPENDED;
+	if (found == 0) {
+		found = slot_find(&tables->places.by_camera, (uint64_t)camera + 1);
+		bound = feed->all_cameras;
 	}
-	found = slot_find(&tables->cameras, (uint64_t)camera + 1);
+	*ret_place = place_of_found(found);
 	if (found == 0)
 		return CAMERA_UNKNOWN;
-	if (!feed->all_cameras)
+	if (!bound)
 		return CAMERA_NOT_BOUND;
-	return found == 1 ? CAMERA_BOUND : CAMERA_SUSPENDED;
+	return ((found - 1) & 1) == 0 ? CAMERA_BOUND : CAMERA_SUSPENDED;
 }
 
 #endif

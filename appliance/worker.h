@@ -2,8 +2,9 @@
  * A worker: one core, one receive queue, the feeds whose id falls to it, one journal. Run to completion.
  *
  * A turn: take a burst of frames (and what other workers handed over) ▸ find each datagram's feed ▸ open ▸ judge each
- * record by its lane's window ▸ check and normalise ▸ match the burst's VRMs at once ▸ append to the journal ▸ let the
- * journal commit ▸ acknowledge what became durable ▸ report a quiescent point ▸ rest when there was nothing to do.
+ * record by its lane's window ▸ check and normalise ▸ match the burst's VRMs at once ▸ judge the hits (gate.h) ▸ append
+ * to the journal ▸ let the journal commit ▸ acknowledge what became durable ▸ report a quiescent point ▸ rest when
+ * there was nothing to do.
  *
  * Every stage is one pass over the burst with plain arrays in `struct worker`. After worker_new nothing is allocated,
  * locked, logged or waited for, with one exception that the feed limits bound: a HELLO's handshake, inside OpenSSL.
@@ -29,6 +30,7 @@
 struct crossing;
 struct feed_state;
 struct frame_queue;
+struct gate;
 struct lane_window;
 struct port;
 struct rte_rcu_qsbr;
@@ -66,6 +68,7 @@ struct worker_options {
 	int64_t future_us;
 	const char *node;
 	struct port *port; /* whose link is watched; outlives the worker */
+	struct gate *gate; /* of all workers; outlives them */
 };
 
 /*

@@ -65,12 +65,15 @@ struct worker {
 	unsigned read_count;
 	unsigned run_count;
 	unsigned crossed_count;
+	unsigned clash_count;
 	struct burst_datagram datagrams[2 * FRAME_BURST];
 	struct cross_slot *crossed[FRAME_BURST];
 	struct burst_run runs[2 * BURST_READS];
 	_Alignas(64) uint8_t body[FEED_DATAGRAM_SIZE_MAX];
 	_Alignas(64) struct read reads[2 * BURST_READS];
+	uint32_t places[2 * BURST_READS]; /* of the reads' cameras, in this turn's tables */
 	struct hit hits[BURST_HITS];
+	struct hit clashes[2 * BURST_READS]; /* of clones: rows are those of `reads` */
 
 	_Alignas(64) struct worker_counters counters;
 };
@@ -79,6 +82,17 @@ struct worker {
 void worker_collect(struct worker *worker, const struct burst_datagram *datagram, const struct feed_opened *opened);
 /* Matches the burst and appends its runs. */
 void worker_append(struct worker *worker);
+
+/*
+ * worker_gate.c, in this order. `first`: the read that hit.row counts from; hits are in the order of their reads.
+ * worker_clashes judges the burst. worker_gate lays the clashes of `reads` reads between their hits, for which there
+ * has to be room, and leaves out those that their lists' conditions rule out: how many there are then. Repeats are
+ * marked before the journal takes the hits of a run, and noted after it did.
+ */
+void worker_clashes(struct worker *worker);
+size_t worker_gate(struct worker *worker, uint32_t first, uint32_t reads, struct hit *hits, size_t count);
+void worker_repeats_mark(const struct worker *worker, uint32_t first, struct hit *hits, size_t count);
+void worker_repeats_note(struct worker *worker, uint32_t first, const struct hit *hits, size_t count);
 
 /* worker_acks.c */
 struct epoch_state *worker_epoch(struct worker *worker, struct feed_state *feed, uint32_t epoch);

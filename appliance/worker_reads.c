@@ -1,6 +1,6 @@
 /*
  * The way of a read on its worker, after its datagram was opened: window ▸ record ▸ camera ▸ capture time ▸ VRM key ▸
- * match ▸ journal. Reads of a whole burst are collected first, matched in one scan, then appended run by run.
+ * match ▸ gate ▸ journal. Reads of a whole burst are collected first, matched in one scan, then appended run by run.
  */
 #include <string.h>
 
@@ -65,9 +65,9 @@ static struct judgement defer(struct worker *worker, struct lane_state *lane, ui
 
 /* Order matters: what is deferred must not be refused, and a camera that nobody knows may have any clock. */
 static struct judgement judge(struct worker *worker, const struct feed_entry *entry, struct lane_state *lane,
-			      uint64_t sequence, struct read *read)
+			      uint64_t sequence, struct read *read, uint32_t *ret_place)
 {
-	enum camera_standing standing = tables_camera(worker->tables, entry, read->camera);
+	enum camera_standing standing = tables_camera(worker->tables, entry, read->camera, ret_place);
 
 	if (standing == CAMERA_UNKNOWN || standing == CAMERA_NOT_BOUND)
 		return defer(worker, lane, sequence, standing);
@@ -144,11 +144,13 @@ void worker_collect(struct worker *worker, const struct burst_datagram *datagram
 	for (unsigned i = 0; i < data->count; i++) {
 		struct read *read = &reads[i];
 		struct judgement judgement;
+		uint32_t place = PLACE_NONE;
 
 		if ((fates.fresh >> i & 1) == 0)
 			continue;
-		judgement = (malformed >> i & 1) != 0 ? refuse(REFUSAL_MALFORMED)
-						      : judge(worker, datagram->entry, lane, data->first + i, read);
+		judgement = (malformed >> i & 1) != 0
+				    ? refuse(REFUSAL_MALFORMED)
+				    : judge(worker, datagram->entry, lane, data->first + i, read, &place);
 		if (judgement.fate == FATE_LEAVE)
 			continue;
 		collect(worker, first_run, feed, lane, data->first + i, judgement.refusal);
@@ -163,16 +165,17 @@ void worker_collect(struct worker *worker, const struct burst_datagram *datagram
 			read->flags |= READ_FLAG_UNMATCHED;
 		if (&worker->reads[worker->read_count] != read)
 			worker->reads[worker->read_count] = *read;
+		worker->places[worker->read_count] = place;
 		worker->read_count++;
 	}
 }
 
-static void append_whole(struct worker *worker, const struct burst_run *plan, const struct hit *hits,
-			 unsigned hit_count)
+static void append_whole(struct worker *worker, const struct burst_run *plan, struct hit *hits, unsigned hit_count)
 {
 	const struct run *run = &plan->run;
 	const struct read *reads = run->refusal == REFUSAL_NONE ? &worker->reads[plan->first_read] : NULL;
 
+	worker_repeats_mark(worker, plan->first_read, hits, hit_count);
 	if (journal_append(worker->journal, plan->lane->window, run, reads, hits, hit_count) != 0) {
 		counter_add(&worker->counters.pushed_back, run->count);
 		return;
@@ -184,6 +187,7 @@ static void append_whole(struct worker *worker, const struct burst_run *plan, co
 		counter_add(&worker->counters.taken, run->count);
 		counter_add(&worker->counters.hits, kept);
 		counter_add(&worker->counters.hits_lost, hit_count - kept);
+		worker_repeats_note(worker, plan->first_read, hits, kept);
 	} else {
 		count_refusal(worker, (enum refusal)run->refusal, run->count);
 		feed_notices_add(&plan->lane->notices, run->first, run->count, run->refusal);
@@ -260,9 +264,11 @@ static void append_flooded(struct worker *worker, const struct matching *matchin
 
 		if (plan->run.refusal == REFUSAL_NONE &&
 		    match_burst(matching->set, matching->scratches[worker->options.index],
-				&worker->reads[plan->first_read], plan->run.count, &cursor, worker->hits, BURST_HITS,
-				&hit_count) != 0)
+				&worker->reads[plan->first_read], plan->run.count, &cursor, worker->hits,
+				BURST_HITS - FEED_RECORDS_MAX, &hit_count) != 0)
 			counter_add(&worker->counters.hits_lost, 1);
+		if (plan->run.refusal == REFUSAL_NONE)
+			hit_count = worker_gate(worker, plan->first_read, plan->run.count, worker->hits, hit_count);
 		hit_count = hits_unmarked(worker, &worker->reads[plan->first_read], worker->hits, hit_count);
 		append_run(worker, plan, worker->hits, (unsigned)hit_count);
 	}
@@ -277,13 +283,16 @@ void worker_append(struct worker *worker)
 	size_t at = 0;
 	int more = 0;
 
+	worker_clashes(worker);
 	if (worker->read_count > 0 && matching != NULL)
 		more = match_burst(matching->set, matching->scratches[worker->options.index], worker->reads,
-				   worker->read_count, &cursor, worker->hits, BURST_HITS, &hit_count);
-	hit_count = hits_unmarked(worker, worker->reads, worker->hits, hit_count);
+				   worker->read_count, &cursor, worker->hits, BURST_HITS - worker->clash_count,
+				   &hit_count);
 	if (more != 0) {
 		append_flooded(worker, matching);
 	} else {
+		hit_count = worker_gate(worker, 0, worker->read_count, worker->hits, hit_count);
+		hit_count = hits_unmarked(worker, worker->reads, worker->hits, hit_count);
 		for (unsigned i = 0; i < worker->run_count; i++) {
 			const struct burst_run *plan = &worker->runs[i];
 			size_t first = at;

@@ -12,6 +12,7 @@
 #define READY_SLOTS 64 /* a millisecond */
 #define MINUTE_US INT64_C(60000000)
 #define SECOND_US INT64_C(1000000)
+#define PASS_TRIES 256 /* vehicles looked at for one that passes a camera of the stream */
 
 static_assert(sizeof(struct plate) == 20, "plates are kept by the million");
 
@@ -68,6 +69,7 @@ struct fleet_streams {
 	struct stream *streams;
 	int64_t *slots;   /* by camera index: last slot taken */
 	int16_t *partner; /* by camera index: stream that gets a copy, or -1 */
+	int16_t *owner;   /* by camera index: stream that makes its reads, or -1 */
 	uint64_t twins_lost;
 	int64_t mix_us; /* when class_of was last made */
 	unsigned count;
@@ -98,6 +100,9 @@ int fleet_init(struct fleet *fleet, const struct fleet_settings *settings)
 	r = cameras_init(&fleet->cameras, settings->cameras, settings->seed);
 	if (r == 0)
 		r = population_init(&fleet->population, settings->vehicles, settings->foreign_permille, settings->seed);
+	if (r == 0 && (settings->journeys || settings->clones > 0))
+		r = journeys_init(&fleet->journeys, &fleet->cameras, settings->vehicles, settings->clones,
+				  settings->seed);
 	if (r != 0)
 		fleet_fini(fleet);
 	return r;
@@ -105,6 +110,7 @@ int fleet_init(struct fleet *fleet, const struct fleet_settings *settings)
 
 void fleet_fini(struct fleet *fleet)
 {
+	journeys_fini(&fleet->journeys);
 	population_fini(&fleet->population);
 	cameras_fini(&fleet->cameras);
 }
@@ -180,10 +186,12 @@ static int stream_init(struct fleet_streams *streams, unsigned index, const bool
 	if (stream->own == NULL || stream->aliases == NULL || stream->twins == NULL)
 		return -ENOMEM;
 	for (uint32_t camera = stream->range.first - 1; camera < stream->range.last; camera++) {
-		if (!taken[camera])
+		if (!taken[camera]) {
 			stream->own[stream->own_count++] = camera;
-		else if (streams->partner[camera] < 0)
+			streams->owner[camera] = (int16_t)index;
+		} else if (streams->partner[camera] < 0) {
 			streams->partner[camera] = (int16_t)index;
+		}
 	}
 	return stream->own_count == 0 ? 0 : alias_build(stream, &streams->fleet->cameras);
 }
@@ -197,6 +205,7 @@ static int streams_fill_tables(struct fleet_streams *streams, const struct fleet
 	for (uint32_t i = 0; i < cameras; i++) {
 		streams->slots[i] = now_us - now_us % FLEET_SLOT_US;
 		streams->partner[i] = -1;
+		streams->owner[i] = -1;
 	}
 	for (unsigned i = 0; r == 0 && i < streams->count; i++) {
 		if (ranges[i].first == 0 || ranges[i].last < ranges[i].first || ranges[i].last > cameras) {
@@ -229,7 +238,8 @@ int fleet_streams_new(const struct fleet *fleet, const struct fleet_range *range
 	streams->streams = calloc(count, sizeof(*streams->streams));
 	streams->slots = malloc(fleet->cameras.count * sizeof(*streams->slots));
 	streams->partner = malloc(fleet->cameras.count * sizeof(*streams->partner));
-	if (streams->streams != NULL && streams->slots != NULL && streams->partner != NULL)
+	streams->owner = malloc(fleet->cameras.count * sizeof(*streams->owner));
+	if (streams->streams != NULL && streams->slots != NULL && streams->partner != NULL && streams->owner != NULL)
 		r = streams_fill_tables(streams, ranges, now_us);
 	if (r != 0) {
 		fleet_streams_free(streams);
@@ -251,6 +261,7 @@ struct fleet_streams *fleet_streams_free(struct fleet_streams *streams)
 	free(streams->streams);
 	free(streams->slots);
 	free(streams->partner);
+	free(streams->owner);
 	free(streams);
 	return NULL;
 }
@@ -334,15 +345,24 @@ struct draw {
 	uint32_t vehicle;
 };
 
+static unsigned class_of(const struct fleet_streams *streams, uint64_t random)
+{
+	return streams->fleet->settings.punctual ? (unsigned)(random & 7) : streams->class_of[random % CLASS_TABLE];
+}
+
+static int64_t delay_of(const struct fleet_streams *streams, uint64_t random)
+{
+	return streams->fleet->settings.punctual ? 0 : classes[class_of(streams, random)].delay_us;
+}
+
 /* The byte layout is that of docs/feed-protocol.md, DATA record. Returns the lane. */
 static uint8_t record_make(const struct fleet_streams *streams, const struct draw *draw, uint8_t *record)
 {
 	const struct fleet_settings *settings = &streams->fleet->settings;
 	const struct camera *camera = &streams->fleet->cameras.table[draw->camera];
 	uint64_t random = draw->random;
-	unsigned class = settings->punctual ? (unsigned)(random & 7) : streams->class_of[random % CLASS_TABLE];
-	int64_t delay = settings->punctual ? 0 : classes[class].delay_us;
-	int64_t capture_us = draw->slot - delay + class;
+	unsigned class = class_of(streams, random);
+	int64_t capture_us = draw->slot - delay_of(streams, random) + class;
 	uint16_t flags = 0;
 
 	memset(record, 0, FLEET_RECORD_SIZE);
@@ -394,6 +414,25 @@ static void twins_take(struct stream *stream, unsigned count_max, struct fleet_b
 	}
 }
 
+/* A vehicle, and the camera of this stream that saw it when the read was captured. False: hardly any passes one. */
+static bool pass_draw(const struct fleet_streams *streams, struct stream *stream, int64_t now_us, struct draw *draw)
+{
+	const struct fleet *fleet = streams->fleet;
+	int16_t index = (int16_t)(stream - streams->streams);
+
+	for (unsigned i = 0; i < PASS_TRIES; i++) {
+		uint32_t vehicle = population_pick(&fleet->population, prng_next(&stream->prng));
+
+		draw->random = prng_next(&stream->prng);
+		draw->camera = journeys_camera(&fleet->journeys, vehicle, now_us - delay_of(streams, draw->random));
+		if (draw->camera == JOURNEYS_NOWHERE || streams->owner[draw->camera] != index)
+			continue;
+		draw->vehicle = journeys_plate(&fleet->journeys, vehicle);
+		return true;
+	}
+	return false;
+}
+
 /* All draws before any record: the plates' cache lines come while the rest is drawn. */
 static unsigned draw_burst(struct fleet_streams *streams, struct stream *stream, int64_t now_us, unsigned count,
 			   struct draw draws[FLEET_BATCH])
@@ -407,9 +446,13 @@ static unsigned draw_burst(struct fleet_streams *streams, struct stream *stream,
 		struct draw *draw = &draws[made];
 		int64_t slot;
 
-		draw->camera = camera_pick(stream, prng_next(&stream->prng));
-		draw->vehicle = population_pick(population, prng_next(&stream->prng));
-		draw->random = prng_next(&stream->prng);
+		if (streams->fleet->journeys.cameras == NULL) {
+			draw->camera = camera_pick(stream, prng_next(&stream->prng));
+			draw->vehicle = population_pick(population, prng_next(&stream->prng));
+			draw->random = prng_next(&stream->prng);
+		} else if (!pass_draw(streams, stream, now_us, draw)) {
+			break;
+		}
 		__builtin_prefetch(&population->plates[draw->vehicle]);
 		slot = streams->slots[draw->camera] + FLEET_SLOT_US;
 		if (slot > now_us)

@@ -11,7 +11,8 @@
  * Capture times: (camera, capture_us) is unique, over restarts too. Every read takes a slot of FLEET_SLOT_US that its
  * camera never used: slots go up and never lie before the stream's start or ahead of the clock given. Sub-slot k stands
  * for a delay class: a read of class k was captured at slot − delay[k] + k. Hence a camera makes at most 62,500 reads
- * a second, and fleet_stream_fill gives fewer than asked when all are that busy.
+ * a second, and fleet_stream_fill gives fewer than asked when all are that busy, or when vehicles drive and hardly any
+ * passes a camera of that feed.
  */
 #ifndef GANTRY_BENCH_FLEET_H
 #define GANTRY_BENCH_FLEET_H
@@ -21,6 +22,7 @@
 #include <stdint.h>
 
 #include "bench/cameras.h"
+#include "bench/journeys.h"
 #include "bench/population.h"
 
 #define FLEET_RECORD_SIZE 48 /* FEED_RECORD_SIZE: reads are made in wire form */
@@ -39,6 +41,8 @@ struct fleet_settings {
 	unsigned late_permille;     /* buffered in the camera, 10 minutes to 45 hours, sent as live */
 	unsigned backlog_permille;  /* 20 minutes to 12 hours old, sent in the backlog lane */
 	unsigned test_permille;     /* connectivity tests */
+	uint32_t clones;            /* vehicles that bear another's plate; more than none: vehicles drive */
+	bool journeys;              /* vehicles drive (journeys.h): cameras see those that pass */
 	bool punctual;              /* no read is older than a second: all keep to the clock given */
 };
 void fleet_settings_init(struct fleet_settings *settings);
@@ -47,9 +51,10 @@ struct fleet {
 	struct fleet_settings settings;
 	struct cameras cameras;
 	struct population population;
+	struct journeys journeys; /* when the settings ask for them */
 };
 
-/* 0, -EINVAL for counts out of bounds, -ENOMEM. */
+/* 0, -EINVAL for counts out of bounds, -ENOMEM. The fleet may not be moved in memory when vehicles drive. */
 int fleet_init(struct fleet *fleet, const struct fleet_settings *settings);
 void fleet_fini(struct fleet *fleet);
 

@@ -17,6 +17,7 @@ int suite_search(const struct suite_options *options, const char *program, int *
 /* search --measure: one question in this fresh process; prints one JSON object for suite_search. */
 int suite_measure(const struct suite_options *options, int *ret_status, struct err *err);
 int suite_match(const struct suite_options *options, int *ret_status, struct err *err);
+int suite_clones(const struct suite_options *options, int *ret_status, struct err *err);
 int suite_recovery(const struct suite_options *options, int *ret_status, struct err *err);
 
 #endif

@@ -18,6 +18,8 @@ static int run(const struct suite_options *options, int *ret_status, struct err 
 		return suite_search(options, "/proc/self/exe", ret_status, err);
 	case SUITE_MATCH:
 		return suite_match(options, ret_status, err);
+	case SUITE_CLONES:
+		return suite_clones(options, ret_status, err);
 	default:
 		return suite_recovery(options, ret_status, err);
 	}

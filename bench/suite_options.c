@@ -48,6 +48,7 @@ static const struct option_row rows[] = {
 	{"literals", "N", OPTION_U32, AT(literals), 1000, 1000000, "match: other exact entries (100,000)"},
 	{"patterns", "N", OPTION_U32, AT(patterns), 10, 30000, "match: partial VRMs beside them (1,000)"},
 	{"many", "N", OPTION_U32, AT(many), 10, 100000, "match: partial VRMs alone (30,000)"},
+	{"clones", "N", OPTION_U32, AT(planted), 1, 1000000, "clones: vehicles with another's plate (1,000)"},
 	{"repeat", "N", OPTION_U32, AT(repeat), 1, SUITE_QUERIES, "search: questions of each kind (8)"},
 	{"cold", "HOW", OPTION_STRING, AT(cold), 0, 0,
 	 "drop: empty the machine's page cache; advise: posix_fadvise on every file (drop if allowed)"},
@@ -57,12 +58,12 @@ static const struct option_row rows[] = {
 
 static const struct option_table table = {"gantry-bench", rows, sizeof(rows) / sizeof(rows[0])};
 
-static const char *const commands[SUITE_COMMANDS] = {"storage", "search", "recovery", "match"};
+static const char *const commands[SUITE_COMMANDS] = {"storage", "search", "recovery", "match", "clones"};
 
 void suite_options_help(FILE *out)
 {
 	fputs("gantry-bench: what a capacity planner asks of this machine\n\n"
-	      "usage: gantry-bench storage|search|recovery|match [options]\n\n"
+	      "usage: gantry-bench storage|search|recovery|match|clones [options]\n\n"
 	      "  storage    seals a national day (40 M reads, piece by piece, then merged): bytes a read by column\n"
 	      "             beside their entropy, speed of sealing, merging and decoding, sealing beside ingest\n"
 	      "             with and without a heavy search.\n"
@@ -76,7 +77,10 @@ void suite_options_help(FILE *out)
 	      "             a minute; --quick: 1 M reads, 0.4 GB.\n"
 	      "  match      matches the fleet's reads on one core against a million exact entries, 100,000 others and\n"
 	      "             1,000 partial VRMs, and 30,000 partial ones alone; beside a hash set, PCRE2 and RE2; then\n"
-	      "             changes lists under load. Writes nothing; about 40 s, with --quick or without.\n\n"
+	      "             changes lists under load. Writes nothing; about 40 s, with --quick or without.\n"
+	      "  clones     plants clones among vehicles that drive, holds a day's reads (40 M) against their last\n"
+	      "             sightings, and tells which clones were found, what was found wrongly, and what a read\n"
+	      "             costs. Writes nothing; about 3 minutes; --quick: 2 M reads, 10 s.\n\n"
 	      "examples:\n"
 	      "  gantry-bench storage --quick\n"
 	      "  gantry-bench search --data /srv/year --keep    # the year stays, and is asked again without --keep\n"
@@ -110,7 +114,9 @@ static void complete(struct suite_options *options)
 	bool quick = options->quick;
 
 	if (options->day_reads == 0)
-		options->day_reads = !quick ? 40000000 : options->command == SUITE_STORAGE ? 2000000 : 1000000;
+		options->day_reads = !quick                                                                  ? 40000000
+				     : options->command == SUITE_STORAGE || options->command == SUITE_CLONES ? 2000000
+													     : 1000000;
 	/* Twenty sightings a vehicle and day, as on the full scale: the dictionary's share hangs on it. */
 	if (options->vehicles == 0)
 		options->vehicles =
@@ -135,6 +141,10 @@ static void complete(struct suite_options *options)
 		options->patterns = 1000;
 	if (options->many == 0)
 		options->many = 30000;
+	if (options->planted == 0)
+		options->planted = options->vehicles / 4 < 1000 ? options->vehicles / 4 : 1000;
+	if (options->command == SUITE_CLONES)
+		options->feeds = 1; /* a vehicle passes the cameras of many: one sender makes them all */
 	if (options->threads == 0)
 		options->threads = cores();
 }
@@ -207,6 +217,7 @@ uint64_t suite_options_bytes(const struct suite_options *options)
 	case SUITE_SEARCH:
 		return BESIDE_BYTES + year + 2 * day;
 	case SUITE_MATCH:
+	case SUITE_CLONES:
 		return 0;
 	case SUITE_RECOVERY:
 		return 2 * BESIDE_BYTES + 2 * unsealed;

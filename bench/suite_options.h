@@ -9,7 +9,7 @@
 #include "appliance/base/err.h"
 #include "bench/suite_room.h"
 
-enum suite_command { SUITE_STORAGE, SUITE_SEARCH, SUITE_RECOVERY, SUITE_MATCH, SUITE_COMMANDS };
+enum suite_command { SUITE_STORAGE, SUITE_SEARCH, SUITE_RECOVERY, SUITE_MATCH, SUITE_CLONES, SUITE_COMMANDS };
 
 struct suite_options {
 	enum suite_command command;
@@ -25,13 +25,14 @@ struct suite_options {
 	uint32_t feeds;
 	uint32_t threads;
 	uint32_t piece_reads;
-	uint32_t repeat;       /* questions of a kind */
-	uint32_t ingest_s;     /* storage: sealing beside ingest */
-	uint32_t ingest_rate;  /* reads a second */
-	uint32_t mass; /* match: entries of its lists */
+	uint32_t repeat;      /* questions of a kind */
+	uint32_t ingest_s;    /* storage: sealing beside ingest */
+	uint32_t ingest_rate; /* reads a second */
+	uint32_t mass;        /* match: entries of its lists */
 	uint32_t literals;
 	uint32_t patterns;
 	uint32_t many;
+	uint32_t planted;      /* clones */
 	uint32_t memtable_mib; /* 0: as the appliance takes it */
 	bool keep;
 	bool quick;

@@ -50,6 +50,7 @@ int suite_fleet_init(struct suite_fleet *fleet, const struct suite_fleet_options
 	settings.seed = options->seed;
 	settings.cameras = options->cameras;
 	settings.vehicles = options->vehicles;
+	settings.clones = options->clones;
 	r = fleet_init(&fleet->fleet, &settings);
 	if (r < 0)
 		return r;

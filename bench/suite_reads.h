@@ -29,7 +29,8 @@ struct suite_fleet_options {
 	uint64_t seed;
 	uint32_t cameras;
 	uint32_t vehicles;
-	unsigned feeds; /* ≤ FLEET_FEEDS_MAX */
+	unsigned feeds;  /* ≤ FLEET_FEEDS_MAX */
+	uint32_t clones; /* vehicles that bear another's plate; more than none: vehicles drive (journeys.h) */
 };
 
 struct suite_fleet {
@@ -40,7 +41,7 @@ struct suite_fleet {
 	uint64_t seed;
 };
 
-/* 0, -EINVAL counts out of bounds, -ENOMEM. */
+/* 0, -EINVAL counts out of bounds, -ENOMEM. May not be moved in memory when vehicles drive. */
 int suite_fleet_init(struct suite_fleet *fleet, const struct suite_fleet_options *options);
 void suite_fleet_fini(struct suite_fleet *fleet);
 

@@ -66,7 +66,7 @@ static json_t *scale_new(const struct suite_options *options)
 
 json_t *suite_report_new(const struct suite_options *options, const char *directory)
 {
-	static const char *const names[SUITE_COMMANDS] = {"storage", "search", "recovery", "match"};
+	static const char *const names[SUITE_COMMANDS] = {"storage", "search", "recovery", "match", "clones"};
 	json_t *object = json_object();
 
 	suite_report_text(object, "command", names[options->command]);

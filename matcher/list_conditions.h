@@ -1,7 +1,7 @@
 /*
  * When, where and of which reads a list alarms: the optional conditions of its header. Hours, directions and camera
- * types are judged here; areas are kept as text, which whoever knows the ground reads (storage/area.h). Plain data and
- * pure functions: any thread, no allocation.
+ * types are judged here; areas are kept as text, which whoever knows the ground reads (appliance/base/area.h). Plain
+ * data and pure functions: any thread, no allocation.
  */
 #ifndef GANTRY_MATCHER_LIST_CONDITIONS_H
 #define GANTRY_MATCHER_LIST_CONDITIONS_H

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#include "storage/area.h"
+#include "appliance/base/area.h"
 
 bool search_key_matches(const struct search *search, const uint8_t key[16])
 {

@@ -91,6 +91,7 @@ enum hit_kind { HIT_EXACT = 0, HIT_PATTERN = 1, HIT_TOLERANT = 2, HIT_RETRO = 3,
 enum hit_flags {
 	HIT_FLAG_REPEAT = 1 << 0, /* a repeat within its list's minutes: kept and counted, delivered to nobody */
 	HIT_FLAG_LATE = 1 << 1,   /* found after the read was stored: by a search back, or because no list was loaded */
+	HIT_FLAG_CLASH_LATER = 1 << 2, /* HIT_CLONE: the sighting that it clashes with was captured after this one */
 };
 
 /*
@@ -99,6 +100,8 @@ enum hit_flags {
  * Its number is its name for ever: who made it (the worker of its journal, or HIT_SOURCE_LATE) in the upper byte, below
  * it a count that only grows, from the start's µs since 1970. Hits of one source become visible in the order of their
  * numbers, so one number a source says how far a subscriber has come.
+ *
+ * HIT_CLONE is of no list: `list` is 0, `entry` the camera of the other sighting, `version` the seconds between.
  */
 struct hit {
 	uint32_t row;

@@ -110,43 +110,31 @@ static void damaged_camera_files_are_survived(void)
 /* A feed's cameras: every combination of known, bound and suspended, for a bound feed and one that speaks for all. */
 static void cameras_stand_as_the_register_says(void)
 {
-	struct slot_table cameras = {.mask = 15};
-	struct slot_table bindings = {.mask = 15};
 	struct tables tables = {0};
 	struct feed_entry bound = {.feed = 3};
 	struct feed_entry all = {.feed = 4, .all_cameras = true};
-	uint64_t camera_keys[16] = {0};
-	uint64_t binding_keys[16] = {0};
-	uint32_t camera_values[16] = {0};
-	uint32_t binding_values[16] = {0};
-	uint64_t at;
+	uint32_t place;
 
-	cameras.keys = camera_keys;
-	cameras.values = camera_values;
-	bindings.keys = binding_keys;
-	bindings.values = binding_values;
+	CHECK_INT(0, places_init(&tables.places, 3));
+	CHECK_INT(0, slot_table_init(&tables.bindings, 2));
 	/* Camera 10 is well, 11 suspended, 12 not bound, 13 unknown. */
 	for (uint32_t camera = 10; camera <= 12; camera++) {
-		for (at = slot_hash((uint64_t)camera + 1) & 15; camera_keys[at] != 0; at = (at + 1) & 15)
-			;
-		camera_keys[at] = (uint64_t)camera + 1;
-		camera_values[at] = camera == 11;
-		if (camera == 12)
-			continue;
-		for (at = slot_hash(UINT64_C(3) << 32 | camera) & 15; binding_keys[at] != 0; at = (at + 1) & 15)
-			;
-		binding_keys[at] = UINT64_C(3) << 32 | camera;
-		binding_values[at] = camera == 11;
+		places_add(&tables.places, camera, (struct area_point){(int32_t)camera, 0}, 0, camera == 11);
+		if (camera != 12)
+			slot_put(&tables.bindings, UINT64_C(3) << 32 | camera,
+				 slot_find(&tables.places.by_camera, (uint64_t)camera + 1) - 1);
 	}
-	tables.cameras = cameras;
-	tables.bindings = bindings;
-	CHECK_INT(CAMERA_BOUND, tables_camera(&tables, &bound, 10));
-	CHECK_INT(CAMERA_SUSPENDED, tables_camera(&tables, &bound, 11));
-	CHECK_INT(CAMERA_NOT_BOUND, tables_camera(&tables, &bound, 12));
-	CHECK_INT(CAMERA_UNKNOWN, tables_camera(&tables, &bound, 13));
-	CHECK_INT(CAMERA_BOUND, tables_camera(&tables, &all, 12));
-	CHECK_INT(CAMERA_SUSPENDED, tables_camera(&tables, &all, 11));
-	CHECK_INT(CAMERA_UNKNOWN, tables_camera(&tables, &all, 13));
+	CHECK_INT(CAMERA_BOUND, tables_camera(&tables, &bound, 10, &place));
+	CHECK_INT(CAMERA_SUSPENDED, tables_camera(&tables, &bound, 11, &place));
+	CHECK_INT(CAMERA_NOT_BOUND, tables_camera(&tables, &bound, 12, &place));
+	CHECK_INT(CAMERA_UNKNOWN, tables_camera(&tables, &bound, 13, &place));
+	CHECK_INT(CAMERA_BOUND, tables_camera(&tables, &all, 12, &place));
+	CHECK_INT(CAMERA_SUSPENDED, tables_camera(&tables, &all, 11, &place));
+	CHECK_INT(1, place);
+	CHECK_INT(CAMERA_UNKNOWN, tables_camera(&tables, &all, 13, &place));
+	CHECK_INT(PLACE_NONE, place);
+	slot_table_fini(&tables.bindings);
+	places_fini(&tables.places);
 }
 
 int main(int argc, char **argv)

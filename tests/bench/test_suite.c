@@ -382,6 +382,24 @@ static void test_match(void)
 	json_decref(report);
 }
 
+static void test_clones(void)
+{
+	json_t *report = NULL;
+	const json_t *row;
+	size_t i;
+
+	CHECK_INT(0, run("clones --quick --day-reads 100000 --clones 100 --cameras 4000 --vehicles 3000", &report));
+	check_conditions(report);
+	CHECK_INT(100000, (int)number(report, "reads"));
+	CHECK(number(report, "catchable") > 20);
+	CHECK(number(report, "found_percent") > 50);
+	CHECK(number(report, "ns_per_read") > 0);
+	/* Who trusts only what cameras are sure of raises nothing wrongly here: vehicles drive as vehicles can. */
+	json_array_foreach(json_object_get(report, "detectors"), i, row)
+		CHECK(number(row, "confidence") < 80 || number(row, "false_hits") < 1);
+	json_decref(report);
+}
+
 static void test_recovery(void)
 {
 	json_t *report = NULL;
@@ -429,6 +447,7 @@ int main(int argc, char **argv)
 		{"search, whole, and again, and falsified", test_search},
 		{"recovery, whole", test_recovery},
 		{"match, whole", test_match},
+		{"clones, whole", test_clones},
 		{"told to stop, it leaves nothing", test_stop},
 		{"no room, no run", test_no_room},
 		{NULL, NULL},

@@ -9,7 +9,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/glob.h"
-#include "storage/area.h"
+#include "appliance/base/area.h"
 #include "storage/consecutive.h"
 #include "storage/key_plan.h"
 #include "tests/check.h"

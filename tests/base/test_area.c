@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "appliance/base/prng.h"
-#include "storage/area.h"
+#include "appliance/base/area.h"
 #include "tests/check.h"
 
 #define E7 10000000.0

@@ -10,8 +10,8 @@
  *
  * The border belongs to the area.
  */
-#ifndef GANTRY_STORAGE_AREA_H
-#define GANTRY_STORAGE_AREA_H
+#ifndef GANTRY_BASE_AREA_H
+#define GANTRY_BASE_AREA_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -55,6 +55,12 @@ int area_polygon(const struct area_point *points, size_t count, struct err *err,
 int area_circle_parse(const char *text, struct err *err, struct area *ret_area);
 int area_polygon_parse(const char *text, struct err *err, struct area *ret_area);
 
+/* Either of them behind its name: "circle LAT,LON,RADIUS", "polygon LAT,LON LAT,LON LAT,LON …". Errors as above. */
+int area_parse(const char *text, struct err *err, struct area *ret_area);
+
 bool area_contains(const struct area *area, struct area_point point);
+
+/* Where a point of the ellipsoid lies in space: metres from the Earth's centre. Two of them lie a chord apart. */
+void area_in_space(struct area_point point, double ret_metres[3]);
 
 #endif

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "storage/area.h"
+#include "appliance/base/area.h"
 
 /* Degrees with at most seven decimals, as 1e-7 degree. Moves *at behind them. */
 static int take_degrees(const char **at, struct err *err, int32_t *ret_e7)
@@ -89,4 +89,13 @@ int area_polygon_parse(const char *text, struct err *err, struct area *ret_area)
 		text += strspn(text, " ");
 	}
 	return area_polygon(points, count, err, ret_area);
+}
+
+int area_parse(const char *text, struct err *err, struct area *ret_area)
+{
+	if (strncmp(text, "circle ", strlen("circle ")) == 0)
+		return area_circle_parse(text + strlen("circle "), err, ret_area);
+	if (strncmp(text, "polygon ", strlen("polygon ")) == 0)
+		return area_polygon_parse(text + strlen("polygon "), err, ret_area);
+	return err_set(err, -EINVAL, "an area is a circle or a polygon");
 }

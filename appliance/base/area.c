@@ -1,4 +1,4 @@
-#include "storage/area.h"
+#include "appliance/base/area.h"
 
 #include <errno.h>
 #include <math.h>
@@ -24,7 +24,7 @@ static double prime_vertical(double sine)
 	return WGS84_A / sqrt(1 - WGS84_E2 * sine * sine);
 }
 
-static void in_space(struct area_point point, double ret_metres[3])
+void area_in_space(struct area_point point, double ret_metres[3])
 {
 	double lat = point.lat_e7 * RADIANS_PER_E7;
 	double lon = point.lon_e7 * RADIANS_PER_E7;
@@ -51,7 +51,7 @@ int area_circle(struct area_point centre, uint32_t radius_m, struct err *err, st
 	normal = prime_vertical(sine);
 	mean = normal * sqrt((1 - WGS84_E2) / (1 - WGS84_E2 * sine * sine));
 	chord = 2 * mean * sin(radius_m / (2 * mean));
-	in_space(centre, area.centre);
+	area_in_space(centre, area.centre);
 	area.chord_squared = chord * chord;
 	*ret_area = area;
 	return 0;
@@ -136,7 +136,7 @@ bool area_contains(const struct area *area, struct area_point point)
 
 	if (area->kind == AREA_POLYGON)
 		return polygon_contains(area, point);
-	in_space(point, place);
+	area_in_space(point, place);
 	for (unsigned i = 0; i < 3; i++)
 		sum += (place[i] - area->centre[i]) * (place[i] - area->centre[i]);
 	return sum <= area->chord_squared;
