@@ -18,6 +18,7 @@
 #include "appliance/base/log.h"
 #include "storage/cases.h"
 #include "storage/clock_guard.h"
+#include "storage/hit_lives.h"
 #include "storage/journal.h"
 #include "storage/keeper.h"
 #include "storage/marks.h"
@@ -87,6 +88,8 @@ static int memory_ready(struct store *store, struct err *err)
 		return err_set(err, result, "memtable of %zu bytes for %u workers: %s", memtable.bytes_max,
 			       memtable.workers, strerror(-result));
 	result = marks_new(&store->marks);
+	if (result == 0)
+		result = hit_lives_new(HIT_LIVES_MAX, &store->hit_lives);
 	if (result < 0)
 		return err_set(err, result, "store: %s", strerror(-result));
 	views.memtable = store->memtable;
@@ -141,6 +144,8 @@ static void register_ready(struct store *store)
 	result = reg_open(&options, store->io, store->keyring, &store->reg_why, &store->reg);
 	if (result == 0) {
 		result = marks_load(store->marks, store->reg, store->keyring, &store->reg_why, &unreadable);
+		if (result == 0)
+			result = hit_lives_load(store->hit_lives, store->reg, store->keyring, &store->reg_why);
 		if (result < 0)
 			store->reg = reg_free(store->reg);
 		else if (unreadable > 0)
@@ -274,6 +279,7 @@ static void store_free(struct store *store)
 	store->reg = reg_free(store->reg);
 	store->views = views_free(store->views);
 	store->marks = marks_free(store->marks);
+	store->hit_lives = hit_lives_free(store->hit_lives);
 	store->memtable = memtable_free(store->memtable);
 	store->lanes = lane_map_free(store->lanes);
 	store->sealed_lanes = lane_map_free(store->sealed_lanes);
@@ -356,6 +362,11 @@ struct views *store_views(struct store *store)
 struct marks *store_marks(struct store *store)
 {
 	return store->marks;
+}
+
+struct hit_lives *store_hit_lives(struct store *store)
+{
+	return store->hit_lives;
 }
 
 struct clock_guard *store_clock_guard(struct store *store)

@@ -30,6 +30,7 @@
 struct catalog;
 struct clock_guard;
 struct clock_source;
+struct hit_lives;
 struct io;
 struct journal;
 struct journal_hooks;
@@ -110,6 +111,7 @@ struct catalog *store_catalog(struct store *store);
 struct keyring *store_keyring(struct store *store);
 struct views *store_views(struct store *store); /* for searches: storage/view.h */
 struct marks *store_marks(struct store *store); /* storage/marks.h */
+struct hit_lives *store_hit_lives(struct store *store);
 struct clock_guard *store_clock_guard(struct store *store);
 /* clock_guard_age_us of the store's guard. Any thread, workers too. */
 int64_t store_age_us(const struct store *store, int64_t wall_us);
