@@ -124,6 +124,10 @@ const struct setting config_settings[] = {
 	TEXT("lists", "compiler", compiler, "",
 	     "Program that compiles patterns apart. Empty: gantry-compile beside gantryd."),
 
+	INTEGER("hits", "escalate_priority", escalate_priority, "", "80", 0, 101,
+		"A hit of at least this priority escalates when nobody acknowledges it; 101: none does."),
+	INTEGER("hits", "escalate_seconds", escalate_s, "s", "120", 1, 86400, "So long after it was published."),
+
 	TEXT("management", "socket", socket, "", "Path of the management socket. Empty: run_directory/gantry.sock."),
 	TEXT("management", "group", socket_group, "", "Group that may use the socket. Empty: the daemon's."),
 	OCTAL("management", "mode", socket_mode, "0660", 0777, "Mode of the socket."),
