@@ -126,7 +126,10 @@ static void register_ready(struct store *store)
 	char directory[LAYOUT_PATH_SIZE];
 	char lists[LAYOUT_PATH_SIZE];
 	char db[LAYOUT_PATH_SIZE];
-	struct reg_options options = {.directory = directory, .db_directory = db, .lists_directory = lists};
+	struct reg_options options = {.directory = directory,
+				      .db_directory = db,
+				      .lists_directory = lists,
+				      .map_size = store->options.catalog_map_size};
 	size_t unreadable;
 	int result;
 
