@@ -184,7 +184,9 @@ json_t *present_hit(struct gantry *gantry, const struct hit *hit, const struct r
 
 	if (object == NULL)
 		return NULL;
-	(void)json_object_set_new(object, "hit", json_string(hit_name(hit->number, name)));
+	/* Nobody has numbered the hits of an amended read: they have no life. */
+	(void)json_object_set_new(object, "hit",
+				  hit->number != 0 ? json_string(hit_name(hit->number, name)) : json_null());
 	(void)json_object_set_new(object, "list", json_integer(hit->list));
 	(void)json_object_set_new(object, "version", json_integer(hit->version));
 	(void)json_object_set_new(object, "entry", json_integer(hit->entry));
