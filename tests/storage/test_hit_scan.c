@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "appliance/base/clock.h"
 #include "appliance/base/log.h"
+#include "storage/catalog.h"
 #include "storage/io.h"
 #include "storage/keyring.h"
 #include "storage/marks.h"
@@ -135,12 +137,145 @@ static void test_failing_writes(void)
 	printf("\n    %u rounds ", rounds);
 }
 
+static void lose_catalog(struct rig *rig)
+{
+	char path[700];
+
+	snprintf(path, sizeof(path), "%s/catalog/data.mdb", rig->db_directory);
+	CHECK_INT(0, unlink(path));
+}
+
+/* A clock that is set by hand; it always trusts itself. */
+static int64_t hand_us;
+
+static int64_t hand_wall_us(void *context)
+{
+	(void)context;
+	return hand_us;
+}
+
+/* The highest number that any hit of the source was seen with. */
+static void check_behind(struct rig *rig, unsigned source, uint64_t number)
+{
+	uint64_t before = rig->hit_highest[source];
+
+	CHECK(before >= number);
+	rig_send_some(rig, 40);
+	rig_settle(rig, 1000);
+	CHECK(!rig->hits_wrong); /* each lay behind the one before */
+	CHECK(rig->hit_highest[source] > before);
+}
+
+/* The clock goes back by a year: what is made then is still numbered behind what was, or it would never be told. */
+static void test_clock_goes_back(void)
+{
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct clock_source clock = clock_source_real;
+	uint64_t position;
+
+	clock.wall_us = hand_wall_us;
+	rig->options.clock = &clock;
+	hand_us = clock_wall_us();
+	rig_check_open(rig, "open");
+	CHECK_INT(0, hit_highest(rig->store, 0));
+	rig_send_some(rig, 60);
+	rig_settle(rig, 1000);
+	CHECK(rig->hit_highest[0] >= (uint64_t)hand_us && rig->hit_highest[1] > hit_number(1, (uint64_t)hand_us));
+	for (unsigned round = 0; round < 4; round++) {
+		/* Sealed or in the journals, the catalog there or lost, the hits are where they are found. */
+		CHECK_INT(0, rig_close(rig, round % 2 == 0));
+		if (round == 2)
+			lose_catalog(rig);
+		hand_us -= INT64_C(365) * DAY_US / 4;
+		rig_check_open(rig, "open");
+		CHECK(hit_highest(rig->store, 0) == rig->hit_highest[0]);
+		CHECK(hit_highest(rig->store, 1) == rig->hit_highest[1]);
+		CHECK_INT(0, hit_highest(rig->store, HIT_SOURCE_LATE));
+		check_behind(rig, 0, 1);
+		check_hits(rig, "the clock went back");
+	}
+	/* A subscriber's position lies beyond all that is left. */
+	CHECK_INT(0, rig_close(rig, true));
+	rig_check_open(rig, "open");
+	position = rig->hit_highest[1] + 1000000;
+	hit_number_behind(rig->store, position);
+	hit_number_behind(rig->store, position - 10);
+	hit_number_behind(rig->store, hit_number(60, 5)); /* no such worker now */
+	rig->hit_highest[1] = position;
+	check_behind(rig, 1, position);
+	rig_done(rig, io);
+}
+
+/* What cannot be read is left out and told; all else is given. */
+static void test_unreadable(void)
+{
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct catalog_segment *segments;
+	struct hit_found *found = calloc(RIG_SEQUENCES, sizeof(*found));
+	struct store_status *status = calloc(1, sizeof(*status));
+	size_t before[2], after[2], segment_count, count;
+	unsigned hurt;
+	char path[700], name[SEGMENT_NAME_SIZE];
+
+	CHECK(found != NULL && status != NULL);
+	rig_check_open(rig, "open");
+	rig_send_some(rig, 80);
+	rig_settle(rig, 1000);
+	CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+	rig_send_some(rig, 20);
+	rig_settle(rig, 1000);
+	for (unsigned source = 0; source < 2; source++)
+		CHECK_INT(0, hit_scan(rig->store, source, 0, UINT64_MAX, RIG_SEQUENCES, &rig->err, found,
+				      &before[source]));
+	CHECK_INT(0, catalog_segments(store_catalog(rig->store), INT32_MIN, INT32_MAX, &segments, &segment_count));
+	CHECK(segment_count >= 2);
+	CHECK_INT(0, rig_close(rig, false));
+	snprintf(path, sizeof(path), RIG_DIRECTORY "/segments/%s",
+		 segment_name(segments[0].day, segments[0].id, ".seg", name));
+	/* Its first row page: the hits of these rows are lost, whatever else is. */
+	CHECK_INT(0, sim_rot(io, path, SEGMENT_HEADER_SIZE + 100, 4));
+	rig_check_open(rig, "open");
+	for (unsigned source = 0; source < 2; source++)
+		CHECK_INT(0,
+			  hit_scan(rig->store, source, 0, UINT64_MAX, RIG_SEQUENCES, &rig->err, found, &after[source]));
+	CHECK(after[0] + after[1] < before[0] + before[1]);
+	CHECK(after[0] + after[1] > 0);
+	CHECK_INT(0, store_status(rig->store, status));
+	CHECK_INT(1, status->damage_count);
+	/* Told once, however often it is met. A journal is one worker's, and so is its segment. */
+	hurt = after[0] < before[0] ? 0 : 1;
+	CHECK_INT(0, hit_scan(rig->store, hurt, 0, UINT64_MAX, RIG_SEQUENCES, &rig->err, found, &count));
+	CHECK_INT(after[hurt], count);
+	CHECK_INT(0, store_status(rig->store, status));
+	CHECK_INT(1, status->damage_count);
+	/* What may be had another time ends the call: passed over, it would be passed over for good. */
+	CHECK_INT(0, rig_close(rig, false));
+	rig_check_open(rig, "open");
+	CHECK_INT(0, sim_deny(io, path, EMFILE));
+	CHECK_INT(-EIO, hit_scan(rig->store, hurt, 0, UINT64_MAX, RIG_SEQUENCES, &rig->err, found, &count));
+	CHECK(rig->err.text[0] != '\0');
+	/* The other worker's hits do not lie there: nobody looks. */
+	CHECK_INT(0, hit_scan(rig->store, 1 - hurt, 0, UINT64_MAX, RIG_SEQUENCES, &rig->err, found, &count));
+	CHECK_INT(after[1 - hurt], count);
+	CHECK_INT(0, sim_deny(io, path, 0));
+	CHECK_INT(0, hit_scan(rig->store, hurt, 0, UINT64_MAX, RIG_SEQUENCES, &rig->err, found, &count));
+	CHECK_INT(after[hurt], count);
+	free(segments);
+	free(found);
+	free(status);
+	rig_done(rig, io);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
 		{"hits keep their numbers from the journal to the segment and after", test_everywhere},
 		{"power cuts change no number", test_power_cuts},
 		{"failing writes change no order", test_failing_writes},
+		{"a clock that went back lets no number fall behind", test_clock_goes_back},
+		{"what cannot be read is left out and told", test_unreadable},
 		{NULL, NULL},
 	};
 
