@@ -229,7 +229,7 @@ static int scan_stored(struct store *store, struct selection *selection, size_t 
 		       struct hit_found *ret_found, size_t *ret_count)
 {
 	struct hit_view from;
-	int r = hit_view_take(store, err, &from);
+	int r = hit_view_take(store, selection->after, selection->upto, err, &from);
 
 	if (r < 0)
 		return r;

@@ -9,7 +9,7 @@
 #include "storage/marks.h"
 #include "storage/store_internal.h"
 
-int hit_view_take(struct store *store, struct err *err, struct hit_view *ret_view)
+int hit_view_take(struct store *store, uint64_t after, uint64_t upto, struct err *err, struct hit_view *ret_view)
 {
 	struct hit_view view = {.store = store, .err = err, .day = INT32_MIN};
 	const char *why;
@@ -17,7 +17,7 @@ int hit_view_take(struct store *store, struct err *err, struct hit_view *ret_vie
 
 	if (store_register(store, &why) == NULL)
 		return err_set(err, -EIO, "the register is incomplete, so no hit is given: %s", why);
-	r = view_take(store->views, 0, STORE_DAY_END - 1, &view.view);
+	r = view_take_hits(store->views, after, upto, &view.view);
 	if (r < 0)
 		return err_set(err, r == -ENOMEM ? r : -EIO, "looking for hits: %s", strerror(-r));
 	/* Behind the view, which pins what they made go: so nothing that was marked by now is given. */

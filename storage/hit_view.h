@@ -34,8 +34,11 @@ struct hit_view {
 	struct err *err; /* the caller's */
 };
 
-/* 0; -ENOMEM; -EIO with err: nothing can be said, such as without the register, which alone knows what is marked. */
-int hit_view_take(struct store *store, struct err *err, struct hit_view *ret_view);
+/*
+ * Of the whole store; of the segments only those that may hold a hit with after < number ≤ upto, both of one source.
+ * 0; -ENOMEM; -EIO with err: nothing can be said, such as without the register, which alone knows what is marked.
+ */
+int hit_view_take(struct store *store, uint64_t after, uint64_t upto, struct err *err, struct hit_view *ret_view);
 void hit_view_release(struct hit_view *view);
 
 enum hit_view_outcome { HIT_VIEW_LOST = 1 /* purged meanwhile, or it cannot be read */ };
