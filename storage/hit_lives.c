@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "appliance/base/clock.h"
+#include "appliance/base/read.h"
 #include "storage/hit_lives_internal.h"
 #include "storage/keyring.h"
 #include "storage/register.h"
@@ -353,6 +354,18 @@ bool hit_lives_known(struct hit_lives *lives, uint64_t number)
 	known = find(lives, number) != NULL;
 	(void)pthread_mutex_unlock(&lives->image);
 	return known;
+}
+
+uint64_t hit_lives_highest(struct hit_lives *lives, unsigned source)
+{
+	uint64_t highest = 0;
+
+	(void)pthread_mutex_lock(&lives->image);
+	for (size_t i = 0; i < lives->count; i++)
+		if (hit_source(lives->all[i].number) == source && lives->all[i].number > highest)
+			highest = lives->all[i].number;
+	(void)pthread_mutex_unlock(&lives->image);
+	return highest;
 }
 
 int hit_lives_copy(struct hit_lives *lives, bool (*wanted)(const void *context, const struct hit_life *life),

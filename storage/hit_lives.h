@@ -78,6 +78,9 @@ int hit_lives_get(struct hit_lives *lives, uint64_t number, struct reg_hit_life 
 /* Has somebody acknowledged it? */
 bool hit_lives_known(struct hit_lives *lives, uint64_t number);
 
+/* The highest number of that source that has a life; 0: none. No hit may be given it, or one below it, again. */
+uint64_t hit_lives_highest(struct hit_lives *lives, unsigned source);
+
 /* What stands in memory of a life. */
 struct hit_life {
 	uint64_t number;

@@ -166,12 +166,18 @@ static void register_ready(struct store *store)
 
 static_assert(STORE_WORKERS_MAX <= SEGMENT_HIT_WORKERS, "segments hold the hits of every worker");
 
-/* Numbers grow from the clock on, and from the last one that was given when the clock went back. */
+/*
+ * Numbers grow from the clock on, and from the last one that was given when the clock went back: also to a hit that is
+ * gone, when its life is there, which no other hit may come by.
+ */
 static uint64_t hit_count_start(struct store *store, unsigned worker)
 {
 	uint64_t count = hit_highest(store, worker) & HIT_COUNT_MASK;
+	uint64_t lived = hit_lives_highest(store->hit_lives, worker) & HIT_COUNT_MASK;
 	int64_t now_us = store_wall_us(store);
 
+	if (count < lived)
+		count = lived;
 	return now_us > 0 && (uint64_t)now_us > count ? (uint64_t)now_us : count;
 }
 

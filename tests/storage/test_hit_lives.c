@@ -381,6 +381,28 @@ static void test_failures(void)
 	}
 }
 
+/* A number that has a life is given to no other hit, although the clock and every hit that is left lie before it. */
+static void test_number_taken(void)
+{
+	struct world *world = world_new(check_seed(), "taken");
+	uint64_t number = hit_number(0, (uint64_t)clock_wall_us() + UINT64_C(1000000000000));
+	struct hit_order order = order_of(world, 0, REG_HIT_ACKNOWLEDGED, 0);
+	struct hit_answer answer;
+	struct err err;
+
+	order.number = number;
+	CHECK_INT(0, hit_lives_step(lives_of(world), &order, 1, &err, &answer));
+	CHECK(hit_lives_highest(lives_of(world), 0) == number);
+	CHECK_INT(0, hit_lives_highest(lives_of(world), 1));
+	CHECK_INT(0, rig_close(&world->rig, false));
+	world_open(world);
+	for (unsigned i = 0; i < 60; i++)
+		(void)rig_send(&world->rig);
+	rig_settle(&world->rig, 1000);
+	CHECK(world->rig.hit_highest[0] > number);
+	world_free(world);
+}
+
 static void test_bounds(void)
 {
 	struct world *world = world_new(check_seed(), "bounds");
@@ -566,6 +588,7 @@ int main(int argc, char **argv)
 						  {"a purged day's lives go", test_day_purged},
 						  {"the power goes at every write", test_crash},
 						  {"writes fail", test_failures},
+						  {"a number with a life is not given again", test_number_taken},
 						  {"bounds", test_bounds},
 						  {"interval", test_interval},
 						  {"rates against a model", test_rates},
