@@ -2,6 +2,7 @@
 #include "storage/hit_lives.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -403,6 +404,82 @@ static void test_number_taken(void)
 	world_free(world);
 }
 
+/* Two accounts race for the same hits while others look. */
+struct racing {
+	struct hit_lives *lives;
+	int32_t first_day;
+	uint32_t uid;
+	unsigned won;
+	bool failed;
+};
+
+static void *race_steps(void *context)
+{
+	struct racing *racing = context;
+
+	for (unsigned i = 0; i < HITS; i++) {
+		struct hit_order order = {.number = number_of(i),
+					  .day = racing->first_day + (int32_t)(i % RIG_DAYS),
+					  .state = REG_HIT_ACKNOWLEDGED,
+					  .uid = racing->uid,
+					  .account = "racer"};
+		struct hit_answer answer;
+		struct err err;
+
+		racing->failed |= hit_lives_step(racing->lives, &order, 1, &err, &answer) != 0 ||
+				  (answer.outcome != 0 && answer.outcome != HIT_LIVES_TAKEN);
+		racing->won += answer.outcome == 0;
+	}
+	return NULL;
+}
+
+static void *race_looks(void *context)
+{
+	struct racing *racing = context;
+
+	for (unsigned i = 0; i < 20 * HITS; i++) {
+		struct hit_lives_info info;
+		struct reg_hit_life life;
+		struct hit_life *all;
+		size_t count;
+		int result = hit_lives_get(racing->lives, number_of(i % HITS), &life);
+
+		racing->failed |= result != -ENOENT && (result != 0 || life.number != number_of(i % HITS));
+		(void)hit_lives_known(racing->lives, number_of(i % HITS));
+		(void)hit_lives_of_day(racing->lives, racing->first_day);
+		hit_lives_info(racing->lives, &info);
+		racing->failed |=
+			hit_lives_copy(racing->lives, any, NULL, &all, &count) != 0 || count < info.acknowledged;
+		free(all);
+	}
+	return NULL;
+}
+
+static void test_race(void)
+{
+	struct world *world = world_new(check_seed(), "race");
+	struct racing racing[4];
+	pthread_t threads[4];
+	struct hit_lives_info info;
+	struct err err;
+
+	for (unsigned i = 0; i < 4; i++) {
+		racing[i] = (struct racing){.lives = lives_of(world), .first_day = world->rig.first_day, .uid = i};
+		CHECK_INT(0, pthread_create(&threads[i], NULL, i < 2 ? race_steps : race_looks, &racing[i]));
+	}
+	for (unsigned i = 0; i < 4; i++)
+		CHECK_INT(0, pthread_join(threads[i], NULL));
+	for (unsigned i = 0; i < 4; i++)
+		CHECK(!racing[i].failed);
+	CHECK_INT(HITS, racing[0].won + racing[1].won);
+	hit_lives_info(lives_of(world), &info);
+	CHECK_INT(HITS, info.acknowledged);
+	CHECK_INT(0, hit_lives_forget_day(lives_of(world), world->rig.first_day, &err));
+	hit_lives_info(lives_of(world), &info);
+	CHECK_INT(HITS - HITS / RIG_DAYS, info.acknowledged);
+	world_free(world);
+}
+
 static void test_bounds(void)
 {
 	struct world *world = world_new(check_seed(), "bounds");
@@ -589,6 +666,7 @@ int main(int argc, char **argv)
 						  {"the power goes at every write", test_crash},
 						  {"writes fail", test_failures},
 						  {"a number with a life is not given again", test_number_taken},
+						  {"accounts race", test_race},
 						  {"bounds", test_bounds},
 						  {"interval", test_interval},
 						  {"rates against a model", test_rates},
