@@ -29,7 +29,7 @@
 #define WATCHED_MAX 65536
 #define TELL_AT_ONCE 256
 #define GATHER_US (INT64_C(24) * 3600 * 1000000)
-#define GATHER_AT_ONCE 4096
+#define GATHER_AT_ONCE 32768 /* each look goes through the hits of every segment that may hold one: few, then */
 #define LOOK_NS INT64_C(1000000000)
 #define CHECK_NS (INT64_C(60) * 1000000000)
 
@@ -172,6 +172,8 @@ static bool gather(struct escalation *escalation)
 	struct hit_found *found = calloc(GATHER_AT_ONCE, sizeof(*found));
 	struct err err = {""};
 	int result = found == NULL ? err_set(&err, -ENOMEM, "out of memory") : 0;
+	int64_t began_ns = clock_mono_ns();
+	struct hit_watch_info info;
 
 	hit_watch_caught_up(escalation->watch);
 	for (unsigned source = 0; result == 0 && source < WORKERS_MAX; source++)
@@ -181,6 +183,10 @@ static bool gather(struct escalation *escalation)
 	if (found != NULL)
 		bytes_wipe(found, GATHER_AT_ONCE * sizeof(*found));
 	free(found);
+	hit_watch_info(escalation->watch, &info);
+	if (result == 0 && info.open > 0)
+		log_info("%zu hits wait to be acknowledged, gathered in %lld ms", info.open,
+			 (long long)((clock_mono_ns() - began_ns) / 1000000));
 	if (result < 0)
 		log_warn("hits that nobody has acknowledged could not be gathered, trying again: %s", err.text);
 	return result == 0;
