@@ -29,8 +29,8 @@
 #define WATCHED_MAX 65536
 #define TELL_AT_ONCE 256
 #define GATHER_US (INT64_C(24) * 3600 * 1000000)
-#define GATHER_AT_ONCE 32768 /* 4 MiB: each scan goes through all hits of every segment concerned, so let them be few  \
-			      */
+/* 4 MiB. Each scan goes through all hits of every segment concerned: let there be few. */
+#define GATHER_AT_ONCE 32768
 #define LOOK_NS INT64_C(1000000000)
 #define CHECK_NS (INT64_C(60) * 1000000000)
 
