@@ -234,11 +234,11 @@ static void tell_operator(struct escalation *escalation)
 	hit_watch_info(escalation->watch, &info);
 	alarm_text(escalation, &info, text, sizeof(text));
 	if (text[0] == '\0' && escalation->standing)
-		gantry_alarm_over(gantry, ALARM_HITS);
+		gantry_alarm_over(gantry, ALARM_HITS_WAIT);
 	else if (text[0] != '\0' && escalation->standing)
-		gantry_alarm_renew(gantry, ALARM_HITS, text);
+		gantry_alarm_renew(gantry, ALARM_HITS_WAIT, text);
 	else if (text[0] != '\0')
-		gantry_alarm_stand(gantry, ALARM_HITS, text);
+		gantry_alarm_stand(gantry, ALARM_HITS_WAIT, text);
 	escalation->standing = text[0] != '\0';
 }
 

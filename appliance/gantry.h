@@ -47,7 +47,7 @@ enum gantry_alarm {
 	ALARM_LISTS_AGE,  /* those over 28 days (R25) could not be deleted */
 	ALARM_FOLD,       /* what the match sets stand on cannot be renewed */
 	ALARM_MASTER_KEY, /* its rotation failed */
-	ALARM_HITS,       /* some have waited too long to be acknowledged (R24) */
+	ALARM_HITS_WAIT,  /* some have waited too long to be acknowledged (R24) */
 	ALARM_COUNT,
 };
 

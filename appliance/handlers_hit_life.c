@@ -85,7 +85,7 @@ static int take_one(struct stepping *stepping, size_t at)
 	struct err why = {""};
 	int result = hit_lookup(stepping->gantry, call_peer(stepping->call)->uid, name, &why, &found);
 
-	(void)json_array_append_new(stepping->rows, json_pack("{s:s}", "hit", name));
+	(void)json_array_append_new(stepping->rows, json_pack("{s:s}", "number", name));
 	if (result == HIT_LOOKUP_REFUSED) {
 		row_refuse(stepping, at, why.text);
 		return 0;
@@ -162,7 +162,7 @@ static void answer(struct stepping *stepping)
 	call_audit_fact(stepping->call, "already", json_integer((json_int_t)stepping->already));
 	call_audit_fact(stepping->call, "refused", json_integer((json_int_t)refused));
 	if (refused == json_array_size(stepping->rows))
-		call_fail(stepping->call, CALL_REFUSED, "%s: %s%s", json_string_value(json_object_get(first, "hit")),
+		call_fail(stepping->call, CALL_REFUSED, "%s: %s%s", json_string_value(json_object_get(first, "number")),
 			  json_string_value(json_object_get(first, "why")),
 			  refused > 1 ? "; none of the others could be done either" : "");
 	else

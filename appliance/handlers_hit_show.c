@@ -39,7 +39,7 @@ int handle_hits_show(struct call *call, void *context)
 
 	if (change_register(call, gantry) == NULL)
 		return 0;
-	result = hit_lookup(gantry, call_peer(call)->uid, call_text(call, "hit"), &why, &found);
+	result = hit_lookup(gantry, call_peer(call)->uid, call_text(call, "number"), &why, &found);
 	if (result != 0) {
 		call_fail(call, result < 0 ? CALL_FAILED : CALL_REFUSED, "%s", why.text);
 		return 0;
@@ -103,7 +103,7 @@ static json_t *life_row(struct gantry *gantry, const struct hit_life *life)
 	struct reg_hit_life record;
 	char since[CLOCK_TEXT_SIZE];
 	char name[HIT_NAME_SIZE];
-	json_t *row = json_pack("{s:s,s:s,s:I,s:o,s:i,s:I,s:s}", "hit", hit_name(life->number, name), "state",
+	json_t *row = json_pack("{s:s,s:s,s:I,s:o,s:i,s:I,s:s}", "number", hit_name(life->number, name), "state",
 				present_hit_state(life->state), "list", (json_int_t)life->list, "list_name",
 				present_list_name(gantry, life->list), "priority", (int)life->priority, "camera",
 				(json_int_t)life->camera, "since", clock_text_utc(life->acknowledged_us, since));

@@ -185,7 +185,7 @@ json_t *present_hit(struct gantry *gantry, const struct hit *hit, const struct r
 	if (object == NULL)
 		return NULL;
 	/* Nobody has numbered the hits of an amended read: they have no life. */
-	(void)json_object_set_new(object, "hit",
+	(void)json_object_set_new(object, "number",
 				  hit->number != 0 ? json_string(hit_name(hit->number, name)) : json_null());
 	(void)json_object_set_new(object, "list", json_integer(hit->list));
 	(void)json_object_set_new(object, "version", json_integer(hit->version));
@@ -211,7 +211,7 @@ json_t *present_watched(struct gantry *gantry, const struct watched_hit *hit)
 	char published[CLOCK_TEXT_SIZE];
 	char name[HIT_NAME_SIZE];
 
-	return json_pack("{s:s,s:s,s:I,s:o,s:i,s:I,s:s}", "hit", hit_name(hit->number, name), "state",
+	return json_pack("{s:s,s:s,s:I,s:o,s:i,s:I,s:s}", "number", hit_name(hit->number, name), "state",
 			 hit->escalated ? "escalated" : "unacknowledged", "list", (json_int_t)hit->list, "list_name",
 			 present_list_name(gantry, hit->list), "priority", (int)hit->priority, "camera",
 			 (json_int_t)hit->camera, "since", clock_text_utc(hit->published_us, published));

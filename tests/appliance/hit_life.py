@@ -39,7 +39,7 @@ def follow(appliance):
     def events(state):
         with open(log) as file:
             told = [json.loads(line) for line in file if line.endswith("}\n")]
-        return [event for event in told if event.get("state") == state and "hit" in event]
+        return [event for event in told if event.get("state") == state and "number" in event]
     return process, events
 
 
@@ -88,10 +88,10 @@ def whole_life(directory, random):
     crime = [event for event in told if event["list_name"] == "crime"]
     minor = [event for event in told if event["list_name"] == "minor"]
     check(len(crime) > 4 and len(minor) > 4, f"too few hits: {len(crime)}, {len(minor)}")
-    names = [event["hit"] for event in crime]
-    check(len(set(event["hit"] for event in told)) == len(told), "two hits of one number")
+    names = [event["number"] for event in crime]
+    check(len(set(event["number"] for event in told)) == len(told), "two hits of one number")
     waiting = opened(appliance)
-    check([row["hit"] for row in waiting["hits"]] and {row["hit"] for row in waiting["hits"]} == set(names) and
+    check([row["number"] for row in waiting["hits"]] and {row["number"] for row in waiting["hits"]} == set(names) and
           all(row["state"] == "unacknowledged" for row in waiting["hits"]), f"{waiting}")
     check(all("vrm" not in json.dumps(row) for row in waiting["hits"]), f"{waiting}")
 
@@ -124,19 +124,19 @@ def whole_life(directory, random):
 
     def lives_are_right(when):
         life = show(appliance, names[0])
-        check(life["read"]["vrm"] == plate and life["hit"] == names[0] and life["list_name"] == "crime", f"{when}: {life}")
+        check(life["read"]["vrm"] == plate and life["number"] == names[0] and life["list_name"] == "crime", f"{when}: {life}")
         of = life["life"]
         check((of["state"], of["disposition"], of["assessed"]["text"], of["ended"]["text"]) ==
               ("responded", "misread", "a B, read as 8", "stopped"), f"{when}: {of}")
         check(all(of[name]["uid"] == os.geteuid() and of[name]["by"] for name in ("acknowledged", "assessed", "ended")) and
               micros(of["acknowledged"]["at"]) <= micros(of["assessed"]["at"]) <= micros(of["ended"]["at"]), f"{when}: {of}")
         check(show(appliance, names[1])["life"]["state"] == "acknowledged", f"{when}: {names[1]}")
-        check(show(appliance, minor[0]["hit"])["life"] == {"state": "unacknowledged"}, f"{when}: {minor[0]['hit']}")
+        check(show(appliance, minor[0]["number"])["life"] == {"state": "unacknowledged"}, f"{when}: {minor[0]['number']}")
         # The table is gathered anew after a start, by its own thread.
-        until(lambda: [(row["hit"], row["state"]) for row in opened(appliance)["hits"] if row["hit"] in names[:3]] and
-              {row["hit"] for row in opened(appliance, "--state", "unacknowledged")["hits"]} == set(names[2:]),
+        until(lambda: [(row["number"], row["state"]) for row in opened(appliance)["hits"] if row["number"] in names[:3]] and
+              {row["number"] for row in opened(appliance, "--state", "unacknowledged")["hits"]} == set(names[2:]),
               lambda: f"{when}: {opened(appliance)}", 20)
-        check([(row["hit"], row["state"]) for row in opened(appliance, "--state", "acknowledged")["hits"]] ==
+        check([(row["number"], row["state"]) for row in opened(appliance, "--state", "acknowledged")["hits"]] ==
               [(names[1], "acknowledged")], f"{when}: {opened(appliance)}")
         check(not opened(appliance, "--priority-min", "91")["hits"], f"{when}: of a higher priority")
     lives_are_right("at once")
@@ -149,7 +149,7 @@ def whole_life(directory, random):
     lives_are_right("sealed")
 
     # Rates, against what was said.
-    several = [event["hit"] for event in crime[1:]] + [event["hit"] for event in minor]
+    several = [event["number"] for event in crime[1:]] + [event["number"] for event in minor]
     judged = {}
     for begin in range(0, len(several), 100):
         step(appliance, "acknowledge", *several[begin:begin + 100])
@@ -159,7 +159,7 @@ def whole_life(directory, random):
             step(appliance, "assess", *some[begin:begin + 100], "--disposition", disposition)
         judged.update((name, disposition) for name in some)
     judged[names[0]] = "misread"
-    by_name = {event["hit"]: event for event in told}
+    by_name = {event["number"]: event for event in told}
     for by, key in ("camera", lambda event: (event["read"]["camera"], None)), ("list", lambda event: (None, event["list_name"])), \
             ("both", lambda event: (event["read"]["camera"], event["list_name"])):
         wanted = {}
@@ -192,8 +192,8 @@ def whole_life(directory, random):
 
 def what_waits_escalates(directory, random):
     appliance, follower, events = ready(directory, **{"hits.escalate_seconds": "1"})
-    names = [event["hit"] for event in events(None) if event["list_name"] == "crime"]
-    until(lambda: {event["hit"] for event in events("escalated")} == set(names),
+    names = [event["number"] for event in events(None) if event["list_name"] == "crime"]
+    until(lambda: {event["number"] for event in events("escalated")} == set(names),
           lambda: f"escalated: {len(events('escalated'))} of {len(names)}", 20)
     check(len(events("escalated")) == len(names), "one was told twice")
     check(all("read" not in event and event["priority"] == 90 for event in events("escalated")), "more than it may tell")
@@ -227,7 +227,7 @@ def what_waits_escalates(directory, random):
 
 def a_life_ends_with_its_day(directory, random):
     appliance, follower, events = ready(directory, DAY)
-    names = [event["hit"] for event in events(None) if event["list_name"] == "crime"]
+    names = [event["number"] for event in events(None) if event["list_name"] == "crime"]
     step(appliance, "acknowledge", *names[:2])
     step(appliance, "assess", *names[:2], "--disposition", "correct")
     check(appliance.ctl("hits", "rates", "--assessed-min", "1", "--by", "list")[-1]["rates"][0]["assessed"] == 2, "rates")
