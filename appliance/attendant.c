@@ -14,6 +14,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/log.h"
 #include "appliance/counters.h"
+#include "appliance/escalation.h"
 #include "appliance/gantry.h"
 #include "appliance/histogram.h"
 #include "appliance/lanes.h"
@@ -140,6 +141,7 @@ static bool deliver(struct attendant *attendant, const struct hit *hit, const st
 	if ((hit->flags & HIT_FLAG_REPEAT) != 0)
 		return false;
 	atomic_fetch_add_explicit(&attendant->hits, 1, memory_order_relaxed);
+	escalation_take(attendant->gantry->escalation, hit, read);
 	pthread_mutex_lock(&attendant->lock);
 	for (unsigned i = 0; i < FOLLOWERS_MAX; i++) {
 		struct follower *follower = &attendant->followers[i];
@@ -158,6 +160,20 @@ void attendant_deliver(struct attendant *attendant, const struct hit *hits, size
 {
 	for (size_t i = 0; attendant != NULL && i < count; i++)
 		(void)deliver(attendant, &hits[i], read);
+}
+
+void attendant_escalated(struct gantry *gantry, const struct watched_hit *hit)
+{
+	struct attendant *attendant = gantry->attendant;
+
+	pthread_mutex_lock(&attendant->lock);
+	for (unsigned i = 0; i < FOLLOWERS_MAX; i++) {
+		struct follower *follower = &attendant->followers[i];
+
+		if (follower->call != NULL && !atomic_load(&follower->gone) && follower_wants(follower, hit->list))
+			(void)call_notify_try(follower->call, "hits.escalated", present_watched(gantry, hit));
+	}
+	pthread_mutex_unlock(&attendant->lock);
 }
 
 static const struct read *row_of(struct chunk *first, uint32_t row)

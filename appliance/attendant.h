@@ -23,6 +23,7 @@
 struct attendant;
 struct call;
 struct gantry;
+struct watched_hit;
 
 int attendant_start(struct gantry *gantry, struct attendant **ret_attendant, struct err *err);
 struct attendant *attendant_stop(struct attendant *attendant);
@@ -32,6 +33,9 @@ struct attendant *attendant_stop(struct attendant *attendant);
  * Any control thread; `attendant` may be NULL.
  */
 void attendant_deliver(struct attendant *attendant, const struct hit *hits, size_t count, const struct read *read);
+
+/* The escalation_tell_fn of the appliance: an event hits.escalated for every follower of the hit's list. */
+void attendant_escalated(struct gantry *gantry, const struct watched_hit *hit);
 
 /* Handler of hits.follow. Returns what a handler returns. */
 int attendant_follow(struct call *call, void *gantry);

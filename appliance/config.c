@@ -153,6 +153,10 @@ const struct setting config_settings[] = {
 	INTEGER("clones", "memory", clones_mib, "MiB", "64", 1, 65536,
 		"Memory for last sightings, 16 bytes each; the oldest is given up."),
 
+	INTEGER("hits", "escalate_priority", escalate_priority, "", "80", 0, 101,
+		"A hit of at least this priority escalates when nobody acknowledges it; 101: none does."),
+	INTEGER("hits", "escalate_seconds", escalate_s, "s", "120", 1, 86400, "So long after it was published."),
+
 	TEXT("management", "socket", socket, "", "Path of the management socket. Empty: run_directory/gantry.sock."),
 	TEXT("management", "group", socket_group, "", "Group that may use the socket. Empty: the daemon's."),
 	OCTAL("management", "mode", socket_mode, "0660", 0777, "Mode of the socket."),

@@ -80,6 +80,9 @@ struct config {
 	int64_t clones_minutes;
 	int64_t clones_mib;
 
+	int64_t escalate_priority;
+	int64_t escalate_s;
+
 	char socket[CONFIG_TEXT_SIZE];
 	char socket_group[CONFIG_TEXT_SIZE];
 	int64_t socket_mode;

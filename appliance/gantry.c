@@ -15,6 +15,7 @@
 #include "appliance/base/log.h"
 #include "appliance/calendar.h"
 #include "appliance/cross.h"
+#include "appliance/escalation.h"
 #include "appliance/fold.h"
 #include "appliance/gantry_inside.h"
 #include "appliance/gate.h"
@@ -146,7 +147,9 @@ int gantry_start(struct gantry *gantry, const struct config *config, bool recove
 	    (result = gantry_store_start(gantry, err)) < 0 || (result = gantry_audit_start(gantry, err)) < 0)
 		goto failed;
 	if ((result = start_tables(gantry, err)) < 0 ||
-	    (result = attendant_start(gantry, &gantry->attendant, err)) < 0 || (result = start_lcores(gantry, err)) < 0)
+	    (result = attendant_start(gantry, &gantry->attendant, err)) < 0 ||
+	    (result = escalation_start(gantry, attendant_escalated, &gantry->escalation, err)) < 0 ||
+	    (result = start_lcores(gantry, err)) < 0)
 		goto failed;
 	if ((result = fold_start(gantry->fold, err)) < 0)
 		goto failed;
@@ -173,7 +176,9 @@ int gantry_stop(struct gantry *gantry)
 	telemetry_stop();
 	/* The server cancels its streams and waits for their owner, the attendant, to end them. */
 	gantry->server = server_free(gantry->server);
+	escalation_stop(gantry->escalation); /* it speaks through the attendant, which feeds it */
 	gantry->attendant = attendant_stop(gantry->attendant);
+	gantry->escalation = escalation_free(gantry->escalation);
 	gantry->calendar = calendar_stop(gantry->calendar);
 	fold_stop(gantry->fold);
 	for (unsigned i = 0; i < gantry->worker_count; i++)

@@ -3,7 +3,8 @@
  *
  * Threads. main starts and stops everything and waits. Workers run on EAL lcores (worker.h). The store has its keeper
  * and sealer, the management server its I/O thread and pool; handlers (handlers.h) run on that pool. The attendant
- * (attendant.h) opens lanes that workers ask for and delivers hits, the fold (fold.h) renews what match sets stand on.
+ * (attendant.h) opens lanes that workers ask for and delivers hits, the escalation (escalation.h) watches that somebody
+ * acknowledges them, the fold (fold.h) renews what match sets stand on.
  * Handlers that change feeds, cameras or lists hold
  * `change_lock`, rewrite the register and then publish new tables.
  */
@@ -23,6 +24,7 @@ struct attendant;
 struct audit;
 struct calendar;
 struct crossing;
+struct escalation;
 struct feed_state;
 struct fold;
 struct frame_queue;
@@ -46,6 +48,7 @@ enum gantry_alarm {
 	ALARM_LISTS_AGE,  /* those over 28 days (R25) could not be deleted */
 	ALARM_FOLD,       /* what the match sets stand on cannot be renewed */
 	ALARM_MASTER_KEY, /* its rotation failed */
+	ALARM_HITS_WAIT,  /* some have waited too long to be acknowledged (R24) */
 	ALARM_COUNT,
 };
 
@@ -70,6 +73,7 @@ struct gantry {
 	struct audit *audit;
 	struct server *server;
 	struct attendant *attendant;
+	struct escalation *escalation;
 	struct calendar *calendar;
 	int64_t started_us;
 	int64_t started_ns;
@@ -98,9 +102,9 @@ struct gantry {
 };
 
 /*
- * In order: gate, EAL, port, workers, store, audit, lists, tables, attendant, lcores, fold, interrupted purges,
- * management socket, calendar. On failure what was started is stopped again. `recover_only`: a port that nobody can
- * reach and no socket; gantry_stop then seals and closes the recovered store.
+ * In order: gate, EAL, port, workers, store, audit, lists, tables, attendant, escalation, lcores, fold, interrupted
+ * purges, management socket, calendar. On failure what was started is stopped again. `recover_only`: a port that nobody
+ * can reach and no socket; gantry_stop then seals and closes the recovered store.
  */
 int gantry_start(struct gantry *gantry, const struct config *config, bool recover_only, struct err *err);
 
@@ -119,6 +123,8 @@ int gantry_note(struct gantry *gantry, uint32_t uid, const char *verb, const cha
  * nor secret. Any control thread.
  */
 void gantry_alarm_stand(struct gantry *gantry, enum gantry_alarm alarm, const char *text);
+/* The words of one that stands already: not logged. */
+void gantry_alarm_renew(struct gantry *gantry, enum gantry_alarm alarm, const char *text);
 void gantry_alarm_over(struct gantry *gantry, enum gantry_alarm alarm);
 /* Those that last, the store's first, then what happened. `each` may call neither gantry nor store. */
 void gantry_alarms_each(struct gantry *gantry, void (*each)(void *context, const char *text), void *context);

@@ -38,6 +38,11 @@ void gantry_alarm_hook(void *context, const char *text, bool lasts)
 void gantry_alarm_stand(struct gantry *gantry, enum gantry_alarm alarm, const char *text)
 {
 	log_warn("%s", text);
+	gantry_alarm_renew(gantry, alarm, text);
+}
+
+void gantry_alarm_renew(struct gantry *gantry, enum gantry_alarm alarm, const char *text)
+{
 	pthread_mutex_lock(&gantry->alarm_lock);
 	(void)snprintf(gantry->standing[alarm], sizeof(gantry->standing[alarm]), "%s", text);
 	pthread_mutex_unlock(&gantry->alarm_lock);

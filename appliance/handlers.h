@@ -40,6 +40,16 @@ int handle_lists_versions(struct call *call, void *gantry);
 int handle_lists_check(struct call *call, void *gantry);
 /* handlers_preview.c */
 int handle_lists_preview(struct call *call, void *gantry);
+/* handlers_hit_life.c */
+int handle_hits_acknowledge(struct call *call, void *gantry);
+int handle_hits_assess(struct call *call, void *gantry);
+int handle_hits_respond(struct call *call, void *gantry);
+int handle_hits_dismiss(struct call *call, void *gantry);
+/* handlers_hit_show.c */
+int handle_hits_show(struct call *call, void *gantry);
+int handle_hits_open(struct call *call, void *gantry);
+/* handlers_hit_rates.c */
+int handle_hits_rates(struct call *call, void *gantry);
 /* handlers_reads.c */
 int handle_reads_search(struct call *call, void *gantry);
 int handle_reads_count(struct call *call, void *gantry);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/escalation.h"
 #include "appliance/fold.h"
 #include "appliance/attendant.h"
 #include "appliance/base/bytes.h"
@@ -310,6 +311,7 @@ int handle_status(struct call *call, void *context)
 		"workers", workers_json(gantry, &hits), "storage", storage_json(status), "feeds",
 		feeds_json(gantry, 0, UINT32_MAX, 1000), "lists", lists_json(gantry), "clock", clock_json(),
 		"retention", calendar_json(gantry->calendar), "alarms", alarms_json(gantry, status, &totals));
+	escalation_status(gantry->escalation, json_object_get(object, "hits"));
 	(void)json_object_set_new(object, "matching", fold_json(gantry->fold));
 	(void)json_object_set_new(object, "gate", gate_json(gantry));
 	(void)json_object_set_new(object, "marks", marks_json(gantry, clock_wall_us()));

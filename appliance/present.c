@@ -6,7 +6,9 @@
 #include <time.h>
 
 #include "appliance/base/clock.h"
+#include "appliance/base/hit_name.h"
 #include "appliance/gantry.h"
+#include "appliance/hit_watch.h"
 #include "matcher/list.h"
 #include "storage/register.h"
 #include "storage/store.h"
@@ -190,9 +192,13 @@ static void put_clash(const struct hit *hit, const struct read *read, json_t *ob
 json_t *present_hit(struct gantry *gantry, const struct hit *hit, const struct read *read)
 {
 	json_t *object = json_object();
+	char name[HIT_NAME_SIZE];
 
 	if (object == NULL)
 		return NULL;
+	/* Nobody has numbered the hits of an amended read: they have no life. */
+	(void)json_object_set_new(object, "number",
+				  hit->number != 0 ? json_string(hit_name(hit->number, name)) : json_null());
 	(void)json_object_set_new(object, "list", json_integer(hit->list));
 	(void)json_object_set_new(object, "kind", json_string(hit_kind_name(hit->kind)));
 	(void)json_object_set_new(object, "priority", json_integer(hit->priority));
@@ -206,6 +212,25 @@ json_t *present_hit(struct gantry *gantry, const struct hit *hit, const struct r
 	(void)json_object_set_new(object, "receipt_us", json_integer(read->receipt_us));
 	(void)json_object_set_new(object, "read", present_read(gantry, read, NULL));
 	return object;
+}
+
+json_t *present_list_name(struct gantry *gantry, uint32_t list)
+{
+	struct reg *reg = store_register(gantry->store, NULL);
+	struct reg_list known;
+
+	return reg != NULL && reg_list_get(reg, list, &known) == 0 ? json_string(known.name) : json_null();
+}
+
+json_t *present_watched(struct gantry *gantry, const struct watched_hit *hit)
+{
+	char published[CLOCK_TEXT_SIZE];
+	char name[HIT_NAME_SIZE];
+
+	return json_pack("{s:s,s:s,s:I,s:o,s:i,s:I,s:s}", "number", hit_name(hit->number, name), "state",
+			 hit->escalated ? "escalated" : "unacknowledged", "list", (json_int_t)hit->list, "list_name",
+			 present_list_name(gantry, hit->list), "priority", (int)hit->priority, "camera",
+			 (json_int_t)hit->camera, "since", clock_text_utc(hit->published_us, published));
 }
 
 const char *present_day(int32_t day, char buffer[PRESENT_DAY_SIZE])

@@ -8,13 +8,21 @@
 #include "appliance/base/read.h"
 
 struct gantry;
+struct watched_hit;
 
 /* {id?, vrm, key, capture, receipt, camera, camera_name, feed, lat, lon, confidence, lane, direction, country, kind,
  * flags} */
 json_t *present_read(struct gantry *gantry, const struct read *read, const char *public_id);
 
-/* A read with what it met: {list, list_name, version, entry, kind, priority, reason, action, receipt_us, read: {…}}. */
+/* A read with what it met: {number, list, list_name, version, entry, kind, priority, reason, action, receipt_us, read:
+ * {…}}. */
 json_t *present_hit(struct gantry *gantry, const struct hit *hit, const struct read *read);
+
+/* The list's name, of a removed one too; null when the register does not know it. */
+json_t *present_list_name(struct gantry *gantry, uint32_t list);
+
+/* A hit that waits to be acknowledged, without its read: {number, state, list, list_name, priority, camera, since}. */
+json_t *present_watched(struct gantry *gantry, const struct watched_hit *hit);
 
 /* "2026-11-22" */
 #define PRESENT_DAY_SIZE 16

@@ -13,6 +13,9 @@ static const char *const list_purposes[] = {"monitor", "respond", NULL};
 static const char *const tolerances[] = {"off", "classes", "substitution", NULL};
 static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 static const char *const hold_classes[] = {"cpia", "mopi", NULL};
+static const char *const dispositions[] = {"correct", "misread", "wrong-vehicle", "stale-entry", NULL};
+static const char *const open_states[] = {"unacknowledged", "acknowledged", "assessed", NULL};
+static const char *const rates_by[] = {"camera", "list", "both", NULL};
 static const char *const upload_kinds[] = {"cameras", "list", NULL};
 
 const char *const api_purposes[] = {"national-security",
@@ -124,6 +127,12 @@ const struct api_param api_grounds[] = {
 	{                                                                                                              \
 		"hold", API_STRING, false, NAME, NULL, "in the copy of this case: the read's day is gone (R35)"        \
 	}
+
+#define HITS_PARAM                                                                                                     \
+	{                                                                                                              \
+		"hits", API_STRINGS, true, 1, 100, NULL, "their numbers, as hits.follow shows them"                    \
+	}
+#define HIT_STEP_RESULT "done, already, refused, hits[]"
 
 const struct api_method api_methods[] = {
 	{"status",
@@ -286,6 +295,60 @@ const struct api_method api_methods[] = {
 	 {{"lists", API_STRINGS, false, 1, 64, NULL, "only of these lists, by name"},
 	  {"window", API_INTEGER, false, 1, 1000000, NULL,
 	   "hits the client takes before it sends credit; default: no limit"},
+	  {0}}},
+
+	{"hits.acknowledge",
+	 "Take hits on: they escalate no more (R24)",
+	 API_CHANGES,
+	 NULL,
+	 HIT_STEP_RESULT,
+	 {HITS_PARAM, {0}}},
+	{"hits.assess",
+	 "Say what acknowledged hits were found to be",
+	 API_CHANGES,
+	 NULL,
+	 HIT_STEP_RESULT,
+	 {HITS_PARAM,
+	  {"disposition", API_CHOICE, true, 0, 0, dispositions, "what they were found to be"},
+	  {"text", API_STRING, false, 1, 256, NULL, "in words, without the plate"},
+	  {0}}},
+	{"hits.respond",
+	 "End assessed hits: somebody acted on them",
+	 API_CHANGES,
+	 NULL,
+	 HIT_STEP_RESULT,
+	 {HITS_PARAM, {"text", API_STRING, false, 1, 256, NULL, "what was done, without the plate"}, {0}}},
+	{"hits.dismiss",
+	 "End assessed hits: nobody acts on them",
+	 API_CHANGES,
+	 NULL,
+	 HIT_STEP_RESULT,
+	 {HITS_PARAM, {"text", API_STRING, true, 3, 256, NULL, "why not, without the plate"}, {0}}},
+	{"hits.show",
+	 "A hit, its read and its life",
+	 API_GROUNDS | API_READS,
+	 NULL,
+	 "number, list, list_name, version, entry, kind, priority, late, repeat, read, life",
+	 {{"number", API_STRING, true, 1, 63, NULL, "its number, as hits.follow shows it"}, {0}}},
+	{"hits.open",
+	 "Hits that wait: unacknowledged ones that may escalate, and those not ended, oldest first",
+	 API_READS,
+	 NULL,
+	 "hits[], more, watched_from",
+	 {{"state", API_CHOICE, false, 0, 0, open_states, "only these; default: all"},
+	  {"priority_min", API_INTEGER, false, 0, 100, NULL, "only from this priority on; default 0"},
+	  {"limit", API_INTEGER, false, 1, 1000, NULL, "at most so many; default 100"},
+	  {0}}},
+	{"hits.rates",
+	 "Measured misreads: what assessed hits were found to be, the worst first",
+	 0,
+	 NULL,
+	 "rates[], more",
+	 {{"by", API_CHOICE, false, 0, 0, rates_by, "a row for each; default camera"},
+	  {"from", API_DATE, false, 0, 0, NULL, "captured on that day or later; default: the first"},
+	  {"to", API_DATE, false, 0, 0, NULL, "captured on that day or earlier; default: the last"},
+	  {"assessed_min", API_INTEGER, false, 1, UINT32_MAX, NULL, "with so many assessed at least; default 20"},
+	  {"limit", API_INTEGER, false, 1, 10000, NULL, "at most so many rows; default 100"},
 	  {0}}},
 
 	{"reads.search",

@@ -49,7 +49,7 @@ struct purge_day {
  */
 int purge_plan(struct store *store, int32_t before_day, struct purge_day **ret_days, size_t *ret_count);
 
-/* Do marks (storage/marks.h) stand for reads of that day, which is not purged yet? */
+/* Do marks (storage/marks.h) stand for reads of that day, or lives of its hits, and it is not purged yet? */
 bool purge_day_marked(struct store *store, int32_t day);
 /* Has the day keys of segments? 1, 0, -errno. */
 int purge_day_keyed(struct store *store, int32_t day);

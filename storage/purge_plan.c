@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/hit_lives.h"
 #include "storage/marks.h"
 #include "storage/purge_file.h"
 #include "storage/retention.h"
@@ -78,13 +79,13 @@ static int intent_add(void *context, const char *name)
 bool purge_day_marked(struct store *store, int32_t day)
 {
 	struct mark_set *marks = marks_hold(store->marks);
-	bool marked = mark_set_day(marks, day) != NULL && !keyring_day_destroyed(store->keyring, day);
+	bool marked = mark_set_day(marks, day) != NULL || hit_lives_of_day(store->hit_lives, day);
 
 	mark_set_release(marks);
-	return marked;
+	return marked && !keyring_day_destroyed(store->keyring, day);
 }
 
-/* What marks keep of a day goes with it, also when no read of it is left. */
+/* What marks and lives of hits keep of a day goes with it, also when no read of it is left. */
 static int marks_add(struct store *store, struct plan *plan)
 {
 	int32_t today = read_day(store_wall_us(store));

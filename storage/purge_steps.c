@@ -12,6 +12,7 @@
 #include "appliance/base/array.h"
 #include "appliance/base/killpoint.h"
 #include "storage/cases.h"
+#include "storage/hit_lives.h"
 #include "storage/hold.h"
 #include "storage/keeper.h"
 #include "storage/marks.h"
@@ -304,6 +305,8 @@ static int step_forget(struct purge *purge)
 
 	if (result == 0)
 		result = marks_forget_day(purge->store->marks, day, NULL);
+	if (result == 0)
+		result = hit_lives_forget_day(purge->store->hit_lives, day, NULL);
 	if (result < 0)
 		return failed(purge, result, "removing it from the catalog");
 	step_tell(purge, PURGE_FORGOTTEN);

@@ -21,6 +21,7 @@
 #include "storage/changelog.h"
 #include "storage/register_db.h"
 #include "storage/register_entry.h"
+#include "storage/register_hit.h"
 #include "storage/register_hold.h"
 #include "storage/register_internal.h"
 
@@ -43,6 +44,7 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 		struct reg_hold hold;
 		struct reg_hold_selector selector;
 		struct reg_proposal proposal;
+		struct reg_hit_life life;
 	} record;
 	int result = -EINVAL;
 
@@ -84,6 +86,10 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 	case REG_PROPOSAL:
 		if (reg_proposal_decode(change->value, change->value_size, &record.proposal) == 0)
 			result = record.proposal.number == change->a && change->b == 0 ? 0 : -EINVAL;
+		break;
+	case REG_HIT_LIFE:
+		if (reg_hit_life_decode(change->value, change->value_size, &record.life) == 0)
+			result = (uint32_t)record.life.day == change->a && record.life.index == change->b ? 0 : -EINVAL;
 		break;
 	case REG_KIND_END:
 		break;

@@ -28,6 +28,7 @@ enum reg_kind {
 	REG_HOLD = 16,          /* a: case */
 	REG_HOLD_SELECTOR = 17, /* a: case, b: index */
 	REG_PROPOSAL = 18,      /* a: number of the proposed purge */
+	REG_HIT_LIFE = 21,      /* a: capture day, b: number in it (register_hit.h) */
 	REG_KIND_END
 };
 

@@ -6,6 +6,7 @@
  */
 #include "storage/store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,9 @@
 #include "appliance/base/log.h"
 #include "storage/cases.h"
 #include "storage/clock_guard.h"
+#include "storage/hit_highest.h"
+#include "storage/hit_lives.h"
+#include "storage/hit_scan.h"
 #include "storage/journal.h"
 #include "storage/keeper.h"
 #include "storage/marks.h"
@@ -87,6 +91,8 @@ static int memory_ready(struct store *store, struct err *err)
 		return err_set(err, result, "memtable of %zu bytes for %u workers: %s", memtable.bytes_max,
 			       memtable.workers, strerror(-result));
 	result = marks_new(&store->marks);
+	if (result == 0)
+		result = hit_lives_new(HIT_LIVES_MAX, &store->hit_lives);
 	if (result < 0)
 		return err_set(err, result, "store: %s", strerror(-result));
 	views.memtable = store->memtable;
@@ -123,7 +129,10 @@ static void register_ready(struct store *store)
 	char directory[LAYOUT_PATH_SIZE];
 	char lists[LAYOUT_PATH_SIZE];
 	char db[LAYOUT_PATH_SIZE];
-	struct reg_options options = {.directory = directory, .db_directory = db, .lists_directory = lists};
+	struct reg_options options = {.directory = directory,
+				      .db_directory = db,
+				      .lists_directory = lists,
+				      .map_size = store->options.catalog_map_size};
 	size_t unreadable;
 	int result;
 
@@ -141,6 +150,8 @@ static void register_ready(struct store *store)
 	result = reg_open(&options, store->io, store->keyring, &store->reg_why, &store->reg);
 	if (result == 0) {
 		result = marks_load(store->marks, store->reg, store->keyring, &store->reg_why, &unreadable);
+		if (result == 0)
+			result = hit_lives_load(store->hit_lives, store->reg, store->keyring, &store->reg_why);
 		if (result < 0)
 			store->reg = reg_free(store->reg);
 		else if (unreadable > 0)
@@ -153,8 +164,29 @@ static void register_ready(struct store *store)
 		store_damage(store, "register incomplete, no search, match or purge: %s", store->reg_why.text);
 }
 
+static_assert(STORE_WORKERS_MAX <= SEGMENT_HIT_WORKERS, "segments hold the hits of every worker");
+
+/*
+ * Numbers grow from the clock on, and from the last one that was given when the clock went back: also to a hit that is
+ * gone, when its life is there, which no other hit may come by.
+ */
+static uint64_t hit_count_start(struct store *store, unsigned worker)
+{
+	uint64_t count = hit_highest(store, worker) & HIT_COUNT_MASK;
+	uint64_t lived = hit_lives_highest(store->hit_lives, worker) & HIT_COUNT_MASK;
+	int64_t now_us = store_wall_us(store);
+
+	if (count < lived)
+		count = lived;
+	return now_us > 0 && (uint64_t)now_us > count ? (uint64_t)now_us : count;
+}
+
 static int journals_ready(struct store *store, uint64_t sequence_min, struct err *err)
 {
+	int gathered = hit_highest_gather(store);
+
+	if (gathered < 0)
+		return err_set(err, gathered, "numbers of hits: %s", strerror(-gathered));
 	for (unsigned i = 0; i < store->options.workers; i++) {
 		struct journal_options options = {.directory = store->journal_directory,
 						  .worker = i,
@@ -164,7 +196,7 @@ static int journals_ready(struct store *store, uint64_t sequence_min, struct err
 						  .commit_interval_ns = store->options.journal_commit_interval_ns,
 						  .roll_age_ns = store->options.journal_roll_age_ns,
 						  .sequence_min = sequence_min,
-						  .hit_count = (uint64_t)clock_wall_us(),
+						  .hit_count = hit_count_start(store, i),
 						  .retry_interval_ns = INT64_C(1000000000),
 						  .key_version = store->options.key_version};
 		int result = journal_new(&options, &store->journal_hooks[i], store->io, store->keyring, store->memtable,
@@ -274,6 +306,7 @@ static void store_free(struct store *store)
 	store->reg = reg_free(store->reg);
 	store->views = views_free(store->views);
 	store->marks = marks_free(store->marks);
+	store->hit_lives = hit_lives_free(store->hit_lives);
 	store->memtable = memtable_free(store->memtable);
 	store->lanes = lane_map_free(store->lanes);
 	store->sealed_lanes = lane_map_free(store->sealed_lanes);
@@ -356,6 +389,11 @@ struct views *store_views(struct store *store)
 struct marks *store_marks(struct store *store)
 {
 	return store->marks;
+}
+
+struct hit_lives *store_hit_lives(struct store *store)
+{
+	return store->hit_lives;
 }
 
 struct clock_guard *store_clock_guard(struct store *store)

@@ -30,6 +30,7 @@
 struct catalog;
 struct clock_guard;
 struct clock_source;
+struct hit_lives;
 struct io;
 struct journal;
 struct journal_hooks;
@@ -66,7 +67,7 @@ struct store_options {
 	uint32_t lane_size;               /* sequences in a window; power of two ≥ 4096 */
 	int64_t merge_quiet_us;           /* a day into which nothing was sealed for so long is merged */
 	uint64_t reserve_bytes;           /* kept free beyond what sealing and a purge need */
-	size_t catalog_map_size;          /* LMDB's; 0: its default */
+	size_t catalog_map_size;          /* LMDB's, the register's too; 0: its default */
 	int64_t erase_rewrite_us;         /* age at which what was erased or amended is physically removed */
 	int32_t retention_days;           /* 0: 365; a day is due when it is more days past */
 	const struct clock_source *clock; /* NULL: this machine's; copied */
@@ -110,6 +111,7 @@ struct catalog *store_catalog(struct store *store);
 struct keyring *store_keyring(struct store *store);
 struct views *store_views(struct store *store); /* for searches: storage/view.h */
 struct marks *store_marks(struct store *store); /* storage/marks.h */
+struct hit_lives *store_hit_lives(struct store *store);
 struct clock_guard *store_clock_guard(struct store *store);
 /* clock_guard_age_us of the store's guard. Any thread, workers too. */
 int64_t store_age_us(const struct store *store, int64_t wall_us);

@@ -26,6 +26,7 @@
 #include "storage/memtable.h"
 #include "storage/store.h"
 
+struct hit_lives;
 struct marks;
 struct views;
 
@@ -105,7 +106,9 @@ struct store {
 	struct memtable *memtable;
 	struct views *views;
 	struct marks *marks;
+	struct hit_lives *hit_lives;
 	struct journal *journals[STORE_WORKERS_MAX];
+	uint64_t hit_highest[256]; /* by source; set once while it opens */
 
 	_Atomic uint64_t days_closed[STORE_DAY_END / 64]; /* control writes, workers read */
 	atomic_bool credit;                               /* keeper writes, workers read */

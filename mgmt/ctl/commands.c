@@ -30,6 +30,8 @@ static const struct column hit_columns[] = {
 	{"PRIORITY", "priority"},
 	{"KIND", "kind"},
 	{"CAMERA", "read.camera|camera"},
+	{"HIT", "number"},
+	{"STATE", "state"},
 	{"NAME", "read.camera_name|camera_name"},
 	{NULL, NULL},
 };
@@ -155,6 +157,37 @@ const struct command commands[] = {
 	 .columns = hit_columns,
 	 .run = run_follow,
 	 .examples = "gantryctl hits follow\ngantryctl hits follow --list stolen --count 10 --for 60 --json\n"},
+
+	{.words = "hits acknowledge",
+	 .method = "hits.acknowledge",
+	 .positional = "hits",
+	 .examples = "gantryctl hits acknowledge 0-1795368459776060\n"
+		     "gantryctl hits acknowledge 0-1795368459776060 0-1795368459776061 1-1795368459776213\n"},
+	{.words = "hits assess",
+	 .method = "hits.assess",
+	 .positional = "hits",
+	 .examples = "gantryctl hits assess 0-1795368459776060 --disposition correct\n"
+		     "gantryctl hits assess 0-1795368459776060 --disposition misread --text 'image shows a B, read as"
+		     " 8'\n"},
+	{.words = "hits respond",
+	 .method = "hits.respond",
+	 .positional = "hits",
+	 .examples = "gantryctl hits respond 0-1795368459776060 --text 'stopped on the A1, driver arrested'\n"},
+	{.words = "hits dismiss",
+	 .method = "hits.dismiss",
+	 .positional = "hits",
+	 .examples = "gantryctl hits dismiss 0-1795368459776060 --text 'misread, vehicle of another make'\n"},
+	{.words = "hits show",
+	 .method = "hits.show",
+	 .positional = "number",
+	 .examples = "gantryctl hits show 0-1795368459776060 " GROUNDS "\n"},
+	{.words = "hits open",
+	 .method = "hits.open",
+	 .examples = "gantryctl hits open\ngantryctl hits open --state unacknowledged --priority-min 90\n"},
+	{.words = "hits rates",
+	 .method = "hits.rates",
+	 .examples = "gantryctl hits rates\n"
+		     "gantryctl hits rates --by both --from 2026-10-01 --to 2026-10-31 --assessed-min 50 --json\n"},
 
 	{.words = "search",
 	 .method = "reads.search",

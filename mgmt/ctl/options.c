@@ -15,9 +15,10 @@
 
 /* Arrays are given item by item. */
 static const char *const singular[][2] = {
-	{"cameras", "camera"},           {"lists", "list"},    {"reads", "read"},
-	{"subscribers", "subscriber"},   {"hours", "hour"},    {"directions", "direction"},
-	{"camera_types", "camera_type"}, {"circles", "circle"}};
+	{"cameras", "camera"},         {"lists", "list"}, {"reads", "read"},           {"hits", "hit"},
+
+	{"subscribers", "subscriber"}, {"hours", "hour"}, {"directions", "direction"}, {"camera_types", "camera_type"},
+	{"circles", "circle"}};
 
 const char *option_name(const char *param, char *buffer, size_t size)
 {
@@ -266,6 +267,12 @@ static int take_positional(struct parser *parser)
 	const struct command *command = parser->command;
 	const struct api_param *param;
 
+	param = parser->method != NULL && command->positional != NULL
+			? api_param_find(parser->method, command->positional)
+			: NULL;
+	/* Of a parameter that takes several there may be several words. */
+	if (parser->placed && param != NULL && param->type == API_STRINGS)
+		return set_param(parser->options->params, param, arg);
 	if (parser->placed || (command->positional == NULL && (command->takes & TAKES_FILE) == 0))
 		return err_set(parser->err, -EINVAL, "\"%.64s\": one word too many", arg);
 	parser->placed = true;
@@ -275,7 +282,6 @@ static int take_positional(struct parser *parser)
 		parser->options->file = arg;
 		return 0;
 	}
-	param = api_param_find(parser->method, command->positional);
 	if (is_given(parser, param))
 		return err_set(parser->err, -EINVAL, "%s is given twice", param->name);
 	if (set_param(parser->options->params, param, arg) < 0)
