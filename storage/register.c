@@ -23,12 +23,26 @@
 #include "storage/register_entry.h"
 #include "storage/register_hold.h"
 #include "storage/register_internal.h"
+#include "storage/register_late.h"
 
 static int list_check(struct reg *reg, const struct reg_change *change, const struct reg_list *list)
 {
 	if (list->list != change->a || change->b != 0)
 		return -EINVAL;
 	return list->removed || reg_blobs_exists(&reg->blobs, list->now.blob) ? 0 : -ENOENT;
+}
+
+static int late_check(const struct reg_change *change)
+{
+	struct reg_late_hits hits;
+	uint64_t last;
+
+	if (change->a == REG_LATE_LAST)
+		return change->b == 0 && reg_late_last_decode(change->value, change->value_size, &last) == 0 ? 0
+													     : -EINVAL;
+	if (reg_late_hits_decode(change->value, change->value_size, &hits) < 0)
+		return -EINVAL;
+	return (uint32_t)hits.day == change->a && hits.number == change->b ? 0 : -EINVAL;
 }
 
 /* A record must be one, and say what its key says. */
@@ -43,6 +57,7 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 		struct reg_hold hold;
 		struct reg_hold_selector selector;
 		struct reg_proposal proposal;
+		struct reg_retro retro;
 	} record;
 	int result = -EINVAL;
 
@@ -84,6 +99,13 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 	case REG_PROPOSAL:
 		if (reg_proposal_decode(change->value, change->value_size, &record.proposal) == 0)
 			result = record.proposal.number == change->a && change->b == 0 ? 0 : -EINVAL;
+		break;
+	case REG_LATE_HIT:
+		result = late_check(change);
+		break;
+	case REG_RETRO:
+		if (reg_retro_decode(change->value, change->value_size, &record.retro) == 0)
+			result = record.retro.number == change->a && change->b == 0 ? 0 : -EINVAL;
 		break;
 	case REG_KIND_END:
 		break;

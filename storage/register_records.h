@@ -28,6 +28,8 @@ enum reg_kind {
 	REG_HOLD = 16,          /* a: case */
 	REG_HOLD_SELECTOR = 17, /* a: case, b: index */
 	REG_PROPOSAL = 18,      /* a: number of the proposed purge */
+	REG_LATE_HIT = 22,      /* a: capture day, b: number in it; or REG_LATE_LAST (register_late.h) */
+	REG_RETRO = 24,         /* a: number of the search back */
 	REG_KIND_END
 };
 

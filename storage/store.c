@@ -20,6 +20,7 @@
 #include "storage/clock_guard.h"
 #include "storage/journal.h"
 #include "storage/keeper.h"
+#include "storage/late_hits.h"
 #include "storage/marks.h"
 #include "storage/recovery.h"
 #include "storage/register.h"
@@ -87,6 +88,8 @@ static int memory_ready(struct store *store, struct err *err)
 		return err_set(err, result, "memtable of %zu bytes for %u workers: %s", memtable.bytes_max,
 			       memtable.workers, strerror(-result));
 	result = marks_new(&store->marks);
+	if (result == 0)
+		result = late_hits_new(&store->late);
 	if (result < 0)
 		return err_set(err, result, "store: %s", strerror(-result));
 	views.memtable = store->memtable;
@@ -118,13 +121,33 @@ static int clock_ready(struct store *store, struct err *err)
 	return 0;
 }
 
+/* What of the register is kept in memory. */
+static int register_load(struct store *store)
+{
+	struct err err = {""};
+	size_t unreadable;
+	int result = marks_load(store->marks, store->reg, store->keyring, &store->reg_why, &unreadable);
+
+	if (result < 0)
+		return result;
+	if (unreadable > 0)
+		store_damage(store,
+			     "%zu erased or amended reads cannot be told from their marks any more: they "
+			     "stay hidden, but corrections among them are lost",
+			     unreadable);
+	if (late_hits_load(store->late, store->reg, store->keyring, store->marks, &err, &unreadable) < 0)
+		store_damage(store, "late hits are neither found nor kept until a restart reads them: %s", err.text);
+	else if (unreadable > 0)
+		store_damage(store, "%zu late hits cannot be read any more and are lost", unreadable);
+	return 0;
+}
+
 static void register_ready(struct store *store)
 {
 	char directory[LAYOUT_PATH_SIZE];
 	char lists[LAYOUT_PATH_SIZE];
 	char db[LAYOUT_PATH_SIZE];
 	struct reg_options options = {.directory = directory, .db_directory = db, .lists_directory = lists};
-	size_t unreadable;
 	int result;
 
 	(void)store_path(directory, store->directory, LAYOUT_REGISTER);
@@ -140,14 +163,9 @@ static void register_ready(struct store *store)
 	}
 	result = reg_open(&options, store->io, store->keyring, &store->reg_why, &store->reg);
 	if (result == 0) {
-		result = marks_load(store->marks, store->reg, store->keyring, &store->reg_why, &unreadable);
+		result = register_load(store);
 		if (result < 0)
 			store->reg = reg_free(store->reg);
-		else if (unreadable > 0)
-			store_damage(store,
-				     "%zu erased or amended reads cannot be told from their marks any more: they "
-				     "stay hidden, but corrections among them are lost",
-				     unreadable);
 	}
 	if (result < 0)
 		store_damage(store, "register incomplete, no search, match or purge: %s", store->reg_why.text);
@@ -271,6 +289,7 @@ static void store_free(struct store *store)
 	rewrite_fini(store);
 	sealer_fini(store);
 	store->guard = clock_guard_free(store->guard);
+	store->late = late_hits_free(store->late);
 	store->reg = reg_free(store->reg);
 	store->views = views_free(store->views);
 	store->marks = marks_free(store->marks);
@@ -351,6 +370,11 @@ struct keyring *store_keyring(struct store *store)
 struct views *store_views(struct store *store)
 {
 	return store->views;
+}
+
+struct late_hits *store_late_hits(struct store *store)
+{
+	return store->late;
 }
 
 struct marks *store_marks(struct store *store)

@@ -26,6 +26,7 @@
 #include "storage/memtable.h"
 #include "storage/store.h"
 
+struct late_hits;
 struct marks;
 struct views;
 
@@ -105,6 +106,7 @@ struct store {
 	struct memtable *memtable;
 	struct views *views;
 	struct marks *marks;
+	struct late_hits *late;
 	struct journal *journals[STORE_WORKERS_MAX];
 
 	_Atomic uint64_t days_closed[STORE_DAY_END / 64]; /* control writes, workers read */
