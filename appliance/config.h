@@ -64,6 +64,7 @@ struct config {
 	int64_t mass_entries_min;
 	int64_t patterns_max;
 	int64_t substitutions_max;
+	int64_t retro_hits_max;
 	char compiler[CONFIG_TEXT_SIZE];
 
 	char socket[CONFIG_TEXT_SIZE];

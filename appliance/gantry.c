@@ -18,6 +18,7 @@
 #include "appliance/fold.h"
 #include "appliance/gantry_inside.h"
 #include "appliance/handlers.h"
+#include "appliance/retro.h"
 #include "appliance/tables.h"
 #include "appliance/telemetry.h"
 #include "dpdk/eal.h"
@@ -150,7 +151,8 @@ int gantry_start(struct gantry *gantry, const struct config *config, bool recove
 	if (recover_only)
 		return 0;
 	if ((result = telemetry_start(gantry, err)) < 0 || (result = start_server(gantry, err)) < 0 ||
-	    (result = calendar_start(gantry, &gantry->calendar, err)) < 0)
+	    (result = calendar_start(gantry, &gantry->calendar, err)) < 0 ||
+	    (result = retro_start(gantry, &gantry->retro, err)) < 0)
 		goto failed;
 	log_info("%s serves: port %s, %u worker(s), journal by %s, AEAD by %s, telemetry %s", config->node,
 		 port_name(gantry->port), gantry->worker_count, gantry->io->ops->name, aead_engine_name(), name);
@@ -168,6 +170,7 @@ int gantry_stop(struct gantry *gantry)
 	telemetry_stop();
 	/* The server cancels its streams and waits for their owner, the attendant, to end them. */
 	gantry->server = server_free(gantry->server);
+	gantry->retro = retro_stop(gantry->retro); /* it delivers through the attendant */
 	gantry->attendant = attendant_stop(gantry->attendant);
 	gantry->calendar = calendar_stop(gantry->calendar);
 	fold_stop(gantry->fold);

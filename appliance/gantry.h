@@ -30,6 +30,7 @@ struct io;
 struct list;
 struct matching;
 struct port;
+struct retro;
 struct rte_rcu_qsbr;
 struct server;
 struct store;
@@ -69,6 +70,7 @@ struct gantry {
 	struct server *server;
 	struct attendant *attendant;
 	struct calendar *calendar;
+	struct retro *retro;
 	int64_t started_us;
 	int64_t started_ns;
 	atomic_bool stop_asked;
@@ -97,7 +99,7 @@ struct gantry {
 
 /*
  * In order: EAL, port, workers, store, audit, lists, tables, attendant, lcores, fold, interrupted purges, management
- * socket, calendar. On failure what was started is stopped again. `recover_only`: a port that nobody can reach and no
+ * socket, calendar, search back. On failure what was started is stopped again. `recover_only`: a port that nobody can reach and no
  * socket; gantry_stop then seals and closes the recovered store.
  */
 int gantry_start(struct gantry *gantry, const struct config *config, bool recover_only, struct err *err);

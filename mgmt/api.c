@@ -113,6 +113,11 @@ const struct api_param api_grounds[] = {
 		"window", API_INTEGER, false, 1, 1000000, NULL,                                                        \
 			"lines the client takes before it sends credit; default: no limit"                             \
 	}
+#define LIST_RETRO_PARAM                                                                                               \
+	{                                                                                                              \
+		"retro", API_INTEGER, false, 1, 366, NULL,                                                             \
+			"search so many days back for the new entries, on the grounds given; default: none"            \
+	}
 #define LIST_RESULT                                                                                                    \
 	"list, version, generation, entries, added, removed, unchanged, rejected_count, duplicates, rejected[]"
 
@@ -214,16 +219,16 @@ const struct api_method api_methods[] = {
 
 	{"lists.load",
 	 "Load a list of vehicles of interest, replacing its older version whole",
-	 API_STREAM | API_CHANGES | API_LONG,
+	 API_STREAM | API_CHANGES | API_RETRO | API_LONG,
 	 "lists.rejected",
-	 LIST_RESULT,
-	 {LIST_ROW_PARAMS, LIST_HEAD_PARAMS, {0}}},
+	 LIST_RESULT ", retro",
+	 {LIST_ROW_PARAMS, LIST_RETRO_PARAM, LIST_HEAD_PARAMS, {0}}},
 	{"lists.add",
 	 "Add entries to a list; one of the same VRM that says something else is replaced",
-	 API_STREAM | API_CHANGES | API_LONG,
+	 API_STREAM | API_CHANGES | API_RETRO | API_LONG,
 	 "lists.rejected",
-	 LIST_RESULT,
-	 {LIST_ROW_PARAMS, {0}}},
+	 LIST_RESULT ", retro",
+	 {LIST_ROW_PARAMS, LIST_RETRO_PARAM, {0}}},
 	{"lists.drop",
 	 "Take entries from a list, by their VRM or pattern",
 	 API_STREAM | API_CHANGES | API_LONG,
@@ -278,6 +283,22 @@ const struct api_method api_methods[] = {
 	 NULL,
 	 "list",
 	 {{"name", API_STRING, true, NAME, NULL, "name of the list"}, {0}}},
+	{"lists.retro",
+	 "Search the store back for entries of a list; what is found arrives as hits of kind retro",
+	 API_GROUNDS | API_CHANGES,
+	 NULL,
+	 "number, list, version",
+	 {{"name", API_STRING, true, NAME, NULL, "name of the list"},
+	  {"days", API_INTEGER, true, 1, 366, NULL, "so many days back, and today"},
+	  {"since_version", API_INTEGER, false, U32, NULL, "only entries that came with it or later; default: all"},
+	  {0}}},
+	{"retros.show", "Searches back: those that run or wait, and the last that ended", 0, NULL, "retros[]", {{0}}},
+	{"retros.cancel",
+	 "End a search back; what it found stays",
+	 API_CHANGES,
+	 NULL,
+	 "number",
+	 {{"number", API_INTEGER, true, U32, NULL, "of the search back"}, {0}}},
 	{"hits.follow",
 	 "Hits as they happen, until cancelled",
 	 API_STREAM | API_GROUNDS | API_READS,
@@ -552,7 +573,7 @@ const struct api_param *api_param_find(const struct api_method *method, const ch
 {
 	const struct api_param *param = find_in(method->params, name);
 
-	if (param == NULL && (method->flags & API_GROUNDS) != 0)
+	if (param == NULL && (method->flags & (API_GROUNDS | API_RETRO)) != 0)
 		param = find_in(api_grounds, name);
 	return param;
 }

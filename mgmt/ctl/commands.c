@@ -149,6 +149,16 @@ const struct command commands[] = {
 	 .positional = "name",
 	 .examples = "gantryctl lists remove stolen\n"},
 
+	{.words = "lists retro",
+	 .method = "lists.retro",
+	 .positional = "name",
+	 .examples = "gantryctl lists retro stolen --days 30 " GROUNDS "\n"},
+	{.words = "retros show", .method = "retros.show", .examples = "gantryctl retros show\n"},
+	{.words = "retros cancel",
+	 .method = "retros.cancel",
+	 .positional = "number",
+	 .examples = "gantryctl retros cancel 117\n"},
+
 	{.words = "hits follow",
 	 .method = "hits.follow",
 	 .takes = TAKES_FOLLOW,
