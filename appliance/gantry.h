@@ -35,6 +35,7 @@ struct rte_rcu_qsbr;
 struct server;
 struct store;
 struct tables;
+struct unmatched;
 struct views;
 
 /* Slots of feeds, per worker: a feed keeps its slot for ever. */
@@ -45,6 +46,7 @@ enum gantry_alarm {
 	ALARM_LISTS,      /* those of the register are not those that are matched */
 	ALARM_LISTS_AGE,  /* those over 28 days (R25) could not be deleted */
 	ALARM_FOLD,       /* what the match sets stand on cannot be renewed */
+	ALARM_UNMATCHED,  /* reads are accepted while no list is loaded, or wait to be matched */
 	ALARM_MASTER_KEY, /* its rotation failed */
 	ALARM_COUNT,
 };
@@ -71,6 +73,7 @@ struct gantry {
 	struct attendant *attendant;
 	struct calendar *calendar;
 	struct retro *retro;
+	struct unmatched *unmatched;
 	int64_t started_us;
 	int64_t started_ns;
 	atomic_bool stop_asked;
@@ -99,8 +102,8 @@ struct gantry {
 
 /*
  * In order: EAL, port, workers, store, audit, lists, tables, attendant, lcores, fold, interrupted purges, management
- * socket, calendar, search back. On failure what was started is stopped again. `recover_only`: a port that nobody can reach and no
- * socket; gantry_stop then seals and closes the recovered store.
+ * socket, calendar, search back. On failure what was started is stopped again. `recover_only`: a port that nobody can
+ * reach and no socket; gantry_stop then seals and closes the recovered store.
  */
 int gantry_start(struct gantry *gantry, const struct config *config, bool recover_only, struct err *err);
 

@@ -58,6 +58,7 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 		struct reg_hold_selector selector;
 		struct reg_proposal proposal;
 		struct reg_retro retro;
+		struct reg_unmatched unmatched;
 	} record;
 	int result = -EINVAL;
 
@@ -102,6 +103,10 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 		break;
 	case REG_LATE_HIT:
 		result = late_check(change);
+		break;
+	case REG_UNMATCHED:
+		if (reg_unmatched_decode(change->value, change->value_size, &record.unmatched) == 0)
+			result = record.unmatched.number == change->a && change->b == 0 ? 0 : -EINVAL;
 		break;
 	case REG_RETRO:
 		if (reg_retro_decode(change->value, change->value_size, &record.retro) == 0)

@@ -152,3 +152,27 @@ int reg_retro_decode(const void *bytes, size_t size, struct reg_retro *ret_retro
 	*ret_retro = retro;
 	return 0;
 }
+
+size_t reg_unmatched_encode(const struct reg_unmatched *unmatched, uint8_t buffer[REG_RECORD_SIZE_MAX])
+{
+	struct cursor cursor = begin(buffer);
+
+	cursor_put_u32(&cursor, unmatched->number);
+	cursor_put_u64(&cursor, (uint64_t)unmatched->from_us);
+	cursor_put_u64(&cursor, (uint64_t)unmatched->to_us);
+	return end(&cursor, buffer);
+}
+
+int reg_unmatched_decode(const void *bytes, size_t size, struct reg_unmatched *ret_unmatched)
+{
+	struct cursor cursor = read_begin(bytes, size);
+	struct reg_unmatched unmatched = {0};
+
+	unmatched.number = cursor_get_u32(&cursor);
+	unmatched.from_us = (int64_t)cursor_get_u64(&cursor);
+	unmatched.to_us = (int64_t)cursor_get_u64(&cursor);
+	if (!cursor_done(&cursor))
+		return -EBADMSG;
+	*ret_unmatched = unmatched;
+	return 0;
+}

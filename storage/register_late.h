@@ -1,6 +1,7 @@
 /*
  * The register's records of what is found late, and their bytes (docs/disk-format.md): batches of late hits, the last
- * number given to one, and requests for a search back. As register_records.h. Pure functions, any thread.
+ * number given to one, requests for a search back, windows of unmatched reads. As register_records.h. Pure functions,
+ * any thread.
  */
 #ifndef GANTRY_STORAGE_REGISTER_LATE_H
 #define GANTRY_STORAGE_REGISTER_LATE_H
@@ -49,13 +50,22 @@ struct reg_retro {
 	char why[REG_TEXT_SIZE]; /* it ended before its time; empty: it did not */
 };
 
+/* Reads were received in [from_us, to_us) while no list was loaded, and are yet to be matched. */
+struct reg_unmatched {
+	uint32_t number; /* never given again */
+	int64_t from_us;
+	int64_t to_us; /* 0: it lasts */
+};
+
 size_t reg_late_hits_encode(const struct reg_late_hits *hits, uint8_t buffer[REG_RECORD_SIZE_MAX]);
 size_t reg_late_last_encode(uint64_t last, uint8_t buffer[REG_RECORD_SIZE_MAX]);
 size_t reg_retro_encode(const struct reg_retro *retro, uint8_t buffer[REG_RECORD_SIZE_MAX]);
+size_t reg_unmatched_encode(const struct reg_unmatched *unmatched, uint8_t buffer[REG_RECORD_SIZE_MAX]);
 
 /* -EBADMSG when the bytes are no such record, whole and nothing more; ret untouched. */
 int reg_late_hits_decode(const void *bytes, size_t size, struct reg_late_hits *ret_hits);
 int reg_late_last_decode(const void *bytes, size_t size, uint64_t *ret_last);
 int reg_retro_decode(const void *bytes, size_t size, struct reg_retro *ret_retro);
+int reg_unmatched_decode(const void *bytes, size_t size, struct reg_unmatched *ret_unmatched);
 
 #endif
