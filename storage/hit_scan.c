@@ -185,7 +185,7 @@ static int give(struct selection *selection, struct hit_found *found, size_t *co
 
 		if (r < 0)
 			return r;
-		if (r == HIT_VIEW_LOST || hit_view_hides(selection->from, read))
+		if (r == HIT_VIEW_LOST || hit_view_hides(selection->from, read, false))
 			continue;
 		found[*count] = (struct hit_found){.hit = candidate->hit, .read = *read};
 		found[(*count)++].hit.row = 0;
