@@ -36,6 +36,7 @@ int handlers_bind(struct server *server, struct gantry *gantry, struct err *err)
 		{"lists.preview", handle_lists_preview},
 		{"lists.remove", handle_lists_remove},
 		{"hits.follow", attendant_follow},
+		{"hits.search", handle_hits_search},
 		{"reads.search", handle_reads_search},
 		{"reads.count", handle_reads_count},
 		{"reads.consecutive", handle_reads_consecutive},

@@ -41,6 +41,7 @@ int handle_lists_check(struct call *call, void *gantry);
 /* handlers_preview.c */
 int handle_lists_preview(struct call *call, void *gantry);
 /* handlers_reads.c */
+int handle_hits_search(struct call *call, void *gantry);
 int handle_reads_search(struct call *call, void *gantry);
 int handle_reads_count(struct call *call, void *gantry);
 int handle_reads_consecutive(struct call *call, void *gantry);
