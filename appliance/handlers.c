@@ -39,6 +39,7 @@ int handlers_bind(struct server *server, struct gantry *gantry, struct err *err)
 		{"retros.show", handle_retros_show},
 		{"retros.cancel", handle_retros_cancel},
 		{"hits.follow", attendant_follow},
+		{"hits.search", handle_hits_search},
 		{"reads.search", handle_reads_search},
 		{"reads.count", handle_reads_count},
 		{"reads.consecutive", handle_reads_consecutive},

@@ -45,6 +45,7 @@ int handle_retros_cancel(struct call *call, void *gantry);
 /* handlers_preview.c */
 int handle_lists_preview(struct call *call, void *gantry);
 /* handlers_reads.c */
+int handle_hits_search(struct call *call, void *gantry);
 int handle_reads_search(struct call *call, void *gantry);
 int handle_reads_count(struct call *call, void *gantry);
 int handle_reads_consecutive(struct call *call, void *gantry);

@@ -9,6 +9,7 @@
 #define CERTIFICATE_SIZE_MAX (64 * 1024)
 
 static const char *const orders[] = {"newest", "oldest", NULL};
+static const char *const hit_kinds[] = {"exact", "pattern", "tolerant", "retro", "clone", NULL};
 static const char *const list_purposes[] = {"monitor", "respond", NULL};
 static const char *const tolerances[] = {"off", "classes", "substitution", NULL};
 static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
@@ -307,6 +308,33 @@ const struct api_method api_methods[] = {
 	 {{"lists", API_STRINGS, false, 1, 64, NULL, "only of these lists, by name"},
 	  {"window", API_INTEGER, false, 1, 1000000, NULL,
 	   "hits the client takes before it sends credit; default: no limit"},
+	  {0}}},
+
+	{"hits.search",
+	 "Hits by time, list, camera, plate, kind and priority",
+	 API_STREAM | API_GROUNDS | API_READS | API_LONG,
+	 "hits.rows",
+	 "count, truncated, cursor, complete, unreadable[], cameras_inside, cameras_moving, " SEARCH_RESULT,
+	 {{"from", API_TIME, true, 0, 0, NULL, "captured at or after"},
+	  {"to", API_TIME, false, 0, 0, NULL, "captured before; default: now and reads.future more"},
+	  {"lists", API_STRINGS, false, 1, 64, NULL, "only of these lists, by name"},
+	  {"kind", API_CHOICE, false, 0, 0, hit_kinds, "only of this kind"},
+	  {"priority_min", API_INTEGER, false, 0, 100, NULL, "only of this priority or a higher one"},
+	  {"vrm", API_VRM, false, NAME, NULL, "plate or pattern that was read: ? is one character, * any run"},
+	  {"tolerant", API_BOOLEAN, false, 0, 0, NULL, "also plates that this one is easily misread for"},
+	  {"strict", API_BOOLEAN, false, 0, 0, NULL, "compare the text as received, not the VRM key"},
+	  {"cameras", API_INTEGERS, false, 1, 10000, NULL, "only these; default: all"},
+	  {"circle", API_STRING, false, 5, 64, NULL, "only in this area: LAT,LON,RADIUS in degrees and metres"},
+	  {"polygon", API_STRING, false, 11, 6000, NULL, "only in this area: LAT,LON LAT,LON LAT,LON …"},
+	  {"restricted", API_BOOLEAN, false, 0, 0, NULL,
+	   "of restricted reads too (R39); only for subject-access and court"},
+	  {"count", API_BOOLEAN, false, 0, 0, NULL, "how many there are, without a row"},
+	  {"limit", API_INTEGER, false, 1, 10000, NULL, "at most so many rows; default 100"},
+	  {"order", API_CHOICE, false, 0, 0, orders, "by capture time; default newest"},
+	  {"cursor", API_STRING, false, 1, 80, NULL, "of the truncated result: go on after it; same question only"},
+	  BUDGET_PARAMS,
+	  {"window", API_INTEGER, false, 1, 1000000, NULL,
+	   "rows the client takes before it sends credit; default: no limit"},
 	  {0}}},
 
 	{"reads.search",

@@ -127,14 +127,14 @@ void catalog_snapshot_end(struct catalog_snapshot *snapshot)
 	snapshot->txn = NULL;
 }
 
-int catalog_snapshot_segments(const struct catalog_snapshot *snapshot, int32_t first_day, int32_t last_day,
+int catalog_snapshot_segments(const struct catalog_snapshot *snapshot, const struct catalog_choice *choice,
 			      struct catalog_segment **ret_segments, size_t *ret_count)
 {
-	struct catalog_wanted wanted = {.last_day = last_day};
+	struct catalog_wanted wanted = {.last_day = choice->last_day, .choice = choice};
 	uint8_t key[CATALOG_SEGMENT_KEY_SIZE];
 	MDB_val first = catalog_bytes(key, sizeof(key));
 
-	catalog_segment_key(first_day, 0, key);
+	catalog_segment_key(choice->first_day, 0, key);
 	return catalog_gather(snapshot->catalog, snapshot->txn, DB_SEGMENTS, &first, segment_wanted, &wanted,
 			      ret_segments, ret_count);
 }
@@ -142,13 +142,48 @@ int catalog_snapshot_segments(const struct catalog_snapshot *snapshot, int32_t f
 int catalog_segments(struct catalog *catalog, int32_t first_day, int32_t last_day,
 		     struct catalog_segment **ret_segments, size_t *ret_count)
 {
+	struct catalog_choice choice = {.first_day = first_day, .last_day = last_day};
 	struct catalog_snapshot snapshot;
 	int r = catalog_snapshot_take(catalog, &snapshot);
 
 	if (r < 0)
 		return r;
-	r = catalog_snapshot_segments(&snapshot, first_day, last_day, ret_segments, ret_count);
+	r = catalog_snapshot_segments(&snapshot, &choice, ret_segments, ret_count);
 	catalog_snapshot_end(&snapshot);
+	return r;
+}
+
+struct fence_call {
+	int (*each)(void *context, const struct segment_hit_fence *fence);
+	void *context;
+	struct segment_summary summary; /* large: kept off the stack */
+};
+
+static int call_fences(void *context, const MDB_val *key, const MDB_val *value)
+{
+	struct fence_call *call = context;
+	int r = segment_summary_decode(value->mv_data, value->mv_size, NULL, &call->summary);
+
+	(void)key;
+	for (uint32_t i = 0; r == 0 && i < call->summary.hit_fence_count; i++)
+		r = call->each(call->context, &call->summary.hit_fences[i]);
+	return r;
+}
+
+int catalog_each_hit_fence(struct catalog *catalog, int (*each)(void *context, const struct segment_hit_fence *fence),
+			   void *context)
+{
+	struct fence_call *call = malloc(sizeof(*call));
+	int r;
+
+	if (call == NULL)
+		return -ENOMEM;
+	call->each = each;
+	call->context = context;
+	r = catalog_each_pair(catalog, DB_SEGMENTS, call_fences, call);
+	if (r == 0)
+		r = catalog_each_pair(catalog, DB_CASES, call_fences, call);
+	free(call);
 	return r;
 }
 

@@ -142,7 +142,15 @@ struct catalog_snapshot {
 	void *txn;
 };
 int catalog_snapshot_take(struct catalog *catalog, struct catalog_snapshot *ret_snapshot);
-int catalog_snapshot_segments(const struct catalog_snapshot *snapshot, int32_t first_day, int32_t last_day,
+/* What is wanted of the segments. */
+struct catalog_choice {
+	int32_t first_day; /* inclusive both */
+	int32_t last_day;
+	bool hits; /* only those that may hold a hit with hit_after < number ≤ hit_upto */
+	uint64_t hit_after;
+	uint64_t hit_upto;
+};
+int catalog_snapshot_segments(const struct catalog_snapshot *snapshot, const struct catalog_choice *choice,
 			      struct catalog_segment **ret_segments, size_t *ret_count);
 void catalog_snapshot_end(struct catalog_snapshot *snapshot);
 
@@ -188,6 +196,10 @@ int catalog_case_segments(struct catalog *catalog, uint32_t number, int32_t firs
 /* As catalog_segment. */
 int catalog_case_segment(struct catalog *catalog, uint32_t number, int32_t day, uint64_t id,
 			 struct segment_summary *ret_summary);
+
+/* The hit fences of every segment and every copy of held rows; stops at the first non-zero, which it returns. */
+int catalog_each_hit_fence(struct catalog *catalog, int (*each)(void *context, const struct segment_hit_fence *fence),
+			   void *context);
 
 struct catalog_info {
 	uint64_t segments;

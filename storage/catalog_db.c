@@ -13,7 +13,7 @@
 
 #define MAP_SIZE_DEFAULT (UINT64_C(64) << 30)
 #define READERS_MAX 256
-#define VERSION 2
+#define VERSION 3
 #define CHECKSUM_SIZE 8
 
 static const char *const database_names[DB_COUNT] = {"segments", "journals", "lanes", "days", "meta", "cases"};

@@ -42,6 +42,14 @@ static int list_add(struct gathering *gathering)
 	return 0;
 }
 
+static bool is_chosen(const struct gathering *gathering)
+{
+	const struct catalog_choice *choice = gathering->wanted->choice;
+
+	return choice == NULL || !choice->hits ||
+	       segment_hit_fences_meet(&gathering->summary, choice->hit_after, choice->hit_upto);
+}
+
 static int pair_take(void *context, const MDB_val *key, const MDB_val *value)
 {
 	struct gathering *gathering = context;
@@ -49,7 +57,7 @@ static int pair_take(void *context, const MDB_val *key, const MDB_val *value)
 
 	if (r == 0)
 		r = segment_summary_decode(value->mv_data, value->mv_size, NULL, &gathering->summary);
-	return r == 0 ? list_add(gathering) : r;
+	return r == 0 && is_chosen(gathering) ? list_add(gathering) : r;
 }
 
 int catalog_gather(struct catalog *catalog, MDB_txn *txn, enum catalog_db db, const MDB_val *first,

@@ -15,6 +15,7 @@
 struct catalog_wanted {
 	uint32_t case_number; /* given to what is gathered */
 	int32_t last_day;
+	const struct catalog_choice *choice; /* NULL: whatever hits they hold */
 };
 
 /*

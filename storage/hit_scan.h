@@ -40,4 +40,10 @@ int hit_find(struct store *store, uint64_t number, struct err *err, struct hit_f
  */
 uint64_t hit_highest(const struct store *store, unsigned source);
 
+/*
+ * Hits that are made from now on are numbered behind this number too: a subscriber's position may lie beyond every hit
+ * that is left, and a hit made below it would never be told. Before the worker of its source runs.
+ */
+void hit_number_behind(struct store *store, uint64_t number);
+
 #endif

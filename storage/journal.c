@@ -135,6 +135,20 @@ static bool proving(const struct journal *journal)
 	       (journal->flying_count > 0 || (journal->open != NULL && journal->open->run_count > 0));
 }
 
+/* Slabs whose write failed wait for another file, whether a poll has taken them out of theirs yet or not. */
+static bool slabs_wait(const struct journal *journal)
+{
+	const struct journal_active *current = journal->current;
+	bool wait = journal->homeless_count > 0 || (current != NULL && current->poisoned && current->slabs > 0);
+
+	for (unsigned i = 0; i < JOURNAL_LEAVING_MAX; i++) {
+		const struct journal_active *leaving = journal->leaving[i];
+
+		wait = wait || (leaving != NULL && leaving->poisoned && leaving->slabs > 0);
+	}
+	return wait;
+}
+
 int journal_append(struct journal *journal, struct lane_window *window, const struct run *run, const struct read *reads,
 		   const struct hit *hits, unsigned hit_count)
 {
@@ -147,7 +161,7 @@ int journal_append(struct journal *journal, struct lane_window *window, const st
 	assert(rows > 0 || hit_count == 0);
 	if (hit_count > journal_hits_max(journal))
 		hit_count = journal_hits_max(journal);
-	if (journal->homeless_count > 0 || proving(journal))
+	if (slabs_wait(journal) || proving(journal))
 		return atomic_load_explicit(&journal->closed, memory_order_relaxed) ? JOURNAL_CLOSED : JOURNAL_FULL;
 	if (slab != NULL && !slab_fits(journal, slab, size, hit_count)) {
 		journal_submit(journal, slab);
@@ -280,20 +294,6 @@ bool journal_idle(const struct journal *journal, int64_t *ret_due_ns)
 		return true;
 	*ret_due_ns = journal->open->oldest_ns + journal->options.commit_interval_ns;
 	return false;
-}
-
-/* Slabs whose write failed wait for another file, whether a poll has taken them out of theirs yet or not. */
-static bool slabs_wait(const struct journal *journal)
-{
-	const struct journal_active *current = journal->current;
-	bool wait = journal->homeless_count > 0 || (current != NULL && current->poisoned && current->slabs > 0);
-
-	for (unsigned i = 0; i < JOURNAL_LEAVING_MAX; i++) {
-		const struct journal_active *leaving = journal->leaving[i];
-
-		wait = wait || (leaving != NULL && leaving->poisoned && leaving->slabs > 0);
-	}
-	return wait;
 }
 
 uint32_t journal_credit(const struct journal *journal)

@@ -86,6 +86,9 @@ struct journal *journal_free(struct journal *journal);
 int journal_append(struct journal *journal, struct lane_window *window, const struct run *run, const struct read *reads,
 		   const struct hit *hits, unsigned hit_count);
 
+/* Hits to come are numbered behind `count` too. Control, before the worker runs. */
+void journal_number_behind(struct journal *journal, uint64_t count);
+
 /* Hits that one run may bear: as many as an empty slab and an empty memtable chunk take. */
 uint32_t journal_hits_max(const struct journal *journal);
 

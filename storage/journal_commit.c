@@ -1,10 +1,12 @@
 /*
  * What happens to a slab. Happy path: open → flying → written → (all before it are durable) committed and free.
  *
- * Failure: the write fails → failed; its file is poisoned and leaves. When nothing of that file is in flight any more,
- * its slabs that are not committed, and the open one, become homeless, in their order: one by one their rows move to
- * the generation of the next file, and they are sealed anew under its key, behind whatever flies there already. No new
- * slab is opened while one is homeless. A second poisoned file without a durable frame in between closes the journal
+ * Failure: the write fails → failed; its file is poisoned and leaves. When no slab is in flight any more, all that are
+ * not committed, and the open one, become homeless, in their order: one by one their rows move to the generation of the
+ * next file, and they are sealed anew under its key. That goes for slabs behind the failed one in a newer file too, be
+ * they written: committed before it, their hits would become visible before those with lower numbers, and whoever
+ * follows hits by their numbers would never be told of these. So that file is left as well. Nothing is appended while a
+ * slab waits for a home. A second poisoned file without a durable frame in between closes the journal
  * until a frame is durable again. Slabs are never given up: they wait, unacknowledged, as long as the process lives.
  */
 #include <assert.h>
@@ -181,9 +183,27 @@ void journal_reap(struct journal *journal)
 
 /* ---- leaving files */
 
+static bool slabs_failed(const struct journal *journal)
+{
+	for (unsigned i = 0; i < journal->flying_count; i++)
+		if (journal->flying[i]->state == SLAB_FAILED)
+			return true;
+	return journal->open != NULL && journal->open->active->poisoned;
+}
+
+static bool slabs_in_flight(const struct journal *journal)
+{
+	for (unsigned i = 0; i < journal->flying_count; i++)
+		if (journal->flying[i]->state == SLAB_FLYING)
+			return true;
+	return false;
+}
+
 /* From here on the slab stands on its plaintext alone: its file and generation may go. */
 static void slab_evict(struct journal *journal, struct slab *slab)
 {
+	/* What it has appended to the generation must never be published: nothing comes behind it there. */
+	slab->active->poisoned = slab->active->poisoned || slab->run_count > 0;
 	slab->active->slabs--;
 	slab->active = NULL;
 	if (slab->run_count == 0) {
@@ -195,24 +215,22 @@ static void slab_evict(struct journal *journal, struct slab *slab)
 	journal->homeless[journal->homeless_count++] = slab;
 }
 
-/* Nothing of the poisoned file is in flight: what is not committed of it needs another. */
-static void file_evict(struct journal *journal, struct journal_active *active)
+/* Those that fly come before those that were homeless already: these had not come to their turn. */
+static void slabs_evict(struct journal *journal)
 {
-	unsigned kept = 0;
+	struct slab *waiting[JOURNAL_SLABS_MAX];
+	unsigned count = journal->homeless_count;
 
-	for (unsigned i = 0; i < journal->flying_count; i++) {
-		struct slab *slab = journal->flying[i];
-
-		if (slab->active == active)
-			slab_evict(journal, slab);
-		else
-			journal->flying[kept++] = slab;
-	}
-	journal->flying_count = kept;
-	if (journal->open != NULL && journal->open->active == active) {
+	memcpy(waiting, journal->homeless, count * sizeof(waiting[0]));
+	journal->homeless_count = 0;
+	for (unsigned i = 0; i < journal->flying_count; i++)
+		slab_evict(journal, journal->flying[i]);
+	journal->flying_count = 0;
+	memcpy(&journal->homeless[journal->homeless_count], waiting, count * sizeof(waiting[0]));
+	journal->homeless_count += count;
+	if (journal->open != NULL)
 		slab_evict(journal, journal->open);
-		journal->open = NULL;
-	}
+	journal->open = NULL;
 }
 
 static void file_end(struct journal *journal, unsigned number)
@@ -251,8 +269,6 @@ static void file_leave_step(struct journal *journal, unsigned number)
 
 	if (active->in_flight > 0)
 		return;
-	if (active->poisoned && active->slabs > 0)
-		file_evict(journal, active);
 	if (active->slabs > 0)
 		return; /* its slabs wait for those before them, or for another home */
 	if (!active->poisoned && !active->ending) {
@@ -265,6 +281,8 @@ static void file_leave_step(struct journal *journal, unsigned number)
 
 void journal_leave_step(struct journal *journal)
 {
+	if (slabs_failed(journal) && !slabs_in_flight(journal))
+		slabs_evict(journal);
 	if (journal->current != NULL && journal->current->poisoned)
 		(void)journal_leave(journal);
 	for (unsigned i = 0; i < JOURNAL_LEAVING_MAX; i++)
@@ -342,18 +360,13 @@ void journal_rehouse(struct journal *journal)
 	struct slab *slab;
 	struct journal_active *active;
 
-	if (journal->homeless_count == 0)
+	if (journal->homeless_count == 0 || slabs_failed(journal))
 		return;
 	slab = journal->homeless[0];
 	active = slab_new_home(journal, slab);
 	if (active == NULL)
 		return;
-	/* What the open slab has in that generation lies before: it goes first, or this slab's frame would publish it.
-	 */
-	if (journal->open != NULL && journal->open->active == active && journal->open->run_count > 0)
-		journal_submit(journal, journal->open);
-	if (active->poisoned)
-		return;
+	assert(journal->open == NULL || journal->open->run_count == 0);
 	while (slab->cursor.runs_left > 0)
 		if (!run_move(journal, slab, active->generation))
 			return;

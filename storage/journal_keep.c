@@ -416,6 +416,12 @@ static void slab_free(struct slab *slab)
 	free(slab->hit_reads);
 }
 
+void journal_number_behind(struct journal *journal, uint64_t count)
+{
+	if (journal->hit_count < count)
+		journal->hit_count = count;
+}
+
 struct journal *journal_free(struct journal *journal)
 {
 	size_t slabs_size;

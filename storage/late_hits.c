@@ -186,11 +186,12 @@ static size_t batches_copy(struct late_hits *late, uint64_t after, struct late_b
 	return count;
 }
 
-/* R39: it has no hits, or raises none. */
-static bool hidden(const struct mark_set *marks, const struct read *read)
+/* R39: it has no hits, or raises none; the latter are shown with `restricted`. */
+static bool hidden(const struct mark_set *marks, const struct read *read, bool restricted)
 {
-	return mark_find(mark_set_day(marks, read_day(read->capture_us)), read) != MARK_NONE ||
-	       (read->flags & READ_FLAG_RESTRICTED) != 0;
+	enum mark_kind mark = mark_find(mark_set_day(marks, read_day(read->capture_us)), read);
+
+	return mark_drops(mark) || (mark == MARK_RESTRICTED && !restricted);
 }
 
 struct scanning {
@@ -213,7 +214,7 @@ static void scan_content(struct scanning *scanning, const struct late_content *c
 		if (count > scanning->upto)
 			return;
 		scanning->after = count;
-		if ((found->hit.flags & HIT_FLAG_REPEAT) == 0 && !hidden(scanning->marks, &found->read))
+		if ((found->hit.flags & HIT_FLAG_REPEAT) == 0 && !hidden(scanning->marks, &found->read, false))
 			scanning->found[scanning->count++] = *found;
 	}
 }
@@ -285,6 +286,7 @@ struct walking {
 	const struct mark_set *marks;
 	int64_t from_us;
 	int64_t to_us;
+	bool restricted;
 	int (*each)(void *context, const struct hit_found *found);
 	void *context;
 	size_t unreadable;
@@ -306,17 +308,18 @@ static int walk_batch(struct late_hits *late, const struct late_batch *batch, st
 		const struct hit_found *found = &content->hits[i].found;
 
 		if (found->read.capture_us >= walking->from_us && found->read.capture_us < walking->to_us &&
-		    !hidden(walking->marks, &found->read))
+		    !hidden(walking->marks, &found->read, walking->restricted))
 			result = walking->each(walking->context, found);
 	}
 	return result;
 }
 
-int late_hits_each(struct late_hits *late, int64_t from_us, int64_t to_us,
+int late_hits_each(struct late_hits *late, int64_t from_us, int64_t to_us, bool restricted,
 		   int (*each)(void *context, const struct hit_found *found), void *context, struct err *err,
 		   size_t *ret_unreadable)
 {
-	struct walking walking = {.from_us = from_us, .to_us = to_us, .each = each, .context = context};
+	struct walking walking = {
+		.from_us = from_us, .to_us = to_us, .restricted = restricted, .each = each, .context = context};
 	struct late_content *content = malloc(sizeof(*content));
 	struct late_batch batches[BATCHES_AT_ONCE];
 	struct mark_set *marks;

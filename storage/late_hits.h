@@ -73,9 +73,10 @@ uint64_t late_hits_highest(struct late_hits *late);
 
 /*
  * Those of reads captured in [from_us, to_us), in no order but that of the numbers within a day. The hit is borrowed.
- * Stops at the first non-zero of `each` and returns it. Hits whose batch cannot be read are left out and counted.
+ * With `restricted` those of restricted reads too (R39). Stops at the first non-zero of `each` and returns it. Hits
+ * whose batch cannot be read are left out and counted.
  */
-int late_hits_each(struct late_hits *late, int64_t from_us, int64_t to_us,
+int late_hits_each(struct late_hits *late, int64_t from_us, int64_t to_us, bool restricted,
 		   int (*each)(void *context, const struct hit_found *found), void *context, struct err *err,
 		   size_t *ret_unreadable);
 

@@ -88,6 +88,7 @@ static void chunk_reset(struct chunk *chunk)
 	atomic_init(&chunk->rows_durable, 0);
 	atomic_init(&chunk->runs_durable, 0);
 	atomic_init(&chunk->hits_durable, 0);
+	atomic_init(&chunk->hits_mixed, false);
 	chunk->row_count = 0;
 	chunk->run_count = 0;
 	chunk->hit_count = 0;
@@ -419,6 +420,8 @@ const struct read *memtable_append(struct generation *generation, const struct r
 
 		*hit = hits[i];
 		hit->row += chunk->first_row + chunk->row_count;
+		if (chunk->hit_count > 1 && hit->number <= hit[-1].number)
+			atomic_store_explicit(&chunk->hits_mixed, true, memory_order_relaxed);
 	}
 	chunk->row_count += run->count;
 	assert(chunk->row_count <= CHUNK_ROWS);

@@ -31,6 +31,8 @@ struct chunk {
 	_Atomic uint32_t rows_durable; /* worker writes, readers read */
 	_Atomic uint32_t runs_durable;
 	_Atomic uint32_t hits_durable;
+	_Atomic bool
+		hits_mixed; /* worker writes: the numbers of its hits do not ascend (a recovered chunk's may not) */
 	uint32_t row_count; /* worker's own: appended, durable or not */
 	uint32_t run_count;
 	uint32_t hit_count;

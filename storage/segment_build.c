@@ -186,7 +186,7 @@ int segment_build_row(struct segment_build *build, const struct read *row, uint6
 
 int segment_build_hit(struct segment_build *build, const struct hit *hit)
 {
-	if (hit->row >= build->row_count)
+	if (hit->row >= build->row_count || !segment_hit_number_valid(hit->number))
 		return -EINVAL;
 	if (build->hit_count == build->hit_room &&
 	    grow((void **)&build->hits, &build->hit_room, sizeof(*build->hits)) < 0)
@@ -300,6 +300,8 @@ static int write_hits(struct segment_build *build)
 	int r = 0;
 
 	build->summary->sections[SEGMENT_HITS].item_count = count;
+	for (size_t i = 0; i < count; i++)
+		segment_hit_fence_add(build->summary, build->hits[i].number);
 	for (size_t i = 0; r == 0 && i < count; i += SEGMENT_PAGE_HITS) {
 		unsigned in_page = count - i < SEGMENT_PAGE_HITS ? (unsigned)(count - i) : SEGMENT_PAGE_HITS;
 		uint8_t key[16] = {0};

@@ -48,7 +48,10 @@ void segment_build_pace(struct segment_build *build, int (*pace)(void *context),
  */
 int segment_build_row(struct segment_build *build, const struct read *row, uint64_t *ret_row);
 
-/* hit->row is a number that segment_build_row gave; any order; the same hit twice is kept once. -EINVAL, -ENOMEM. */
+/*
+ * hit->row is a number that segment_build_row gave; any order; the same hit twice is kept once. -EINVAL such a row or
+ * such a number cannot be, -ENOMEM.
+ */
 int segment_build_hit(struct segment_build *build, const struct hit *hit);
 
 /*

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "appliance/base/array.h"
 #include "storage/io.h"
 #include "storage/radix.h"
 #include "storage/row.h"
@@ -41,6 +42,12 @@ struct check {
 	uint64_t row_keys_sum;
 	uint64_t *row_scenes; /* hashes of the rows' scenes, a row each */
 	size_t row_scene_count;
+	uint8_t *amended; /* a bit a row: corrected here, so its hits may lack a number */
+	/* Of the hits. */
+	uint64_t *numbers;
+	size_t number_count;
+	size_t number_room;
+	struct segment_summary *fences; /* as they should be */
 };
 
 static void report(struct check *check, unsigned section, const char *text, uint64_t rows_lost)
@@ -181,6 +188,8 @@ static void check_row(struct check *check, const struct read *row, uint32_t numb
 	if (read_day(row->capture_us) != check->segment->summary.day)
 		report_logic(check, SEGMENT_ROWS, "a row belongs to another day");
 	note_scene(check, row, number);
+	if ((row->flags & READ_FLAG_AMENDED) != 0)
+		check->amended[number / 8] |= (uint8_t)(1u << number % 8);
 	check->last = *row;
 	check->last_set = true;
 }
@@ -290,43 +299,107 @@ static void check_scenes(struct check *check)
 		report_logic(check, SEGMENT_SCENES, "scenes and rows disagree");
 }
 
-static void check_hits(struct check *check)
+static int check_number(struct check *check, const struct hit *hit)
+{
+	uint64_t *numbers;
+
+	if (!segment_hit_number_valid(hit->number)) {
+		report_logic(check, SEGMENT_HITS, "a hit has a number that was never given");
+		return 0;
+	}
+	if (hit->number == 0) {
+		if (!check->section_damage[SEGMENT_ROWS] && (check->amended[hit->row / 8] >> hit->row % 8 & 1) == 0)
+			report_logic(check, SEGMENT_HITS, "a hit has no number");
+		return 0;
+	}
+	numbers = array_grow(check->numbers, check->number_count, &check->number_room, sizeof(*numbers));
+	if (numbers == NULL)
+		return -ENOMEM;
+	check->numbers = numbers;
+	check->numbers[check->number_count++] = hit->number;
+	segment_hit_fence_add(check->fences, hit->number);
+	return 0;
+}
+
+/* Each number stands once, and the fences are those of the numbers. */
+static void check_numbers(struct check *check)
+{
+	const struct segment_summary *summary = &check->segment->summary;
+
+	radix_sort_in_place(check->numbers, check->number_count);
+	for (size_t i = 1; i < check->number_count; i++)
+		if (check->numbers[i] == check->numbers[i - 1])
+			report_logic(check, SEGMENT_HITS, "two hits have one number");
+	if (check->fences->hit_fence_count != summary->hit_fence_count ||
+	    memcmp(check->fences->hit_fences, summary->hit_fences,
+		   summary->hit_fence_count * sizeof(summary->hit_fences[0])) != 0)
+		report_logic(check, SEGMENT_HITS, "its hit fences are not those of its hits");
+}
+
+static int check_hits(struct check *check)
 {
 	const struct segment_section_info *info = &check->segment->summary.sections[SEGMENT_HITS];
 	uint64_t count = 0;
 	uint32_t last = 0;
+	int r = 0;
 
-	for (uint32_t page = 0; page < info->page_count; page++) {
+	for (uint32_t page = 0; page < info->page_count && r == 0; page++) {
 		struct err err = {""};
 
 		if (segment_read_hits(check->segment, &check->scratch, page, &err, &check->hits) < 0) {
 			report(check, SEGMENT_HITS, err.text, 0);
 			continue;
 		}
-		for (uint32_t i = 0; i < check->hits.count; i++, count++) {
+		for (uint32_t i = 0; i < check->hits.count && r == 0; i++, count++) {
 			if (check->hits.hits[i].row < last)
 				report_logic(check, SEGMENT_HITS, "hits are out of order");
 			last = check->hits.hits[i].row;
+			r = check_number(check, &check->hits.hits[i]);
 		}
 	}
-	if (!check->section_damage[SEGMENT_HITS] && count != info->item_count)
+	if (r < 0 || check->section_damage[SEGMENT_HITS])
+		return r;
+	if (count != info->item_count)
 		report_logic(check, SEGMENT_HITS, "hits are missing");
+	check_numbers(check);
+	return 0;
+}
+
+static void check_free(struct check *check)
+{
+	segment_scratch_fini(&check->scratch);
+	free(check->row_scenes);
+	free(check->amended);
+	free(check->numbers);
+	free(check->fences);
+	free(check->extents);
+	free(check);
+}
+
+static struct check *check_new(const struct segment *segment, const struct segment_check_hooks *hooks)
+{
+	struct check *check = calloc(1, sizeof(*check));
+
+	if (check == NULL)
+		return NULL;
+	check->segment = segment;
+	check->hooks = hooks;
+	check->row_scenes = malloc(segment->summary.row_count * sizeof(*check->row_scenes));
+	check->amended = calloc(segment->summary.row_count / 8 + 1, 1);
+	check->fences = calloc(1, sizeof(*check->fences));
+	if (check->row_scenes != NULL && check->amended != NULL && check->fences != NULL)
+		return check;
+	check_free(check);
+	return NULL;
 }
 
 int segment_check(const struct segment *segment, const struct segment_check_hooks *hooks)
 {
-	struct check *check = calloc(1, sizeof(*check));
+	struct check *check = check_new(segment, hooks);
 	int r = 0;
 
 	if (check == NULL)
 		return -ENOMEM;
-	check->segment = segment;
-	check->hooks = hooks;
-	check->row_scenes = malloc(segment->summary.row_count * sizeof(*check->row_scenes));
-	if (check->row_scenes == NULL) {
-		free(check);
-		return -ENOMEM;
-	}
 	check_frame(check);
 	for (unsigned s = SEGMENT_ROWS; s < SEGMENT_TOP && r == 0; s++)
 		r = check_leaves(check, s);
@@ -337,12 +410,10 @@ int segment_check(const struct segment *segment, const struct segment_check_hook
 	if (r == 0) {
 		check_keys(check);
 		check_scenes(check);
-		check_hits(check);
-		r = check->damage ? 1 : 0;
+		r = check_hits(check);
 	}
-	segment_scratch_fini(&check->scratch);
-	free(check->row_scenes);
-	free(check->extents);
-	free(check);
+	if (r == 0 && check->damage)
+		r = 1;
+	check_free(check);
 	return r;
 }

@@ -1,6 +1,6 @@
 /*
- * Inside of the segment reader, shared by segment_open.c, segment_read.c, segment_check.c, segment_stream.c and
- * search_finder.c alone.
+ * Inside of the segment reader, shared by segment_open.c, segment_read.c, segment_check.c, segment_stream.c,
+ * search_finder.c, rewrite_stream.c and hit_view.h alone.
  */
 #ifndef GANTRY_STORAGE_SEGMENT_FILE_H
 #define GANTRY_STORAGE_SEGMENT_FILE_H

@@ -8,6 +8,7 @@
 #include <xxhash.h>
 
 #include "appliance/base/bytes.h"
+#include "appliance/base/read.h"
 
 #define MAGIC "GANTRSEG"
 #define END_MAGIC "GANTREND"
@@ -16,12 +17,17 @@
 /* Offsets in the header page; docs/disk-format.md has the table. */
 #define AT_SECTIONS 96
 #define SECTION_SIZE 24
-#define AT_LINEAGE 1024
+#define AT_HIT_FENCE_COUNT 192
+#define AT_HIT_FENCES 256
+#define AT_LINEAGE 1536
 #define AT_TAG 4072
 #define AT_SUM 4088
 #define END_AT_SUM 56
-static_assert(AT_SECTIONS + 4 * SECTION_SIZE <= SEGMENT_SUMMARY_FIXED, "the section table is part of the fixed fields");
-static_assert(SEGMENT_SUMMARY_FIXED <= AT_LINEAGE, "fixed fields lie before the lineage");
+static_assert(AT_SECTIONS + 4 * SECTION_SIZE <= AT_HIT_FENCE_COUNT, "the section table lies before what follows it");
+static_assert(AT_HIT_FENCE_COUNT + 8 <= SEGMENT_SUMMARY_FIXED, "the count of hit fences is part of the fixed fields");
+static_assert(SEGMENT_SUMMARY_FIXED <= AT_HIT_FENCES, "fixed fields lie before the hit fences");
+static_assert(AT_HIT_FENCES + SEGMENT_HIT_FENCE_SIZE * SEGMENT_HIT_FENCES_MAX <= AT_LINEAGE,
+	      "hit fences lie before the lineage");
 static_assert(AT_LINEAGE + 8 * SEGMENT_LINEAGE_MAX <= AT_TAG, "the lineage lies before the tag");
 
 const char *segment_name(int32_t day, uint64_t id, const char *suffix, char name[SEGMENT_NAME_SIZE])
@@ -78,6 +84,32 @@ static void put_fixed(const struct segment_summary *summary, uint8_t *bytes)
 		le32_put(at + 12, summary->sections[s].leaf_pages);
 		le64_put(at + 16, summary->sections[s].item_count);
 	}
+	le32_put(bytes + AT_HIT_FENCE_COUNT, summary->hit_fence_count);
+}
+
+static void put_hit_fences(const struct segment_summary *summary, uint8_t *at)
+{
+	for (uint32_t i = 0; i < summary->hit_fence_count; i++, at += SEGMENT_HIT_FENCE_SIZE) {
+		le64_put(at, summary->hit_fences[i].first);
+		le64_put(at + 8, summary->hit_fences[i].last);
+	}
+}
+
+/* The count has been checked. */
+static int get_hit_fences(const uint8_t *at, struct err *err, struct segment_summary *summary)
+{
+	int source = -1;
+
+	for (uint32_t i = 0; i < summary->hit_fence_count; i++, at += SEGMENT_HIT_FENCE_SIZE) {
+		struct segment_hit_fence fence = {le64_get(at), le64_get(at + 8)};
+
+		if ((int)hit_source(fence.first) <= source || hit_source(fence.first) != hit_source(fence.last) ||
+		    fence.first > fence.last || fence.first == 0 || !segment_hit_number_valid(fence.first))
+			return err_set(err, -EBADMSG, "segment header: fence %u of its hits makes no sense", i);
+		source = (int)hit_source(fence.first);
+		summary->hit_fences[i] = fence;
+	}
+	return 0;
 }
 
 static int get_section(const uint8_t *at, unsigned section, struct segment_section_info *ret_info)
@@ -118,7 +150,10 @@ static int get_fixed(const uint8_t *bytes, struct err *err, struct segment_summa
 			return err_set(err, -EBADMSG, "segment header: section %u makes no sense", s);
 		fences += summary->sections[s].leaf_count;
 	}
-	if (summary->lineage_count > SEGMENT_LINEAGE_MAX || summary->row_count == 0 ||
+	summary->hit_fence_count = le32_get(bytes + AT_HIT_FENCE_COUNT);
+	if (summary->hit_fence_count > SEGMENT_HIT_FENCES_MAX ||
+	    summary->hit_fence_count > summary->sections[SEGMENT_HITS].item_count ||
+	    summary->lineage_count > SEGMENT_LINEAGE_MAX || summary->row_count == 0 ||
 	    summary->row_count > SEGMENT_ROWS_MAX || summary->row_count != summary->sections[SEGMENT_ROWS].item_count ||
 	    fences > SEGMENT_TOP_FENCES ||
 	    summary->top_size != SEGMENT_FENCES_AT + fences * SEGMENT_FENCE_SIZE + AEAD_TAG_SIZE ||
@@ -137,6 +172,7 @@ void segment_header_encode(const struct segment_summary *summary, const struct a
 
 	memset(page, 0, SEGMENT_HEADER_SIZE);
 	put_fixed(summary, page);
+	put_hit_fences(summary, page + AT_HIT_FENCES);
 	for (uint32_t i = 0; i < summary->lineage_count; i++)
 		le64_put(page + AT_LINEAGE + 8 * i, summary->lineage[i]);
 	nonce_make(SEGMENT_HEADER, 0, nonce);
@@ -162,7 +198,7 @@ int segment_header_decode(const uint8_t page[SEGMENT_HEADER_SIZE], const struct 
 		return r;
 	for (uint32_t i = 0; i < summary->lineage_count; i++)
 		summary->lineage[i] = le64_get(page + AT_LINEAGE + 8 * i);
-	return 0;
+	return get_hit_fences(page + AT_HIT_FENCES, err, summary);
 }
 
 size_t segment_summary_encode(const struct segment_summary *summary, uint8_t bytes[SEGMENT_SUMMARY_SIZE_MAX])
@@ -172,6 +208,8 @@ size_t segment_summary_encode(const struct segment_summary *summary, uint8_t byt
 	put_fixed(summary, bytes);
 	for (uint32_t i = 0; i < summary->lineage_count; i++, at += 8)
 		le64_put(at, summary->lineage[i]);
+	put_hit_fences(summary, at);
+	at += (size_t)SEGMENT_HIT_FENCE_SIZE * summary->hit_fence_count;
 	memcpy(at, summary->top, summary->top_size);
 	at += summary->top_size;
 	le64_put(at, XXH3_64bits(bytes, (size_t)(at - bytes)));
@@ -188,12 +226,53 @@ int segment_summary_decode(const uint8_t *bytes, size_t size, struct err *err, s
 	r = get_fixed(bytes, err, ret_summary);
 	if (r < 0)
 		return r;
-	if (size != SEGMENT_SUMMARY_FIXED + 8 * (size_t)ret_summary->lineage_count + ret_summary->top_size + 8)
+	if (size != SEGMENT_SUMMARY_FIXED + 8 * (size_t)ret_summary->lineage_count +
+			    (size_t)SEGMENT_HIT_FENCE_SIZE * ret_summary->hit_fence_count + ret_summary->top_size + 8)
 		return err_set(err, -EBADMSG, "segment row: its size makes no sense");
 	for (uint32_t i = 0; i < ret_summary->lineage_count; i++, at += 8)
 		ret_summary->lineage[i] = le64_get(at);
-	memcpy(ret_summary->top, at, ret_summary->top_size);
-	return 0;
+	r = get_hit_fences(at, err, ret_summary);
+	at += (size_t)SEGMENT_HIT_FENCE_SIZE * ret_summary->hit_fence_count;
+	if (r == 0)
+		memcpy(ret_summary->top, at, ret_summary->top_size);
+	return r;
+}
+
+bool segment_hit_number_valid(uint64_t number)
+{
+	unsigned source = hit_source(number);
+
+	return number == 0 ||
+	       ((number & HIT_COUNT_MASK) != 0 && (source < SEGMENT_HIT_WORKERS || source == HIT_SOURCE_LATE));
+}
+
+void segment_hit_fence_add(struct segment_summary *summary, uint64_t number)
+{
+	struct segment_hit_fence *fence = summary->hit_fences;
+	struct segment_hit_fence *end = fence + summary->hit_fence_count;
+
+	if (number == 0)
+		return;
+	while (fence < end && hit_source(fence->first) < hit_source(number))
+		fence++;
+	if (fence == end || hit_source(fence->first) != hit_source(number)) {
+		assert(summary->hit_fence_count < SEGMENT_HIT_FENCES_MAX);
+		memmove(fence + 1, fence, (size_t)(end - fence) * sizeof(*fence));
+		*fence = (struct segment_hit_fence){number, number};
+		summary->hit_fence_count++;
+	}
+	if (number < fence->first)
+		fence->first = number;
+	if (number > fence->last)
+		fence->last = number;
+}
+
+bool segment_hit_fences_meet(const struct segment_summary *summary, uint64_t after, uint64_t upto)
+{
+	for (uint32_t i = 0; i < summary->hit_fence_count; i++)
+		if (summary->hit_fences[i].last > after && summary->hit_fences[i].first <= upto)
+			return true;
+	return false;
 }
 
 void segment_end_encode(const uint8_t header[SEGMENT_HEADER_SIZE], uint64_t file_size, uint8_t end[SEGMENT_END_SIZE])

@@ -10,17 +10,20 @@
 #ifndef GANTRY_STORAGE_SEGMENT_FORMAT_H
 #define GANTRY_STORAGE_SEGMENT_FORMAT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "appliance/base/aead.h"
 #include "appliance/base/err.h"
 
-#define SEGMENT_FORMAT 2
+#define SEGMENT_FORMAT 3
 #define SEGMENT_HEADER_SIZE 4096
 #define SEGMENT_END_SIZE 64
 #define SEGMENT_TOP_SIZE_MAX 4096 /* sealed */
 #define SEGMENT_LINEAGE_MAX 256
+#define SEGMENT_HIT_WORKERS 64                           /* whose hits a segment may hold */
+#define SEGMENT_HIT_FENCES_MAX (SEGMENT_HIT_WORKERS + 1) /* one each, and one of what is found late */
 #define SEGMENT_NAME_SIZE 48
 #define SEGMENT_ROWS_MAX (UINT32_C(1) << 28) /* twice the nation's busiest day */
 
@@ -56,6 +59,12 @@ struct segment_section_info {
 	uint32_t leaf_pages; /* data pages that a full leaf names */
 };
 
+/* Where the numbers of one source's hits lie (appliance/base/read.h); both ends are numbers of hits that are there. */
+struct segment_hit_fence {
+	uint64_t first;
+	uint64_t last;
+};
+
 /* All that the header says, and the sealed top page: also the value of the catalog's row. */
 struct segment_summary {
 	uint64_t id;
@@ -71,6 +80,8 @@ struct segment_summary {
 	uint64_t file_size;
 	uint64_t top_offset;
 	struct segment_section_info sections[SEGMENT_SECTIONS]; /* by enum segment_section; [0] is unused */
+	uint32_t hit_fence_count; /* sources of hits; hits without a number (of corrected reads) have none */
+	struct segment_hit_fence hit_fences[SEGMENT_HIT_FENCES_MAX]; /* ascending */
 	uint32_t top_size;
 	uint8_t top[SEGMENT_TOP_SIZE_MAX];
 };
@@ -103,13 +114,23 @@ int segment_header_decode(const uint8_t page[SEGMENT_HEADER_SIZE], const struct 
 			  struct segment_summary *ret_summary);
 
 /*
- * The catalog's form of a summary: the header's fixed fields, lineage, sealed top page, checksum. Returns its size.
- * Decode: -EBADMSG or -ENOTSUP, ret undefined.
+ * The catalog's form of a summary: the header's fixed fields, lineage, hit fences, sealed top page, checksum. Returns
+ * its size. Decode: -EBADMSG or -ENOTSUP, ret undefined.
  */
-#define SEGMENT_SUMMARY_FIXED 192
-#define SEGMENT_SUMMARY_SIZE_MAX (SEGMENT_SUMMARY_FIXED + 8 * SEGMENT_LINEAGE_MAX + SEGMENT_TOP_SIZE_MAX + 8)
+#define SEGMENT_SUMMARY_FIXED 200
+#define SEGMENT_HIT_FENCE_SIZE 16
+#define SEGMENT_SUMMARY_SIZE_MAX                                                                                       \
+	(SEGMENT_SUMMARY_FIXED + 8 * SEGMENT_LINEAGE_MAX + SEGMENT_HIT_FENCE_SIZE * SEGMENT_HIT_FENCES_MAX +           \
+	 SEGMENT_TOP_SIZE_MAX + 8)
 size_t segment_summary_encode(const struct segment_summary *summary, uint8_t bytes[SEGMENT_SUMMARY_SIZE_MAX]);
 int segment_summary_decode(const uint8_t *bytes, size_t size, struct err *err, struct segment_summary *ret_summary);
+
+/* One that was given, or 0: none was, for the hit of a corrected read. */
+bool segment_hit_number_valid(uint64_t number);
+/* Widens the fence of the valid number's source, making it if need be; 0 has none. */
+void segment_hit_fence_add(struct segment_summary *summary, uint64_t number);
+/* May a hit with after < number ≤ upto be there? */
+bool segment_hit_fences_meet(const struct segment_summary *summary, uint64_t after, uint64_t upto);
 
 void segment_end_encode(const uint8_t header[SEGMENT_HEADER_SIZE], uint64_t file_size, uint8_t end[SEGMENT_END_SIZE]);
 int segment_end_check(const uint8_t header[SEGMENT_HEADER_SIZE], uint64_t file_size,

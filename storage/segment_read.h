@@ -82,7 +82,8 @@ int segment_each_hit(const struct segment *segment, struct segment_scratch *scra
 
 /*
  * Reads and checks all: header, end mark, top, every leaf and page, that they cover the file without a gap, that rows
- * and keys are in order and agree, that scenes name each row's page. Calls `damage` with a text for each fault (what is
+ * and keys are in order and agree, that scenes name each row's page, that each hit has a number of its own and the
+ * fences of hits are true. Calls `damage` with a text for each fault (what is
  * lost) and goes on. `rows` (may be NULL) gets every readable row once, in order. 0 clean, 1 damage, < 0 stopped.
  */
 struct segment_check_hooks {

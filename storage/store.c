@@ -6,6 +6,7 @@
  */
 #include "storage/store.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #include "appliance/base/log.h"
 #include "storage/cases.h"
 #include "storage/clock_guard.h"
+#include "storage/hit_highest.h"
+#include "storage/hit_scan.h"
 #include "storage/journal.h"
 #include "storage/keeper.h"
 #include "storage/late_hits.h"
@@ -171,8 +174,23 @@ static void register_ready(struct store *store)
 		store_damage(store, "register incomplete, no search, match or purge: %s", store->reg_why.text);
 }
 
+static_assert(STORE_WORKERS_MAX <= SEGMENT_HIT_WORKERS, "segments hold the hits of every worker");
+
+/* Numbers grow from the clock on, and from the last one that was given when the clock went back. */
+static uint64_t hit_count_start(struct store *store, unsigned worker)
+{
+	uint64_t count = hit_highest(store, worker) & HIT_COUNT_MASK;
+	int64_t now_us = store_wall_us(store);
+
+	return now_us > 0 && (uint64_t)now_us > count ? (uint64_t)now_us : count;
+}
+
 static int journals_ready(struct store *store, uint64_t sequence_min, struct err *err)
 {
+	int gathered = hit_highest_gather(store);
+
+	if (gathered < 0)
+		return err_set(err, gathered, "numbers of hits: %s", strerror(-gathered));
 	for (unsigned i = 0; i < store->options.workers; i++) {
 		struct journal_options options = {.directory = store->journal_directory,
 						  .worker = i,
@@ -182,7 +200,7 @@ static int journals_ready(struct store *store, uint64_t sequence_min, struct err
 						  .commit_interval_ns = store->options.journal_commit_interval_ns,
 						  .roll_age_ns = store->options.journal_roll_age_ns,
 						  .sequence_min = sequence_min,
-						  .hit_count = (uint64_t)clock_wall_us(),
+						  .hit_count = hit_count_start(store, i),
 						  .retry_interval_ns = INT64_C(1000000000),
 						  .key_version = store->options.key_version};
 		int result = journal_new(&options, &store->journal_hooks[i], store->io, store->keyring, store->memtable,

@@ -108,6 +108,7 @@ struct store {
 	struct marks *marks;
 	struct late_hits *late;
 	struct journal *journals[STORE_WORKERS_MAX];
+	uint64_t hit_highest[256]; /* by source; set once while it opens */
 
 	_Atomic uint64_t days_closed[STORE_DAY_END / 64]; /* control writes, workers read */
 	atomic_bool credit;                               /* keeper writes, workers read */

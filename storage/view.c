@@ -159,7 +159,7 @@ bool views_passed(struct views *views, uint64_t turn)
 	return passed;
 }
 
-int view_take(struct views *views, int32_t first_day, int32_t last_day, struct view *ret_view)
+static int take(struct views *views, const struct catalog_choice *choice, struct view *ret_view)
 {
 	struct memtable *memtable = views->options.memtable;
 	struct view view = {.views = views, .pin = pin_hang(views)};
@@ -182,13 +182,25 @@ int view_take(struct views *views, int32_t first_day, int32_t last_day, struct v
 		pin_drop(views, view.pin);
 		return r;
 	}
-	r = catalog_snapshot_segments(&snapshot, first_day, last_day, &view.segments, &view.segment_count);
+	r = catalog_snapshot_segments(&snapshot, choice, &view.segments, &view.segment_count);
 	catalog_snapshot_end(&snapshot);
 	if (r < 0)
 		view_release(&view);
 	else
 		*ret_view = view;
 	return r;
+}
+
+int view_take(struct views *views, int32_t first_day, int32_t last_day, struct view *ret_view)
+{
+	return take(views, &(struct catalog_choice){.first_day = first_day, .last_day = last_day}, ret_view);
+}
+
+int view_take_hits(struct views *views, uint64_t after, uint64_t upto, struct view *ret_view)
+{
+	struct catalog_choice choice = {INT32_MIN, INT32_MAX, .hits = true, .hit_after = after, .hit_upto = upto};
+
+	return take(views, &choice, ret_view);
 }
 
 int view_take_case(struct views *views, uint32_t number, int32_t first_day, int32_t last_day, struct view *ret_view)

@@ -57,7 +57,9 @@ struct view {
 };
 /* Days first_day … last_day inclusive; the memtable whole. Any thread but a worker. */
 int view_take(struct views *views, int32_t first_day, int32_t last_day, struct view *ret_view);
-/* The same of a case's copies of held rows, and of nothing else: no memtable, no ordinary segment. */
+/* The same of all days, and of the segments only those that may hold a hit with after < number ≤ upto. */
+int view_take_hits(struct views *views, uint64_t after, uint64_t upto, struct view *ret_view);
+/* As view_take, of a case's copies of held rows, and of nothing else: no memtable, no ordinary segment. */
 int view_take_case(struct views *views, uint32_t number, int32_t first_day, int32_t last_day, struct view *ret_view);
 void view_release(struct view *view);
 

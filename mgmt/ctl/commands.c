@@ -34,6 +34,23 @@ static const struct column hit_columns[] = {
 	{NULL, NULL},
 };
 
+static const struct column hit_search_columns[] = {
+	{"CAPTURED", "read.capture"},
+	{"VRM", "read.vrm"},
+	{"LIST", "list_name|list"},
+	{"VERSION", "version"},
+	{"ENTRY", "entry"},
+	{"PRIORITY", "priority"},
+	{"KIND", "kind"},
+	{"LATE", "late"},
+	{"REPEAT", "repeat"},
+	{"CAMERA", "read.camera"},
+	{"PLACE", "read.camera_name"},
+	{"FLAGS", "read.flags"},
+	{"NUMBER", "number"},
+	{NULL, NULL},
+};
+
 static const struct column audit_columns[] = {
 	{"INDEX", "index"},
 	{"TIME", "time"},
@@ -165,6 +182,15 @@ const struct command commands[] = {
 	 .columns = hit_columns,
 	 .run = run_follow,
 	 .examples = "gantryctl hits follow\ngantryctl hits follow --list stolen --count 10 --for 60 --json\n"},
+
+	{.words = "hits search",
+	 .method = "hits.search",
+	 .positional = "vrm",
+	 .columns = hit_search_columns,
+	 .run = run_search,
+	 .examples = "gantryctl hits search --from 2026-11-21 --list stolen --priority-min 80 " GROUNDS "\n"
+		     "gantryctl hits search 'AB12 CDE' --from 2026-11-01 --kind tolerant --order oldest " GROUNDS "\n"
+		     "gantryctl hits search --from 2026-11-21 --to 2026-11-22 --camera 1001 --count " GROUNDS "\n"},
 
 	{.words = "search",
 	 .method = "reads.search",

@@ -129,6 +129,8 @@ def every_one_exactly_once(directory, random):
     until(lambda: len(follower.hits()) >= len(wanted), lambda: f"{len(follower.hits())} of {len(wanted)} told", 10)
     again = ended(appliance, appliance.ctl("lists", "retro", "crime", "--days", "10", *GROUNDS)[-1]["number"])
     check(again["finds"] == 0 and again["met"] == len(wanted), f"told twice: {again}")
+    searched = appliance.ctl("hits", "search", "--from", day(10), "--kind", "retro", "--limit", "10000", *GROUNDS)[:-1]
+    check(len(searched) == len(wanted) and all(row["late"] for row in searched), f"{len(searched)} found by hits search")
     hits = follower.end()
     check(met(hits, entries) == wanted, f"{len(hits)} hits told, {len(wanted)} reads found")
     appliance.refused("lists", "retro", "crime", "--days", "10")

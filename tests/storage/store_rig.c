@@ -61,6 +61,21 @@ unsigned rig_day_of(uint32_t feed, unsigned lane, uint64_t sequence)
 	return (unsigned)((sequence / 7 + feed + lane) % RIG_DAYS);
 }
 
+unsigned rig_hits(uint32_t feed, unsigned lane, uint64_t sequence, uint32_t row, struct hit ret_hits[RIG_HITS])
+{
+	unsigned count = (unsigned)((feed + lane + sequence) % (RIG_HITS + 1));
+
+	for (unsigned i = 0; i < count; i++)
+		ret_hits[i] = (struct hit){.row = row,
+					   .list = 1 + (uint32_t)(sequence % 3),
+					   .version = 1,
+					   .entry = i,
+					   .kind = (uint8_t)(sequence / 3 % 3),
+					   .priority = (uint8_t)(sequence % 101),
+					   .flags = i > 0 && sequence % 5 == 0 ? HIT_FLAG_REPEAT : 0};
+	return count;
+}
+
 static bool is_refused(uint64_t sequence)
 {
 	return sequence / 5 % 16 == 3;
@@ -78,6 +93,20 @@ static void fate_acked(struct rig *rig, const struct run *run)
 	}
 }
 
+static void hit_committed(struct rig *rig, const struct hit *hit, const struct read *read)
+{
+	unsigned source = hit_source(hit->number);
+	struct rig_identity id;
+
+	if (!rig_identify(read, &id) || hit->entry >= RIG_HITS)
+		return;
+	if (source >= STORE_WORKERS_MAX || hit->number <= rig->hit_highest[source])
+		rig->hits_wrong = !problem(rig, "hit %llx became visible behind %llx", (unsigned long long)hit->number,
+					   (unsigned long long)rig->hit_highest[source % STORE_WORKERS_MAX]);
+	rig->hit_highest[source % STORE_WORKERS_MAX] = hit->number;
+	rig->hits[id.feed - 1][id.lane][id.sequence][hit->entry] = hit->number;
+}
+
 static void commit_seen(void *context, const struct journal_commit *commit)
 {
 	struct rig *rig = context;
@@ -86,6 +115,8 @@ static void commit_seen(void *context, const struct journal_commit *commit)
 		abort();
 	for (unsigned i = 0; i < commit->run_count; i++)
 		fate_acked(rig, &commit->runs[i]);
+	for (unsigned i = 0; i < commit->hit_count; i++)
+		hit_committed(rig, &commit->hits[i], commit->hit_reads[commit->hits[i].row]);
 }
 
 void rig_ledger_read(struct rig *rig, const char *path)
@@ -155,6 +186,9 @@ int rig_open(struct rig *rig)
 
 	for (unsigned i = 0; i < rig->options.workers; i++)
 		journals[i] = (struct journal_hooks){.durable = commit_seen, .context = rig};
+	if (rig->hits_looked)
+		memcpy(rig->hit_floor, rig->hit_highest, sizeof(rig->hit_floor));
+	rig->hits_looked = false;
 	result = store_open(&rig->options, &hooks, rig->io, &rig->err, &rig->store);
 	if (result < 0)
 		return result;
@@ -205,6 +239,8 @@ static int run_send(struct rig *rig, uint32_t feed, unsigned lane, uint64_t firs
 	struct lane_window *window;
 	struct read reads[LANE_RUN_MAX];
 	struct run run = {.first = first, .feed = feed, .epoch = rig->epoch, .lane = (uint8_t)lane};
+	struct hit hits[LANE_RUN_MAX * RIG_HITS];
+	unsigned hit_count = 0;
 	int result = store_lane(rig->store, feed, rig->epoch, (uint8_t)lane, &window);
 
 	*ret_count = 1;
@@ -221,8 +257,10 @@ static int run_send(struct rig *rig, uint32_t feed, unsigned lane, uint64_t firs
 		rig_read(rig, feed, lane, first + i, &reads[i]);
 	for (unsigned i = 0; i < run.count; i++)
 		reads[i].receipt_us = reads[0].receipt_us;
-	if (journal_append(worker_of(rig, feed), window, &run, run.refusal == REFUSAL_NONE ? reads : NULL, NULL, 0) !=
-	    0)
+	for (unsigned i = 0; i < run.count && run.refusal == REFUSAL_NONE; i++)
+		hit_count += rig_hits(feed, lane, first + i, i, &hits[hit_count]);
+	if (journal_append(worker_of(rig, feed), window, &run, run.refusal == REFUSAL_NONE ? reads : NULL, hits,
+			   hit_count) != 0)
 		return 0;
 	for (unsigned i = 0; i < run.count; i++)
 		rig->fates[feed - 1][lane][first + i] = run.refusal == REFUSAL_NONE ? RIG_SENT : RIG_REFUSED_SENT;

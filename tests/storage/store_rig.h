@@ -15,6 +15,7 @@
 #define RIG_SEQUENCES 4096 /* of one lane at most */
 #define RIG_DAYS 3
 #define RIG_WORKERS 2
+#define RIG_HITS 2 /* of one read at most */
 
 enum rig_fate { RIG_UNSENT = 0, RIG_SENT, RIG_ACKED, RIG_REFUSED_SENT, RIG_REFUSED_ACKED };
 
@@ -36,7 +37,13 @@ struct rig {
 	bool marked[RIG_FEEDS][FEED_LANE_COUNT][RIG_SEQUENCES];
 	bool purge_begun[RIG_DAYS];
 	bool purged[RIG_DAYS];
-	uint64_t acked;    /* reads */
+	uint64_t acked; /* reads */
+	/* Of every hit the number that it bore when it was first seen, 0: never yet; of every source the highest. */
+	uint64_t hits[RIG_FEEDS][FEED_LANE_COUNT][RIG_SEQUENCES][RIG_HITS];
+	uint64_t hit_highest[STORE_WORKERS_MAX];
+	uint64_t hit_floor[STORE_WORKERS_MAX]; /* hit_highest when the store was opened after they were looked at */
+	bool hits_looked;                      /* since then: none is there that was never seen */
+	bool hits_wrong;                       /* numbers did not become visible in their order: see problem */
 	int ledger_fd;     /* ≥ 0: each acknowledged run is written there, before anything else happens */
 	char problem[256]; /* what rig_verify found wrong */
 	bool tolerant;     /* a page or segment that cannot be read is no problem, only counted */
@@ -51,6 +58,8 @@ int rig_close(struct rig *rig, bool seal);
 /* The day (index) and read of an identity: pure functions of it. */
 void rig_read(const struct rig *rig, uint32_t feed, unsigned lane, uint64_t sequence, struct read *ret_read);
 unsigned rig_day_of(uint32_t feed, unsigned lane, uint64_t sequence);
+/* The hits that it is sent with, their row is `row`, their entry counts them; some are repeats. Returns how many. */
+unsigned rig_hits(uint32_t feed, unsigned lane, uint64_t sequence, uint32_t row, struct hit ret_hits[RIG_HITS]);
 
 /* The identity of a row, from its text; false: nobody sent it. *ret_amended: its VRM is a corrected one. */
 struct rig_identity {

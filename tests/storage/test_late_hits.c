@@ -218,8 +218,8 @@ static void verify_window(struct model *model)
 		expected +=
 			shown(model, &model->entries[i]) && capture_us >= window.from_us && capture_us < window.to_us;
 	}
-	CHECK_INT(0,
-		  late_hits_each(late_of(model), window.from_us, window.to_us, window_hit, &window, &err, &unreadable));
+	CHECK_INT(0, late_hits_each(late_of(model), window.from_us, window.to_us, false, window_hit, &window, &err,
+				    &unreadable));
 	CHECK_INT(expected, window.met);
 	CHECK_INT(0, unreadable);
 }

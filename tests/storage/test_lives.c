@@ -26,6 +26,7 @@
 #include "storage/tidier.h"
 #include "tests/check.h"
 #include "tests/storage/rig_check.h"
+#include "tests/storage/rig_hits.h"
 #include "tests/storage/sim_io.h"
 #include "tests/storage/store_rig.h"
 
@@ -444,6 +445,7 @@ static void life_crash(struct life *life, struct tally *tally)
 	}
 	life_check(life, rig_verify(rig));
 	answers_check(life, tally);
+	life_check(life, rig_verify_hits(rig));
 }
 
 /* A day whose purge stands half done is finished, as the appliance does at its start. */
@@ -474,6 +476,7 @@ static void life_end(struct life *life, struct tally *tally)
 	step_tidy(life, tally);
 	life_check(life, rig_verify(rig));
 	answers_check(life, tally);
+	life_check(life, rig_verify_hits(rig));
 	life_check(life, rig_verify_tidy(rig));
 	CHECK_INT(0, rig_close(rig, false));
 }

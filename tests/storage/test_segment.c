@@ -208,7 +208,7 @@ static void the_documented_example_holds(void)
 	segment_page_seal(&key, 20779, 0x0102030405060708, SEGMENT_ROWS, 0, page, sizeof(plain));
 	CHECK_INT(0, hex_decode("e02cfcf820ae9207340406c364c4f6c9", expected, 16));
 	CHECK_MEM(expected, page, 16);
-	CHECK_INT(0, hex_decode("25108dd1c48f052f5c3ea7cb48567004", expected, 16));
+	CHECK_INT(0, hex_decode("493f86846b6d05ac850583cb88abb6b0", expected, 16));
 	CHECK_MEM(expected, page + sizeof(plain), 16);
 	aead_key_fini(&key);
 	free(page);
@@ -218,18 +218,19 @@ static void the_documented_example_holds(void)
 static void the_documented_file_holds(void)
 {
 	static const char header_hex[] =
-		"47414e5452534547020000000010000008070605040302012b5100000100010001000000980000"
+		"47414e5452534547030000000010000008070605040302012b5100000100010001000000980000"
 		"000200000000000000000000000000000000208d28d2600600406bd928d2600600ad1200000000"
 		"0000d5110000000000000807060504030201010000000100000001000000400000000200000000"
 		"000000020000000100000001000000400000000200000000000000030000000100000001000000"
-		"400000000200000000000000040000000100000001000000400000000100000000000000";
-	static const char tag_hex[] = "597ddc890602e7289f3b063ac5d45984b9c5f478ea700c15";
+		"4000000002000000000000000400000001000000010000004000000001000000000000000100000000000000";
+	static const char fence_hex[] = "90f09028d260060190f09028d2600601";
+	static const char tag_hex[] = "434b2a6b58418f89fc856a18066ea8430f0ad8f9c4f88cd9";
 	static const char top_hex[] = "040000000000000041423132434445000000000000000000f51000000000000038000000000000"
 				      "00414231324344450000000000000000002d110000000000003800000000000000000012670000"
 				      "000000000000000000006511000000000000380000000000000000000000000000000000000000"
 				      "0000009d110000000000003800000000000000";
-	static const char end_hex[] = "47414e5452454e440807060504030201ad1200000000000089c6d6e3273dcaf400000000000000"
-				      "0000000000000000000000000000000000a191a4718bd74ac8";
+	static const char end_hex[] = "47414e5452454e440807060504030201ad1200000000000005be83606efafe7600000000000000"
+				      "00000000000000000000000000000000000a34e2173d3fc721";
 	static const char scene_hex[] = "020000000000000000e04c0200000000000000014000000000";
 	const struct segment_origin origin = {.id = 0x0102030405060708,
 					      .day = 20779,
@@ -239,7 +240,8 @@ static void the_documented_file_holds(void)
 					      .lineage_count = 1};
 	const struct segment_scene scenes[] = {{4711, 0, 0}, {4712, 0, 0}};
 	uint8_t key_bytes[32], expected[256], file[8192], page[SEGMENT_PAGE_ROOM / 8];
-	const struct hit hit = {.row = 0, .list = 1, .version = 1, .entry = 1};
+	const struct hit hit = {
+		.row = 0, .list = 1, .version = 1, .entry = 1, .number = hit_number(1, 1795305600250000)};
 	struct segment_summary summary;
 	struct segment_build *build;
 	struct fixture fixture;
@@ -264,8 +266,10 @@ static void the_documented_file_holds(void)
 	CHECK_INT(0, fixture.io->ops->open(fixture.io, path, IO_READ, &io_file));
 	CHECK_INT(summary.file_size, io_file->ops->read(io_file, 0, file, sizeof(file)));
 	io_file->ops->close(io_file);
-	CHECK_INT(0, hex_decode(header_hex, expected, 0xc0));
-	CHECK_MEM(expected, file, 0xc0);
+	CHECK_INT(0, hex_decode(header_hex, expected, 0xc8));
+	CHECK_MEM(expected, file, 0xc8);
+	CHECK_INT(0, hex_decode(fence_hex, expected, 0x10));
+	CHECK_MEM(expected, file + 0x100, 0x10);
 	CHECK_INT(0, hex_decode(tag_hex, expected, 24));
 	CHECK_MEM(expected, file + 0xfe8, 24);
 	CHECK_INT(0, hex_decode(end_hex, expected, SEGMENT_END_SIZE));

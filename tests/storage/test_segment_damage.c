@@ -9,6 +9,7 @@
 #include <xxhash.h>
 
 #include "appliance/base/bytes.h"
+#include "storage/keyring.h"
 #include "storage/segment_keys.h"
 #include "storage/segment_page.h"
 #include "storage/segment_read.h"
@@ -35,7 +36,7 @@ static void make_small(struct fixture *fixture, uint64_t id, char path[700], off
 {
 	struct prng prng = {check_seed()};
 	static struct read rows[700];
-	struct hit hit = {.row = 3, .list = 1};
+	struct hit hit = {.row = 3, .list = 1, .number = hit_number(2, 77)};
 	struct segment_summary summary;
 	char name[SEGMENT_NAME_SIZE];
 	struct stat status;
@@ -121,7 +122,7 @@ static void a_file_cannot_stand_for_another(void)
 
 static void other_formats_are_refused(void)
 {
-	static const uint32_t formats[] = {0, 1, SEGMENT_FORMAT + 1, UINT32_MAX};
+	static const uint32_t formats[] = {0, 1, 2, SEGMENT_FORMAT + 1, UINT32_MAX};
 	struct segment_summary summary, back;
 	struct fixture fixture;
 	struct prng prng = {8};
@@ -149,6 +150,131 @@ static void other_formats_are_refused(void)
 		CHECK_INT(-ENOTSUP, segment_summary_decode(bytes, size, &err, &back));
 	}
 	aead_key_fini(&key);
+	fixture_fini(&fixture);
+}
+
+/* What the check says of a segment of two rows with these hits; the second row is a corrected one. */
+static bool hits_are_faulty(struct fixture *fixture, uint64_t id, const struct hit *hits, size_t count)
+{
+	struct prng prng = {3};
+	struct read rows[2] = {fixture_read(&prng, FIXTURE_DAY), fixture_read(&prng, FIXTURE_DAY)};
+	struct segment_summary summary;
+
+	rows[1].flags |= READ_FLAG_AMENDED;
+	CHECK_INT(0, fixture_write(fixture, fixture->io, FIXTURE_DAY, id, rows, 2, hits, count, &summary));
+	return detected(fixture, id);
+}
+
+/* The file, with other hit fences in its header, sealed as if they were its own. */
+static void forge_fences(struct fixture *fixture, const struct segment_summary *summary)
+{
+	struct key_id id = {.id = summary->id, .day = summary->day, .kind = KEY_SEGMENT};
+	uint8_t page[SEGMENT_HEADER_SIZE], end[SEGMENT_END_SIZE], bytes[KEY_SIZE];
+	char path[700], name[SEGMENT_NAME_SIZE];
+	struct aead_key key;
+	int fd;
+
+	CHECK_INT(0, keyring_get(fixture->keyring, id, bytes));
+	aead_key_init(&key, bytes);
+	segment_header_encode(summary, &key, page);
+	segment_end_encode(page, summary->file_size, end);
+	aead_key_fini(&key);
+	(void)snprintf(path, sizeof(path), "%s/%s", fixture->segments,
+		       segment_name(summary->day, summary->id, ".seg", name));
+	fd = open(path, O_RDWR);
+	CHECK(fd >= 0);
+	CHECK_INT(sizeof(page), pwrite(fd, page, sizeof(page), 0));
+	CHECK_INT(sizeof(end), pwrite(fd, end, sizeof(end), (off_t)(summary->file_size - sizeof(end))));
+	close(fd);
+}
+
+static void numbers_of_hits_are_checked(void)
+{
+	const struct hit well[] = {{.row = 0, .list = 1, .number = hit_number(1, 7)},
+				   {.row = 0, .list = 2, .number = hit_number(63, 7)},
+				   {.row = 1, .list = 1, .number = hit_number(1, 9)},
+				   {.row = 1, .list = 2, .number = hit_number(HIT_SOURCE_LATE, 1)},
+				   {.row = 1, .list = 3}};
+	const struct hit twice[] = {{.row = 0, .list = 1, .number = hit_number(1, 7)},
+				    {.row = 1, .list = 1, .number = hit_number(1, 7)}};
+	const struct hit none[] = {{.row = 0, .list = 1}};
+	struct segment_summary summary;
+	struct prng prng = {4};
+	struct read row = fixture_read(&prng, FIXTURE_DAY);
+	struct fixture fixture;
+
+	fixture_init(&fixture);
+	CHECK(!hits_are_faulty(&fixture, 1, well, 5));
+	CHECK(hits_are_faulty(&fixture, 2, twice, 2));
+	CHECK(hits_are_faulty(&fixture, 3, none, 1));
+	CHECK_INT(0, fixture_write(&fixture, fixture.io, FIXTURE_DAY, 4, &row, 1, well, 1, &summary));
+	CHECK(!detected(&fixture, 4));
+	summary.hit_fences[0].last++;
+	forge_fences(&fixture, &summary);
+	CHECK(detected(&fixture, 4));
+	summary.hit_fence_count = 0;
+	forge_fences(&fixture, &summary);
+	CHECK(detected(&fixture, 4));
+	fixture_fini(&fixture);
+}
+
+static void fences_come_back(void)
+{
+	struct prng prng = {check_seed()};
+	struct segment_summary *summary = calloc(2, sizeof(*summary));
+	struct read row = fixture_read(&prng, FIXTURE_DAY);
+	uint8_t bytes[SEGMENT_SUMMARY_SIZE_MAX];
+	uint64_t low = 0, high = 0;
+	struct fixture fixture;
+	struct err err = {""};
+	size_t size;
+
+	fixture_init(&fixture);
+	CHECK(summary != NULL);
+	CHECK_INT(0, fixture_write(&fixture, fixture.io, FIXTURE_DAY, 5, &row, 1, NULL, 0, summary));
+	CHECK_INT(0, summary->hit_fence_count);
+	CHECK(!segment_hit_fences_meet(summary, 0, UINT64_MAX));
+	for (unsigned i = 0; i < 2000; i++) {
+		unsigned source = (unsigned)prng_below(&prng, SEGMENT_HIT_WORKERS + 1);
+		uint64_t number = hit_number(source == SEGMENT_HIT_WORKERS ? HIT_SOURCE_LATE : source,
+					     1 + prng_below(&prng, 1000000));
+
+		segment_hit_fence_add(summary, number);
+		CHECK(segment_hit_fences_meet(summary, number - 1, number));
+		if (source == 5) {
+			low = low == 0 || number < low ? number : low;
+			high = number > high ? number : high;
+		}
+	}
+	CHECK_INT(SEGMENT_HIT_FENCES_MAX, summary->hit_fence_count);
+	CHECK(summary->hit_fences[5].first == low && summary->hit_fences[5].last == high);
+	CHECK(!segment_hit_fences_meet(summary, high, hit_number(5, HIT_COUNT_MASK)));
+	CHECK(!segment_hit_fences_meet(summary, hit_number(5, 0), low - 1));
+	summary->sections[SEGMENT_HITS] = (struct segment_section_info){2000, 8, 1, 64};
+	summary->top_size += SEGMENT_FENCE_SIZE;
+	summary->file_size += SEGMENT_FENCE_SIZE;
+	size = segment_summary_encode(summary, bytes);
+	CHECK_INT(0, segment_summary_decode(bytes, size, &err, &summary[1]));
+	CHECK_MEM(summary->hit_fences, summary[1].hit_fences, sizeof(summary->hit_fences));
+	/* Whatever stands there, it is refused or makes sense (ASan watches). */
+	for (unsigned round = 0; round < 5000; round++) {
+		uint8_t *exact;
+		size_t cut = prng_chance(&prng, 300) ? 8 + prng_below(&prng, size - 7) : size;
+
+		exact = malloc(cut);
+		CHECK(exact != NULL);
+		memcpy(exact, bytes, cut);
+		for (unsigned flips = (unsigned)prng_below(&prng, 4); flips > 0; flips--)
+			exact[prng_chance(&prng, 500) ? prng_below(&prng, cut < 200 ? cut : 200)
+						      : prng_below(&prng, cut)] ^=
+				(uint8_t)(1u << prng_below(&prng, 8));
+		le64_put(exact + cut - 8, XXH3_64bits(exact, cut - 8));
+		if (segment_summary_decode(exact, cut, &err, &summary[1]) == 0)
+			for (uint32_t i = 0; i < summary[1].hit_fence_count; i++)
+				CHECK(summary[1].hit_fences[i].first <= summary[1].hit_fences[i].last);
+		free(exact);
+	}
+	free(summary);
 	fixture_fini(&fixture);
 }
 
@@ -195,6 +321,8 @@ int main(int argc, char **argv)
 		{"any truncation is detected", any_truncation_is_detected},
 		{"a file cannot stand for another", a_file_cannot_stand_for_another},
 		{"other formats are refused", other_formats_are_refused},
+		{"numbers of hits are checked", numbers_of_hits_are_checked},
+		{"fences of hits come back, or are refused", fences_come_back},
 		{"page decoders survive anything", page_decoders_survive_anything},
 		{NULL, NULL},
 	};
