@@ -121,6 +121,8 @@ const struct setting config_settings[] = {
 	INTEGER("lists", "substitutions_max", substitutions_max, "entries", "100000", 1, 10000000,
 		"Entries that all lists which accept one substitution may have together: each takes a key for every "
 		"character."),
+	INTEGER("lists", "retro_hits_max", retro_hits_max, "hits", "100000", 1, 10000000,
+		"Late hits that one search back may make; it says how many there were beyond."),
 	TEXT("lists", "compiler", compiler, "",
 	     "Program that compiles patterns apart. Empty: gantry-compile beside gantryd."),
 	INTEGER("lists", "compiler_memory", compiler_memory_mib, "MiB", "4096", 16, 1048576,

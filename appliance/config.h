@@ -66,6 +66,7 @@ struct config {
 	int64_t substitutions_max;
 	int64_t compiler_memory_mib;
 	int64_t compiler_seconds;
+	int64_t retro_hits_max;
 	char compiler[CONFIG_TEXT_SIZE];
 	char zone[CONFIG_TEXT_SIZE];
 	int64_t repeats_mib;

@@ -20,8 +20,10 @@
 #include "appliance/gantry_inside.h"
 #include "appliance/gate.h"
 #include "appliance/handlers.h"
+#include "appliance/retro.h"
 #include "appliance/tables.h"
 #include "appliance/telemetry.h"
+#include "appliance/unmatched.h"
 #include "dpdk/eal.h"
 #include "dpdk/frame.h"
 #include "dpdk/port.h"
@@ -43,7 +45,10 @@ static int start_tables(struct gantry *gantry, struct err *err)
 	result = gantry_load_lists(gantry, &local);
 	if (result < 0)
 		gantry_alarm_stand(gantry, ALARM_LISTS, local.text);
-	result = gantry_publish(gantry, err);
+	/* Before a worker takes the first one. */
+	result = unmatched_note(gantry, err);
+	if (result == 0)
+		result = gantry_publish(gantry, err);
 	pthread_mutex_unlock(&gantry->change_lock);
 	return result;
 }
@@ -158,7 +163,9 @@ int gantry_start(struct gantry *gantry, const struct config *config, bool recove
 	if (recover_only)
 		return 0;
 	if ((result = telemetry_start(gantry, err)) < 0 || (result = start_server(gantry, err)) < 0 ||
-	    (result = calendar_start(gantry, &gantry->calendar, err)) < 0)
+	    (result = calendar_start(gantry, &gantry->calendar, err)) < 0 ||
+	    (result = retro_start(gantry, &gantry->retro, err)) < 0 ||
+	    (result = unmatched_start(gantry, &gantry->unmatched, err)) < 0)
 		goto failed;
 	log_info("%s serves: port %s, %u worker(s), journal by %s, AEAD by %s, telemetry %s", config->node,
 		 port_name(gantry->port), gantry->worker_count, gantry->io->ops->name, aead_engine_name(), name);
@@ -177,6 +184,9 @@ int gantry_stop(struct gantry *gantry)
 	/* The server cancels its streams and waits for their owner, the attendant, to end them. */
 	gantry->server = server_free(gantry->server);
 	escalation_stop(gantry->escalation); /* it speaks through the attendant, which feeds it */
+	/* Both deliver through the attendant. */
+	gantry->unmatched = unmatched_stop(gantry->unmatched);
+	gantry->retro = retro_stop(gantry->retro);
 	gantry->attendant = attendant_stop(gantry->attendant);
 	gantry->escalation = escalation_free(gantry->escalation);
 	gantry->calendar = calendar_stop(gantry->calendar);

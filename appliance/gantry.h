@@ -33,10 +33,12 @@ struct io;
 struct list;
 struct matching;
 struct port;
+struct retro;
 struct rte_rcu_qsbr;
 struct server;
 struct store;
 struct tables;
+struct unmatched;
 struct views;
 
 /* Slots of feeds, per worker: a feed keeps its slot for ever. */
@@ -47,6 +49,7 @@ enum gantry_alarm {
 	ALARM_LISTS,      /* those of the register are not those that are matched */
 	ALARM_LISTS_AGE,  /* those over 28 days (R25) could not be deleted */
 	ALARM_FOLD,       /* what the match sets stand on cannot be renewed */
+	ALARM_UNMATCHED,  /* reads are accepted while no list is loaded, or wait to be matched */
 	ALARM_MASTER_KEY, /* its rotation failed */
 	ALARM_HITS_WAIT,  /* some have waited too long to be acknowledged (R24) */
 	ALARM_COUNT,
@@ -75,6 +78,8 @@ struct gantry {
 	struct attendant *attendant;
 	struct escalation *escalation;
 	struct calendar *calendar;
+	struct retro *retro;
+	struct unmatched *unmatched;
 	int64_t started_us;
 	int64_t started_ns;
 	atomic_bool stop_asked;
@@ -103,8 +108,8 @@ struct gantry {
 
 /*
  * In order: gate, EAL, port, workers, store, audit, lists, tables, attendant, escalation, lcores, fold, interrupted
- * purges, management socket, calendar. On failure what was started is stopped again. `recover_only`: a port that nobody
- * can reach and no socket; gantry_stop then seals and closes the recovered store.
+ * purges, management socket, calendar, search back. On failure what was started is stopped again. `recover_only`: a
+ * port that nobody can reach and no socket; gantry_stop then seals and closes the recovered store.
  */
 int gantry_start(struct gantry *gantry, const struct config *config, bool recover_only, struct err *err);
 

@@ -38,6 +38,10 @@ int handle_lists_remove(struct call *call, void *gantry);
 int handle_lists_show(struct call *call, void *gantry);
 int handle_lists_versions(struct call *call, void *gantry);
 int handle_lists_check(struct call *call, void *gantry);
+/* handlers_retro.c */
+int handle_lists_retro(struct call *call, void *gantry);
+int handle_retros_show(struct call *call, void *gantry);
+int handle_retros_cancel(struct call *call, void *gantry);
 /* handlers_preview.c */
 int handle_lists_preview(struct call *call, void *gantry);
 /* handlers_hit_life.c */
@@ -51,6 +55,7 @@ int handle_hits_open(struct call *call, void *gantry);
 /* handlers_hit_rates.c */
 int handle_hits_rates(struct call *call, void *gantry);
 /* handlers_reads.c */
+int handle_hits_search(struct call *call, void *gantry);
 int handle_reads_search(struct call *call, void *gantry);
 int handle_reads_count(struct call *call, void *gantry);
 int handle_reads_consecutive(struct call *call, void *gantry);

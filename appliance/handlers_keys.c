@@ -28,7 +28,8 @@ static json_t *kinds_json(const struct keyring_info *info)
 							[KEY_LANES] = "lanes",
 							[KEY_ESCROW] = "escrow",
 							[KEY_CASE] = "cases",
-							[KEY_MARK] = "marks"};
+							[KEY_MARK] = "marks",
+							[KEY_LATE] = "late hits"};
 	json_t *object = json_object();
 
 	for (unsigned kind = 0; object != NULL && kind < KEY_KIND_END; kind++)

@@ -10,6 +10,7 @@
 #include "appliance/change.h"
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
+#include "appliance/handlers_retro.h"
 #include "appliance/lists.h"
 #include "appliance/lists_head.h"
 #include "appliance/lists_log.h"
@@ -198,18 +199,38 @@ static json_t *reports_json(const struct list_result *rows)
 	return array;
 }
 
+/* With the new version in force: its new entries are searched back, when that was asked for. False: it failed. */
+static bool ask_retro(struct changing *changing, json_t **ret_number)
+{
+	const struct list_info *info = changing->fresh != NULL ? list_info(changing->fresh) : NULL;
+	int64_t days = call_integer(changing->call, "retro", 0);
+	uint32_t number;
+
+	*ret_number = json_null();
+	if (days == 0 || info == NULL)
+		return true;
+	if (retro_ask(changing->call, changing->gantry, info, info->version, days, &number) < 0)
+		return false;
+	*ret_number = json_integer(number);
+	return true;
+}
+
 static void answer(struct changing *changing)
 {
 	const struct list *of = changing->fresh != NULL ? changing->fresh : changing->old;
 	const struct list_info *info = list_info(of);
+	json_t *retro;
 
+	if (!ask_retro(changing, &retro))
+		return;
 	call_result(changing->call,
-		    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:I,s:o}", "list", (json_int_t)info->id, "version",
+		    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:I,s:o,s:o}", "list", (json_int_t)info->id, "version",
 			      (json_int_t)info->version, "generation", (json_int_t)info->generation, "entries",
 			      (json_int_t)list_living(of), "added", (json_int_t)changing->log.counts[LIST_ADDED],
 			      "removed", (json_int_t)changing->log.counts[LIST_REMOVED], "unchanged",
 			      changing->unchanged, "rejected_count", (json_int_t)changing->rows.bad, "duplicates",
-			      (json_int_t)changing->rows.duplicates, "rejected", reports_json(&changing->rows)));
+			      (json_int_t)changing->rows.duplicates, "rejected", reports_json(&changing->rows), "retro",
+			      retro));
 }
 
 static void change_locked(struct changing *changing, enum change change)

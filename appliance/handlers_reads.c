@@ -7,6 +7,7 @@
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
 #include "appliance/present.h"
+#include "appliance/read_answer.h"
 #include "appliance/read_cursor.h"
 #include "appliance/read_query.h"
 #include "mgmt/call.h"
@@ -43,46 +44,6 @@ static int give_row(void *context, const struct read *read, const char public_id
 	return row == NULL ? -ENOMEM : call_row(searching->call, row);
 }
 
-static json_t *unreadable_json(const struct search_result *result)
-{
-	json_t *array = json_array();
-
-	for (uint64_t i = 0; i < result->faults && i < SEARCH_FAULTS_MAX; i++)
-		(void)json_array_append_new(array, json_string(result->fault[i].err.text));
-	return array;
-}
-
-static const char *stop_name(enum search_stop stop)
-{
-	static const char *const names[] = {"", "rows_max", "bytes_max", "ms_max", "cancelled"};
-
-	return names[stop];
-}
-
-/* What every answer says: how much, how sure, of which stretch of time, at what cost. */
-static json_t *result_json(const struct searching *searching)
-{
-	const struct search_result *result = &searching->result;
-	const struct search_query *search = &searching->query.search;
-	char from[CLOCK_TEXT_SIZE], to[CLOCK_TEXT_SIZE];
-	json_t *object =
-		json_pack("{s:I,s:b,s:o,s:s,s:s,s:I,s:I,s:I,s:I,s:f}", "count", (json_int_t)result->count, "complete",
-			  !result->incomplete, "unreadable", unreadable_json(result), "from",
-			  clock_text_utc(search->from_us, from), "to", clock_text_utc(search->to_us, to), "rows_seen",
-			  (json_int_t)result->rows_seen, "bytes_read", (json_int_t)result->bytes_read, "pages_read",
-			  (json_int_t)result->pages_read, "segments", (json_int_t)result->segments, "elapsed_ms",
-			  (double)(clock_mono_ns() - searching->began_ns) / 1e6);
-
-	if (result->stop != SEARCH_DONE)
-		(void)json_object_set_new(object, "stopped", json_string(stop_name(result->stop)));
-	if (search->area != NULL)
-		(void)json_object_set_new(object, "cameras_inside",
-					  json_integer((json_int_t)(search->camera_count - search->roamer_count)));
-	if (search->area != NULL)
-		(void)json_object_set_new(object, "cameras_moving", json_integer((json_int_t)search->roamer_count));
-	return object;
-}
-
 static int put_page(const struct searching *searching, json_t *object)
 {
 	const struct search_result *result = &searching->result;
@@ -114,7 +75,7 @@ static void put_evaluation(const struct searching *searching, json_t *object)
 static int answer(struct searching *searching)
 {
 	const struct search_result *result = &searching->result;
-	json_t *object = result_json(searching);
+	json_t *object = read_answer_json(&searching->query.search, result, searching->began_ns);
 	int error = 0;
 
 	/* An unreadable part is damage, whoever finds it. */

@@ -13,20 +13,27 @@
 #include "storage/keyring.h"
 #include "storage/store.h"
 
-/* Which rows; cameras and order are taken from the query, where each has one form. False is as good as absent. */
-static int question_json(const struct call *call, const struct read_query *query, json_t *question)
+/* As it was given. False is as good as absent. */
+static int put_asked(const struct call *call, const char *name, json_t *question)
+{
+	json_t *value = json_object_get(call_params(call), name);
+
+	return value != NULL && !json_is_false(value) ? json_object_set(question, name, value) : 0;
+}
+
+/* Which rows; cameras and order are taken from the query, where each has one form. */
+static int question_json(const struct call *call, const struct read_query *query, const char *const *more,
+			 json_t *question)
 {
 	static const char *const names[] = {"vrm", "tolerant", "strict",  "not_read",   "from",
 					    "to",  "circle",   "polygon", "restricted", "hold"};
 	json_t *cameras = json_array();
 	int result = 0;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		json_t *value = json_object_get(call_params(call), names[i]);
-
-		if (value != NULL && !json_is_false(value))
-			result |= json_object_set(question, names[i], value);
-	}
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		result |= put_asked(call, names[i], question);
+	for (; more != NULL && *more != NULL; more++)
+		result |= put_asked(call, *more, question);
 	for (size_t i = 0; i < query->camera_count; i++)
 		result |= json_array_append_new(cameras, json_integer(query->cameras[i]));
 	result |= json_object_set_new(question, "cameras", cameras);
@@ -34,13 +41,14 @@ static int question_json(const struct call *call, const struct read_query *query
 	return result < 0 ? -ENOMEM : 0;
 }
 
-int read_cursor_question(const struct call *call, const struct read_query *query, uint64_t *ret_question)
+int read_cursor_question(const struct call *call, const struct read_query *query, const char *const *more,
+			 uint64_t *ret_question)
 {
 	json_t *question = json_object();
 	uint8_t digest[SHA256_SIZE];
 	char *text = NULL;
 
-	if (question != NULL && question_json(call, query, question) == 0)
+	if (question != NULL && question_json(call, query, more, question) == 0)
 		text = json_dumps(question, JSON_COMPACT | JSON_SORT_KEYS);
 	json_decref(question);
 	if (text == NULL)

@@ -15,9 +15,11 @@ struct read_query;
 
 /*
  * What reads.search is asked, as a digest: all that decides which rows there are and in what order, as it was given
- * (a window that ends now moves from page to page). Grounds, limit and budgets may differ. 0 or -ENOMEM.
+ * (a window that ends now moves from page to page). `more` names, up to a NULL, parameters that decide it too; NULL:
+ * none. Grounds, limit and budgets may differ. 0 or -ENOMEM.
  */
-int read_cursor_question(const struct call *call, const struct read_query *query, uint64_t *ret_question);
+int read_cursor_question(const struct call *call, const struct read_query *query, const char *const *more,
+			 uint64_t *ret_question);
 
 /* The call's cursor, if it has one. 0; -EINVAL with the call failed and its reason said; else the keyring's error. */
 int read_cursor_take(struct call *call, struct gantry *gantry, struct read_query *query);

@@ -103,7 +103,6 @@ static int take_vrm(struct read_query *query, struct call *call)
 	struct err err = {""};
 	int result;
 
-	search->not_read = call_boolean(call, "not_read", false);
 	if ((vrm == NULL && (strict || tolerant)) || (strict && tolerant) || (vrm != NULL && search->not_read)) {
 		call_fail(call, CALL_INVALID_PARAMS,
 			  vrm == NULL        ? "strict and tolerant go with vrm"
@@ -170,7 +169,7 @@ static int take_page(struct read_query *query, struct call *call, struct gantry 
 
 	query->search.oldest_first = order != NULL && strcmp(order, "oldest") == 0;
 	query->search.limit = (uint32_t)call_integer(call, "limit", 100);
-	result = read_cursor_question(call, query, &query->question);
+	result = read_cursor_question(call, query, NULL, &query->question);
 	return result < 0 ? result : read_cursor_take(call, gantry, query);
 }
 
@@ -239,24 +238,51 @@ static int take_hold(struct read_query *query, struct call *call, struct gantry 
 	return -EINVAL;
 }
 
-int read_query_take(struct read_query *query, struct call *call, struct gantry *gantry, bool count_only)
+static int take_which(struct read_query *query, struct call *call, struct gantry *gantry)
+{
+	int result;
+
+	take_limits(query, call, gantry);
+	if ((result = take_vrm(query, call)) < 0 || (result = take_cameras(query, call)) < 0 ||
+	    (result = take_restricted(query, call)) < 0)
+		return result;
+	return take_area(query, call, gantry);
+}
+
+static int take_asked_window(struct read_query *query, struct call *call, struct gantry *gantry)
 {
 	struct read_window_ask ask = {.has_from = call_has(call, "from"),
 				      .has_to = call_has(call, "to"),
 				      .from_us = call_time(call, "from", 0),
 				      .to_us = call_time(call, "to", 0)};
+
+	ask.open = is_open(&query->search, gantry->config.search_fixed_min);
+	return take_window(query, call, gantry, &ask);
+}
+
+int read_query_take(struct read_query *query, struct call *call, struct gantry *gantry, bool count_only)
+{
 	int result;
 
 	query->search.count_only = count_only;
-	take_limits(query, call, gantry);
-	if ((result = take_vrm(query, call)) < 0 || (result = take_cameras(query, call)) < 0 ||
-	    (result = take_restricted(query, call)) < 0 || (result = take_area(query, call, gantry)) < 0 ||
+	query->search.not_read = call_boolean(call, "not_read", false);
+	if ((result = take_which(query, call, gantry)) < 0 ||
 	    (!count_only && (result = take_page(query, call, gantry)) < 0))
 		return result;
 	if (call_has(call, "hold"))
 		return take_hold(query, call, gantry);
-	ask.open = is_open(&query->search, gantry->config.search_fixed_min);
-	return take_window(query, call, gantry, &ask);
+	return take_asked_window(query, call, gantry);
+}
+
+int read_query_take_hits(struct read_query *query, struct call *call, struct gantry *gantry)
+{
+	const char *order = call_text(call, "order");
+	int result = take_which(query, call, gantry);
+
+	query->search.count_only = call_boolean(call, "count", false);
+	query->search.limit = (uint32_t)call_integer(call, "limit", 100);
+	query->search.oldest_first = order != NULL && strcmp(order, "oldest") == 0;
+	return result < 0 ? result : take_asked_window(query, call, gantry);
 }
 
 int read_query_take_consecutive(struct read_query *query, struct call *call, struct gantry *gantry)

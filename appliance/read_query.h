@@ -34,6 +34,9 @@ struct read_query {
  */
 int read_query_take(struct read_query *query, struct call *call, struct gantry *gantry, bool count_only);
 
+/* hits.search: of which reads, and limit, order, count; not its cursor. Same results. */
+int read_query_take_hits(struct read_query *query, struct call *call, struct gantry *gantry);
+
 /* reads.consecutive: of one camera, from a moment on or the last before one. Same results. */
 int read_query_take_consecutive(struct read_query *query, struct call *call, struct gantry *gantry);
 

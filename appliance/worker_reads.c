@@ -161,8 +161,10 @@ void worker_collect(struct worker *worker, const struct burst_datagram *datagram
 		read->epoch = data->epoch;
 		if (opened->lane == FEED_LANE_BACKLOG)
 			read->flags |= READ_FLAG_BACKLOG;
-		if (worker->tables->matching == NULL)
+		if (worker->tables->matching == NULL) {
 			read->flags |= READ_FLAG_UNMATCHED;
+			counter_add(&worker->counters.unmatched, 1);
+		}
 		if (&worker->reads[worker->read_count] != read)
 			worker->reads[worker->read_count] = *read;
 		worker->places[worker->read_count] = place;

@@ -9,6 +9,7 @@
 #define CERTIFICATE_SIZE_MAX (64 * 1024)
 
 static const char *const orders[] = {"newest", "oldest", NULL};
+static const char *const hit_kinds[] = {"exact", "pattern", "tolerant", "retro", "clone", NULL};
 static const char *const list_purposes[] = {"monitor", "respond", NULL};
 static const char *const tolerances[] = {"off", "classes", "substitution", NULL};
 static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
@@ -115,6 +116,11 @@ const struct api_param api_grounds[] = {
 	{                                                                                                              \
 		"window", API_INTEGER, false, 1, 1000000, NULL,                                                        \
 			"lines the client takes before it sends credit; default: no limit"                             \
+	}
+#define LIST_RETRO_PARAM                                                                                               \
+	{                                                                                                              \
+		"retro", API_INTEGER, false, 1, 366, NULL,                                                             \
+			"search so many days back for the new entries, on the grounds given; default: none"            \
 	}
 #define LIST_RESULT                                                                                                    \
 	"list, version, generation, entries, added, removed, unchanged, rejected_count, duplicates, rejected[]"
@@ -223,16 +229,16 @@ const struct api_method api_methods[] = {
 
 	{"lists.load",
 	 "Load a list of vehicles of interest, replacing its older version whole",
-	 API_STREAM | API_CHANGES | API_LONG,
+	 API_STREAM | API_CHANGES | API_RETRO | API_LONG,
 	 "lists.rejected",
-	 LIST_RESULT,
-	 {LIST_ROW_PARAMS, LIST_HEAD_PARAMS, {0}}},
+	 LIST_RESULT ", retro",
+	 {LIST_ROW_PARAMS, LIST_RETRO_PARAM, LIST_HEAD_PARAMS, {0}}},
 	{"lists.add",
 	 "Add entries to a list; one of the same VRM that says something else is replaced",
-	 API_STREAM | API_CHANGES | API_LONG,
+	 API_STREAM | API_CHANGES | API_RETRO | API_LONG,
 	 "lists.rejected",
-	 LIST_RESULT,
-	 {LIST_ROW_PARAMS, {0}}},
+	 LIST_RESULT ", retro",
+	 {LIST_ROW_PARAMS, LIST_RETRO_PARAM, {0}}},
 	{"lists.drop",
 	 "Take entries from a list, by their VRM or pattern",
 	 API_STREAM | API_CHANGES | API_LONG,
@@ -287,6 +293,22 @@ const struct api_method api_methods[] = {
 	 NULL,
 	 "list",
 	 {{"name", API_STRING, true, NAME, NULL, "name of the list"}, {0}}},
+	{"lists.retro",
+	 "Search the store back for entries of a list; what is found arrives as hits of kind retro",
+	 API_GROUNDS | API_CHANGES,
+	 NULL,
+	 "number, list, version",
+	 {{"name", API_STRING, true, NAME, NULL, "name of the list"},
+	  {"days", API_INTEGER, true, 1, 366, NULL, "so many days back, and today"},
+	  {"since_version", API_INTEGER, false, U32, NULL, "only entries that came with it or later; default: all"},
+	  {0}}},
+	{"retros.show", "Searches back: those that run or wait, and the last that ended", 0, NULL, "retros[]", {{0}}},
+	{"retros.cancel",
+	 "End a search back; what it found stays",
+	 API_CHANGES,
+	 NULL,
+	 "number",
+	 {{"number", API_INTEGER, true, U32, NULL, "of the search back"}, {0}}},
 	{"hits.follow",
 	 "Hits as they happen, until cancelled",
 	 API_STREAM | API_GROUNDS | API_READS,
@@ -349,6 +371,33 @@ const struct api_method api_methods[] = {
 	  {"to", API_DATE, false, 0, 0, NULL, "captured on that day or earlier; default: the last"},
 	  {"assessed_min", API_INTEGER, false, 1, UINT32_MAX, NULL, "with so many assessed at least; default 20"},
 	  {"limit", API_INTEGER, false, 1, 10000, NULL, "at most so many rows; default 100"},
+	  {0}}},
+
+	{"hits.search",
+	 "Hits by time, list, camera, plate, kind and priority",
+	 API_STREAM | API_GROUNDS | API_READS | API_LONG,
+	 "hits.rows",
+	 "count, truncated, cursor, complete, unreadable[], cameras_inside, cameras_moving, " SEARCH_RESULT,
+	 {{"from", API_TIME, true, 0, 0, NULL, "captured at or after"},
+	  {"to", API_TIME, false, 0, 0, NULL, "captured before; default: now and reads.future more"},
+	  {"lists", API_STRINGS, false, 1, 64, NULL, "only of these lists, by name"},
+	  {"kind", API_CHOICE, false, 0, 0, hit_kinds, "only of this kind"},
+	  {"priority_min", API_INTEGER, false, 0, 100, NULL, "only of this priority or a higher one"},
+	  {"vrm", API_VRM, false, NAME, NULL, "plate or pattern that was read: ? is one character, * any run"},
+	  {"tolerant", API_BOOLEAN, false, 0, 0, NULL, "also plates that this one is easily misread for"},
+	  {"strict", API_BOOLEAN, false, 0, 0, NULL, "compare the text as received, not the VRM key"},
+	  {"cameras", API_INTEGERS, false, 1, 10000, NULL, "only these; default: all"},
+	  {"circle", API_STRING, false, 5, 64, NULL, "only in this area: LAT,LON,RADIUS in degrees and metres"},
+	  {"polygon", API_STRING, false, 11, 6000, NULL, "only in this area: LAT,LON LAT,LON LAT,LON …"},
+	  {"restricted", API_BOOLEAN, false, 0, 0, NULL,
+	   "of restricted reads too (R39); only for subject-access and court"},
+	  {"count", API_BOOLEAN, false, 0, 0, NULL, "how many there are, without a row"},
+	  {"limit", API_INTEGER, false, 1, 10000, NULL, "at most so many rows; default 100"},
+	  {"order", API_CHOICE, false, 0, 0, orders, "by capture time; default newest"},
+	  {"cursor", API_STRING, false, 1, 80, NULL, "of the truncated result: go on after it; same question only"},
+	  BUDGET_PARAMS,
+	  {"window", API_INTEGER, false, 1, 1000000, NULL,
+	   "rows the client takes before it sends credit; default: no limit"},
 	  {0}}},
 
 	{"reads.search",
@@ -615,7 +664,7 @@ const struct api_param *api_param_find(const struct api_method *method, const ch
 {
 	const struct api_param *param = find_in(method->params, name);
 
-	if (param == NULL && (method->flags & API_GROUNDS) != 0)
+	if (param == NULL && (method->flags & (API_GROUNDS | API_RETRO)) != 0)
 		param = find_in(api_grounds, name);
 	return param;
 }

@@ -50,6 +50,7 @@ enum api_flags {
 	API_INLINE = 1 << 4,  /* answered by the server itself; also allowed as a notification where it says so */
 	API_NOTIFY = 1 << 5,  /* may come as a notification */
 	API_LONG = 1 << 6,    /* may take long: never takes the pool's last thread */
+	API_RETRO = 1 << 7,   /* may ask for a search back (parameter retro), for which it needs grounds */
 	API_AUDITED = API_GROUNDS | API_CHANGES | API_READS,
 };
 

@@ -129,8 +129,8 @@ static json_t *discover_method(const struct api_method *method)
 	json_t *object;
 
 	discover_params(method->params, false, params);
-	if ((method->flags & API_GROUNDS) != 0)
-		discover_params(api_grounds, true, params);
+	if ((method->flags & (API_GROUNDS | API_RETRO)) != 0)
+		discover_params(api_grounds, (method->flags & API_GROUNDS) != 0, params);
 	object = json_pack("{s:s, s:s, s:s, s:o, s:{s:s, s:{s:s, s:s}}, s:b}", "name", method->name, "summary",
 			   method->summary, "paramStructure", "by-name", "params", params, "result", "name", "result",
 			   "schema", "type", "object", "description", method->result, "x-audited",
@@ -157,6 +157,7 @@ static void print_flags(FILE *to, unsigned flags)
 		unsigned flag;
 		const char *text;
 	} names[] = {{API_GROUNDS, "needs purpose, case and reason"},
+		     {API_RETRO, "with `retro` needs purpose, case and reason"},
 		     {API_CHANGES, "changes the appliance"},
 		     {API_READS, "shows reads"},
 		     {API_AUDITED, "audited"},

@@ -174,13 +174,19 @@ static int record_refusal(struct call *call)
 	return call->code;
 }
 
+static bool needs_grounds(const struct call *call)
+{
+	return (call->method->flags & API_GROUNDS) != 0 ||
+	       ((call->method->flags & API_RETRO) != 0 && json_object_get(call->params, "retro") != NULL);
+}
+
 int policy_admit(struct call *call)
 {
 	const char *fault;
 
 	if ((call->method->flags & API_AUDITED) == 0)
 		return call->decided ? call->code : 0;
-	fault = (call->method->flags & API_GROUNDS) != 0 && !call->decided ? grounds_fault(call->params) : NULL;
+	fault = needs_grounds(call) && !call->decided ? grounds_fault(call->params) : NULL;
 	if (fault != NULL) {
 		count(call, &call->server->counters.requests_ungrounded);
 		call_set_failure(call, CALL_UNGROUNDED, fault);

@@ -15,6 +15,7 @@
 
 #include "appliance/base/bytes.h"
 #include "storage/hit_view.h"
+#include "storage/late_hits.h"
 #include "storage/mark_set.h"
 #include "storage/store_internal.h"
 #include "storage/view.h"
@@ -185,7 +186,7 @@ static int give(struct selection *selection, struct hit_found *found, size_t *co
 
 		if (r < 0)
 			return r;
-		if (r == HIT_VIEW_LOST || hit_view_hides(selection->from, read))
+		if (r == HIT_VIEW_LOST || hit_view_hides(selection->from, read, false))
 			continue;
 		found[*count] = (struct hit_found){.hit = candidate->hit, .read = *read};
 		found[(*count)++].hit.row = 0;
@@ -244,7 +245,9 @@ static int scan_stored(struct store *store, struct selection *selection, size_t 
 static int scan_source(struct store *store, struct selection *selection, size_t max, struct err *err,
 		       struct hit_found *ret_found, size_t *ret_count)
 {
-	/* Only journals number hits: of any other source there are none. What is found late is joined here. */
+	if (hit_source(selection->upto) == HIT_SOURCE_LATE)
+		return late_hits_scan(store->late, selection->after, selection->upto, max, err, ret_found, ret_count);
+	/* Otherwise only journals number hits. */
 	if (max == 0 || selection->after >= selection->upto || hit_source(selection->upto) >= STORE_WORKERS_MAX) {
 		*ret_count = 0;
 		return 0;

@@ -9,21 +9,49 @@
 #include "storage/marks.h"
 #include "storage/store_internal.h"
 
-int hit_view_take(struct store *store, uint64_t after, uint64_t upto, struct err *err, struct hit_view *ret_view)
+static int view_begin(struct store *store, struct err *err, struct hit_view *view)
 {
-	struct hit_view view = {.store = store, .err = err, .day = INT32_MIN};
 	const char *why;
-	int r;
 
+	*view = (struct hit_view){.store = store, .err = err, .day = INT32_MIN};
 	if (store_register(store, &why) == NULL)
 		return err_set(err, -EIO, "the register is incomplete, so no hit is given: %s", why);
-	r = view_take_hits(store->views, after, upto, &view.view);
-	if (r < 0)
-		return err_set(err, r == -ENOMEM ? r : -EIO, "looking for hits: %s", strerror(-r));
-	/* Behind the view, which pins what they made go: so nothing that was marked by now is given. */
-	view.marks = marks_hold(store->marks);
-	*ret_view = view;
 	return 0;
+}
+
+/* `result` is what taking the view says. */
+static int view_finish(struct store *store, int result, struct err *err, struct hit_view *view)
+{
+	if (result < 0)
+		return err_set(err, result == -ENOMEM ? result : -EIO, "looking for hits: %s", strerror(-result));
+	/* Behind the view, which pins what they made go: so nothing that was marked by now is given. */
+	view->marks = marks_hold(store->marks);
+	return 0;
+}
+
+int hit_view_take(struct store *store, uint64_t after, uint64_t upto, struct err *err, struct hit_view *ret_view)
+{
+	struct hit_view view;
+	int r = view_begin(store, err, &view);
+
+	if (r == 0)
+		r = view_finish(store, view_take_hits(store->views, after, upto, &view.view), err, &view);
+	if (r == 0)
+		*ret_view = view;
+	return r;
+}
+
+int hit_view_take_days(struct store *store, int32_t first_day, int32_t last_day, struct err *err,
+		       struct hit_view *ret_view)
+{
+	struct hit_view view;
+	int r = view_begin(store, err, &view);
+
+	if (r == 0)
+		r = view_finish(store, view_take(store->views, first_day, last_day, &view.view), err, &view);
+	if (r == 0)
+		*ret_view = view;
+	return r;
 }
 
 static void segment_leave(struct hit_view *view)
@@ -54,8 +82,9 @@ static int damage(struct hit_view *view, int result, const struct err *err)
 	case -EIO:
 	case -ENOENT:
 	case -ENOKEY:
-		view->faults++;
 		store_damage_met(view->store, err->text);
+		if (view->fault != NULL)
+			view->fault(view->fault_context, err);
 		return HIT_VIEW_LOST;
 	case -ENOMEM:
 		return result;
@@ -140,7 +169,23 @@ int hit_view_row(struct hit_view *view, uint32_t segment, uint32_t row, const st
 	return r;
 }
 
-bool hit_view_hides(struct hit_view *view, const struct read *read)
+int hit_view_first_row(struct hit_view *view, uint32_t segment, const uint8_t key[READ_TEXT_SIZE], uint32_t *ret_row)
+{
+	struct err err = {""};
+	uint32_t page;
+	int r = segment_enter(view, segment);
+
+	if (r == 0) {
+		r = segment_find(view->segment, &view->scratch, SEGMENT_ROWS, key, &err, &page);
+		if (r == 0)
+			*ret_row = page * SEGMENT_PAGE_ROWS;
+		else
+			r = damage(view, r, &err);
+	}
+	return r == HIT_VIEW_LOST ? 0 : r;
+}
+
+bool hit_view_hides(struct hit_view *view, const struct read *read, bool restricted_wanted)
 {
 	int32_t day = read_day(read->capture_us);
 	enum mark_kind mark;
@@ -150,5 +195,7 @@ bool hit_view_hides(struct hit_view *view, const struct read *read)
 		view->marks_day = mark_set_day(view->marks, day);
 	}
 	mark = mark_find(view->marks_day, read);
-	return mark_drops(mark) || mark == MARK_RESTRICTED || (read->flags & READ_FLAG_RESTRICTED) != 0;
+	if (mark_drops(mark))
+		return true;
+	return !restricted_wanted && (mark == MARK_RESTRICTED || (read->flags & READ_FLAG_RESTRICTED) != 0);
 }

@@ -30,7 +30,9 @@ struct hit_view {
 	struct segment_rows *rows; /* of that page */
 	bool rows_set;
 	bool rows_lost; /* the page cannot be read */
-	uint64_t faults;
+	void (*fault)(void *context,
+		      const struct err *err); /* told of what cannot be read, beside the store; NULL no */
+	void *fault_context;
 	struct err *err; /* the caller's */
 };
 
@@ -39,6 +41,9 @@ struct hit_view {
  * 0; -ENOMEM; -EIO with err: nothing can be said, such as without the register, which alone knows what is marked.
  */
 int hit_view_take(struct store *store, uint64_t after, uint64_t upto, struct err *err, struct hit_view *ret_view);
+/* The same, of these days and the memtable whole, whatever numbers their hits have. */
+int hit_view_take_days(struct store *store, int32_t first_day, int32_t last_day, struct err *err,
+		       struct hit_view *ret_view);
 void hit_view_release(struct hit_view *view);
 
 enum hit_view_outcome { HIT_VIEW_LOST = 1 /* purged meanwhile, or it cannot be read */ };
@@ -50,7 +55,10 @@ int hit_view_each(struct hit_view *view, uint32_t segment,
 /* A row of that segment, borrowed until the next call; by ascending rows each page is read once. 0 or HIT_VIEW_LOST. */
 int hit_view_row(struct hit_view *view, uint32_t segment, uint32_t row, const struct read **ret_read);
 
-/* The read is erased, replaced by its correction, or restricted: its hits are nobody's. */
-bool hit_view_hides(struct hit_view *view, const struct read *read);
+/* The first row of that segment that may have this key or a greater one; untouched when it cannot be said. 0 or < 0. */
+int hit_view_first_row(struct hit_view *view, uint32_t segment, const uint8_t key[READ_TEXT_SIZE], uint32_t *ret_row);
+
+/* The read is erased, replaced by its correction, or, unless these are wanted, restricted: its hits are nobody's. */
+bool hit_view_hides(struct hit_view *view, const struct read *read, bool restricted_wanted);
 
 #endif

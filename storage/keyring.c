@@ -198,6 +198,12 @@ static void day_mark(struct keyring_content *content, int32_t day)
 	content->day_count++;
 }
 
+/* Dies with its day; days of other kinds are something else. */
+static bool key_of_day(const struct key_id *id, int32_t day)
+{
+	return (id->kind == KEY_SEGMENT || id->kind == KEY_MARK || id->kind == KEY_LATE) && id->day == day;
+}
+
 static bool day_drop_keys(struct keyring_content *content, int32_t day)
 {
 	size_t kept = 0;
@@ -206,7 +212,7 @@ static bool day_drop_keys(struct keyring_content *content, int32_t day)
 	for (size_t i = 0; i < before; i++) {
 		const struct keyring_entry *entry = &content->entries[i];
 
-		if ((entry->id.kind != KEY_SEGMENT && entry->id.kind != KEY_MARK) || entry->id.day != day)
+		if (!key_of_day(&entry->id, day))
 			content->entries[kept++] = *entry;
 	}
 	bytes_wipe(&content->entries[kept], (before - kept) * sizeof(*content->entries));

@@ -37,6 +37,7 @@ enum key_kind {
 	KEY_LANES = 9,         /* id: 0; the lanes' copy outside the catalog */
 	KEY_ESCROW = 10,       /* id: random, told with the export; opens the ring beside the master key */
 	KEY_MARK = 11,         /* id: random; day: of the marked read, with which it dies. What its removal needs */
+	KEY_LATE = 12,         /* id: random; day: of the reads whose late hits it seals, with which it dies */
 	KEY_KIND_END = 16,
 };
 
@@ -79,7 +80,7 @@ struct key_change {
  */
 int keyring_change(struct keyring *keyring, const struct key_change *changes, size_t count);
 
-/* Destroys every KEY_SEGMENT and KEY_MARK of the day and leaves the mark «destroyed»; idempotent. */
+/* Destroys every KEY_SEGMENT, KEY_MARK and KEY_LATE of the day and leaves the mark «destroyed»; idempotent. */
 int keyring_destroy_day(struct keyring *keyring, int32_t day);
 bool keyring_day_destroyed(struct keyring *keyring, int32_t day);
 

@@ -15,6 +15,7 @@
 #include "storage/hit_lives.h"
 #include "storage/hold.h"
 #include "storage/keeper.h"
+#include "storage/late_hits.h"
 #include "storage/marks.h"
 #include "storage/segment_discard.h"
 #include "storage/store_internal.h"
@@ -307,6 +308,8 @@ static int step_forget(struct purge *purge)
 		result = marks_forget_day(purge->store->marks, day, NULL);
 	if (result == 0)
 		result = hit_lives_forget_day(purge->store->hit_lives, day, NULL);
+	if (result == 0)
+		result = late_hits_forget_day(purge->store->late, day, NULL);
 	if (result < 0)
 		return failed(purge, result, "removing it from the catalog");
 	step_tell(purge, PURGE_FORGOTTEN);

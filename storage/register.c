@@ -24,12 +24,26 @@
 #include "storage/register_hit.h"
 #include "storage/register_hold.h"
 #include "storage/register_internal.h"
+#include "storage/register_late.h"
 
 static int list_check(struct reg *reg, const struct reg_change *change, const struct reg_list *list)
 {
 	if (list->list != change->a || change->b != 0)
 		return -EINVAL;
 	return list->removed || reg_blobs_exists(&reg->blobs, list->now.blob) ? 0 : -ENOENT;
+}
+
+static int late_check(const struct reg_change *change)
+{
+	struct reg_late_hits hits;
+	uint64_t last;
+
+	if (change->a == REG_LATE_LAST)
+		return change->b == 0 && reg_late_last_decode(change->value, change->value_size, &last) == 0 ? 0
+													     : -EINVAL;
+	if (reg_late_hits_decode(change->value, change->value_size, &hits) < 0)
+		return -EINVAL;
+	return (uint32_t)hits.day == change->a && hits.number == change->b ? 0 : -EINVAL;
 }
 
 /* A record must be one, and say what its key says. */
@@ -45,6 +59,8 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 		struct reg_hold_selector selector;
 		struct reg_proposal proposal;
 		struct reg_hit_life life;
+		struct reg_retro retro;
+		struct reg_unmatched unmatched;
 	} record;
 	int result = -EINVAL;
 
@@ -90,6 +106,17 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 	case REG_HIT_LIFE:
 		if (reg_hit_life_decode(change->value, change->value_size, &record.life) == 0)
 			result = (uint32_t)record.life.day == change->a && record.life.index == change->b ? 0 : -EINVAL;
+		break;
+	case REG_LATE_HIT:
+		result = late_check(change);
+		break;
+	case REG_UNMATCHED:
+		if (reg_unmatched_decode(change->value, change->value_size, &record.unmatched) == 0)
+			result = record.unmatched.number == change->a && change->b == 0 ? 0 : -EINVAL;
+		break;
+	case REG_RETRO:
+		if (reg_retro_decode(change->value, change->value_size, &record.retro) == 0)
+			result = record.retro.number == change->a && change->b == 0 ? 0 : -EINVAL;
 		break;
 	case REG_KIND_END:
 		break;

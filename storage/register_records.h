@@ -29,6 +29,9 @@ enum reg_kind {
 	REG_HOLD_SELECTOR = 17, /* a: case, b: index */
 	REG_PROPOSAL = 18,      /* a: number of the proposed purge */
 	REG_HIT_LIFE = 21,      /* a: capture day, b: number in it (register_hit.h) */
+	REG_LATE_HIT = 22,      /* a: capture day, b: number in it; or REG_LATE_LAST (register_late.h) */
+	REG_UNMATCHED = 23,     /* a: number of the window in which reads were accepted unmatched */
+	REG_RETRO = 24,         /* a: number of the search back */
 	REG_KIND_END
 };
 

@@ -24,6 +24,7 @@
 #include "storage/hit_scan.h"
 #include "storage/journal.h"
 #include "storage/keeper.h"
+#include "storage/late_hits.h"
 #include "storage/marks.h"
 #include "storage/recovery.h"
 #include "storage/register.h"
@@ -93,6 +94,8 @@ static int memory_ready(struct store *store, struct err *err)
 	result = marks_new(&store->marks);
 	if (result == 0)
 		result = hit_lives_new(HIT_LIVES_MAX, &store->hit_lives);
+	if (result == 0)
+		result = late_hits_new(&store->late);
 	if (result < 0)
 		return err_set(err, result, "store: %s", strerror(-result));
 	views.memtable = store->memtable;
@@ -124,6 +127,30 @@ static int clock_ready(struct store *store, struct err *err)
 	return 0;
 }
 
+/* What of the register is kept in memory. */
+static int register_load(struct store *store)
+{
+	struct err err = {""};
+	size_t unreadable;
+	int result = marks_load(store->marks, store->reg, store->keyring, &store->reg_why, &unreadable);
+
+	if (result < 0)
+		return result;
+	if (unreadable > 0)
+		store_damage(store,
+			     "%zu erased or amended reads cannot be told from their marks any more: they "
+			     "stay hidden, but corrections among them are lost",
+			     unreadable);
+	result = hit_lives_load(store->hit_lives, store->reg, store->keyring, &store->reg_why);
+	if (result < 0)
+		return result;
+	if (late_hits_load(store->late, store->reg, store->keyring, store->marks, &err, &unreadable) < 0)
+		store_damage(store, "late hits are neither found nor kept until a restart reads them: %s", err.text);
+	else if (unreadable > 0)
+		store_damage(store, "%zu late hits cannot be read any more and are lost", unreadable);
+	return 0;
+}
+
 static void register_ready(struct store *store)
 {
 	char directory[LAYOUT_PATH_SIZE];
@@ -133,7 +160,6 @@ static void register_ready(struct store *store)
 				      .db_directory = db,
 				      .lists_directory = lists,
 				      .map_size = store->options.catalog_map_size};
-	size_t unreadable;
 	int result;
 
 	(void)store_path(directory, store->directory, LAYOUT_REGISTER);
@@ -149,16 +175,9 @@ static void register_ready(struct store *store)
 	}
 	result = reg_open(&options, store->io, store->keyring, &store->reg_why, &store->reg);
 	if (result == 0) {
-		result = marks_load(store->marks, store->reg, store->keyring, &store->reg_why, &unreadable);
-		if (result == 0)
-			result = hit_lives_load(store->hit_lives, store->reg, store->keyring, &store->reg_why);
+		result = register_load(store);
 		if (result < 0)
 			store->reg = reg_free(store->reg);
-		else if (unreadable > 0)
-			store_damage(store,
-				     "%zu erased or amended reads cannot be told from their marks any more: they "
-				     "stay hidden, but corrections among them are lost",
-				     unreadable);
 	}
 	if (result < 0)
 		store_damage(store, "register incomplete, no search, match or purge: %s", store->reg_why.text);
@@ -303,6 +322,7 @@ static void store_free(struct store *store)
 	rewrite_fini(store);
 	sealer_fini(store);
 	store->guard = clock_guard_free(store->guard);
+	store->late = late_hits_free(store->late);
 	store->reg = reg_free(store->reg);
 	store->views = views_free(store->views);
 	store->marks = marks_free(store->marks);
@@ -384,6 +404,11 @@ struct keyring *store_keyring(struct store *store)
 struct views *store_views(struct store *store)
 {
 	return store->views;
+}
+
+struct late_hits *store_late_hits(struct store *store)
+{
+	return store->late;
 }
 
 struct marks *store_marks(struct store *store)

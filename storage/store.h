@@ -36,6 +36,7 @@ struct journal;
 struct journal_hooks;
 struct keyring;
 struct lane_window;
+struct late_hits;
 struct marks;
 struct memtable;
 struct reg;
@@ -112,6 +113,7 @@ struct keyring *store_keyring(struct store *store);
 struct views *store_views(struct store *store); /* for searches: storage/view.h */
 struct marks *store_marks(struct store *store); /* storage/marks.h */
 struct hit_lives *store_hit_lives(struct store *store);
+struct late_hits *store_late_hits(struct store *store); /* storage/late_hits.h */
 struct clock_guard *store_clock_guard(struct store *store);
 /* clock_guard_age_us of the store's guard. Any thread, workers too. */
 int64_t store_age_us(const struct store *store, int64_t wall_us);

@@ -27,6 +27,7 @@
 #include "storage/store.h"
 
 struct hit_lives;
+struct late_hits;
 struct marks;
 struct views;
 
@@ -107,6 +108,7 @@ struct store {
 	struct views *views;
 	struct marks *marks;
 	struct hit_lives *hit_lives;
+	struct late_hits *late;
 	struct journal *journals[STORE_WORKERS_MAX];
 	uint64_t hit_highest[256]; /* by source; set once while it opens */
 

@@ -20,6 +20,7 @@
 #include "appliance/base/log.h"
 #include "storage/marks.h"
 #include "storage/marks_look.h"
+#include "storage/late_hits.h"
 #include "storage/marks_tidy.h"
 #include "storage/merge.h"
 #include "storage/rewrite.h"
@@ -157,6 +158,8 @@ static void removals(struct store *store)
 
 	if (marks_tidy(store, false, &err) < 0)
 		log_debug("%s, trying again", err.text);
+	if (late_hits_tidy(store->late, &err) < 0)
+		log_info("%s, trying again", err.text);
 	if (marks_look(store, false, &err) < 0)
 		log_info("%s, trying again", err.text);
 }

@@ -29,6 +29,9 @@ const char *const killpoint_names[] = {
 	"mark.keyed",           /* key of a mark's sealed part durable, its record not */
 	"mark.rewritten",       /* segments rewritten without a marked read, its record does not say so yet */
 	"mark.noted",           /* records say so, the keys of their sealed parts still there */
+	"late.keyed",           /* key of a day's late hits durable, their records not */
+	"late.rekeyed",         /* a new key for a day's late hits durable, their records under the former one */
+	"late.rewritten",       /* late hits written anew without erased reads, the former key still there */
 	"purge.intended",       /* durable intent */
 	"purge.closed",         /* day closed to ingest, its journals sealed */
 	"purge.held",           /* held rows committed to their cases' segments */

@@ -36,6 +36,23 @@ static const struct column hit_columns[] = {
 	{NULL, NULL},
 };
 
+static const struct column hit_search_columns[] = {
+	{"CAPTURED", "read.capture"},
+	{"VRM", "read.vrm"},
+	{"LIST", "list_name|list"},
+	{"VERSION", "version"},
+	{"ENTRY", "entry"},
+	{"PRIORITY", "priority"},
+	{"KIND", "kind"},
+	{"LATE", "late"},
+	{"REPEAT", "repeat"},
+	{"CAMERA", "read.camera"},
+	{"PLACE", "read.camera_name"},
+	{"FLAGS", "read.flags"},
+	{"NUMBER", "number"},
+	{NULL, NULL},
+};
+
 static const struct column audit_columns[] = {
 	{"INDEX", "index"},
 	{"TIME", "time"},
@@ -151,6 +168,16 @@ const struct command commands[] = {
 	 .positional = "name",
 	 .examples = "gantryctl lists remove stolen\n"},
 
+	{.words = "lists retro",
+	 .method = "lists.retro",
+	 .positional = "name",
+	 .examples = "gantryctl lists retro stolen --days 30 " GROUNDS "\n"},
+	{.words = "retros show", .method = "retros.show", .examples = "gantryctl retros show\n"},
+	{.words = "retros cancel",
+	 .method = "retros.cancel",
+	 .positional = "number",
+	 .examples = "gantryctl retros cancel 117\n"},
+
 	{.words = "hits follow",
 	 .method = "hits.follow",
 	 .takes = TAKES_FOLLOW,
@@ -188,6 +215,15 @@ const struct command commands[] = {
 	 .method = "hits.rates",
 	 .examples = "gantryctl hits rates\n"
 		     "gantryctl hits rates --by both --from 2026-10-01 --to 2026-10-31 --assessed-min 50 --json\n"},
+
+	{.words = "hits search",
+	 .method = "hits.search",
+	 .positional = "vrm",
+	 .columns = hit_search_columns,
+	 .run = run_search,
+	 .examples = "gantryctl hits search --from 2026-11-21 --list stolen --priority-min 80 " GROUNDS "\n"
+		     "gantryctl hits search 'AB12 CDE' --from 2026-11-01 --kind tolerant --order oldest " GROUNDS "\n"
+		     "gantryctl hits search --from 2026-11-21 --to 2026-11-22 --camera 1001 --count " GROUNDS "\n"},
 
 	{.words = "search",
 	 .method = "reads.search",

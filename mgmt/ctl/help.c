@@ -125,7 +125,7 @@ void help_command(FILE *to, const struct command *command)
 	for (const struct api_param *param = method != NULL ? method->params : NULL;
 	     param != NULL && param->name != NULL; param++)
 		print_param(to, param);
-	if (method != NULL && (method->flags & API_GROUNDS) != 0)
+	if (method != NULL && (method->flags & (API_GROUNDS | API_RETRO)) != 0)
 		for (const struct api_param *param = api_grounds; param->name != NULL; param++)
 			print_param(to, param);
 	(void)fputs("  --json                   for scripts\n", to);

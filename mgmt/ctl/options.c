@@ -40,7 +40,8 @@ bool option_hidden(const struct api_param *param)
 
 static const struct api_param *find_param(const struct api_method *method, const char *option, size_t size)
 {
-	const struct api_param *tables[] = {method->params, (method->flags & API_GROUNDS) != 0 ? api_grounds : NULL};
+	const struct api_param *tables[] = {method->params,
+					    (method->flags & (API_GROUNDS | API_RETRO)) != 0 ? api_grounds : NULL};
 	char name[64];
 
 	for (size_t i = 0; i < 2; i++)

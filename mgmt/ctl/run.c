@@ -97,12 +97,12 @@ static void print_incomplete(const json_t *result)
 	free(parts);
 }
 
-static void print_search_note(const json_t *result)
+static void print_search_note(const json_t *result, const char *what)
 {
 	const char *cursor = json_string_value(json_object_get(result, "cursor"));
 	json_int_t count = number_of(result, "count");
 
-	(void)fprintf(stderr, "%lld %s", (long long)count, count == 1 ? "sighting" : "sightings");
+	(void)fprintf(stderr, "%lld %s%s", (long long)count, what, count == 1 ? "" : "s");
 	if (json_object_get(result, "not_read") != NULL)
 		(void)fprintf(stderr, ", of them %lld not read, %lld tests", (long long)number_of(result, "not_read"),
 			      (long long)number_of(result, "tests"));
@@ -136,9 +136,16 @@ static bool print_csv_row(const json_t *row, void *ctx)
 	return !ferror(stdout);
 }
 
+/* Rows of reads.* are sightings. */
+static const char *counted_what(const struct command *command)
+{
+	return strncmp(command->method, "hits.", 5) == 0 ? "hit" : "sighting";
+}
+
 int run_search(const struct command *command, struct options *options)
 {
 	struct request request = new_request(command, options);
+	bool counts = options->count_only || json_is_true(json_object_get(options->params, "count"));
 	int code;
 
 	if (options->csv) {
@@ -153,12 +160,12 @@ int run_search(const struct command *command, struct options *options)
 			return code;
 	}
 	code = request_run(&request);
-	if (!options->json && options->count_only && request.result != NULL)
+	if (!options->json && counts && request.result != NULL)
 		(void)printf("%lld\n", (long long)json_integer_value(json_object_get(request.result, "count")));
 	else if (!options->csv)
 		print_answer(&request);
 	if (!options->json && request.result != NULL)
-		print_search_note(request.result);
+		print_search_note(request.result, counted_what(command));
 	return finish(&request, code);
 }
 

@@ -124,7 +124,7 @@ def pages_by_cursor(directory, random):
     check([row["id"] for row in seen] == [row["id"] for row in whole], f"{len(seen)} by pages, {len(whole)} at once")
     check(len(whole) > 1500, "too few rows to need pages")
     for other in (["*B*", "--order", "oldest"], ["*A*", "--order", "newest"], ["*A*", "--order", "oldest", "--camera", "1"],
-                  ["*A*", "--order", "oldest", "--tolerant"], ["*A*", "--order", "oldest", "--from", "2020-01-01"]):
+                  ["*A*", "--order", "oldest", "--tolerant"], ["*A*", "--order", "oldest", "--from", WEEK_AGO]):
         check("another question" in appliance.refused("search", *other, *more, *GROUNDS), f"{other} takes the cursor of another")
     check(not any(row["vrm"].encode().hex() in more[1].lower() for row in seen
                   if len(row["vrm"]) > 5), "a cursor shows a VRM")
@@ -193,6 +193,55 @@ def refusals_and_deferrals(directory, random):
     check(again["refused"] == after["refused"] and again["stored"] == after["stored"], f"{after} then {again}")
 
 
+WEEK_AGO = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 7 * 86400))
+
+
+def hits_found(appliance, *arguments):
+    """All pages of a search for hits, by their numbers."""
+    hits = []
+    more = []
+    while True:
+        *page, result = appliance.ctl("hits", "search", "--from", WEEK_AGO, *arguments, *more, *GROUNDS)
+        check(result["complete"] and result["count"] == len(page), f"{arguments}: {result}")
+        hits += page
+        if not result["truncated"]:
+            break
+        more = ["--cursor", result["cursor"]]
+    found = {hit["number"]: hit for hit in hits}
+    check(len(found) == len(hits), f"{arguments}: a hit is there twice")
+    counted = appliance.ctl("hits", "search", "--from", WEEK_AGO, "--count", *arguments, *GROUNDS)[-1]
+    check(counted["count"] == len(found), f"{arguments}: {counted} but {len(found)} found")
+    return found
+
+
+def hits_are_found_again(appliance, arrived, vrm):
+    """hits.search has what followers were told, and each hit the same number wherever its read lies."""
+    def plain(hit):
+        return hit["version"], hit["entry"], hit["kind"], hit["priority"], json.dumps(hit["read"], sort_keys=True)
+
+    first = hits_found(appliance, "--limit", "37")
+    check(sorted(map(plain, first.values())) == sorted(map(plain, arrived)), "not what followers were told")
+    times = [hit["read"]["capture"] for hit in first.values()]
+    check(times == sorted(times, reverse=True), "not the newest first")
+    oldest = hits_found(appliance, "--limit", "10000", "--order", "oldest")
+    check(oldest == first and list(oldest) != list(first), "another order, other hits")
+    exact = hits_found(appliance, "--kind", "exact", "--list", "crime", "--priority-min", "90")
+    check(exact == {number: hit for number, hit in first.items() if hit["kind"] == "exact"}, "kind exact")
+    check(not hits_found(appliance, "--priority-min", "91"), "there is no such priority")
+    mine = hits_found(appliance, vrm)
+    check(mine == {number: hit for number, hit in first.items() if key_of(hit["read"]["vrm"]) == key_of(vrm)}, vrm)
+    camera = next(iter(first.values()))["read"]["camera"]
+    there = hits_found(appliance, "--camera", str(camera))
+    check(there == {number: hit for number, hit in first.items() if hit["read"]["camera"] == camera}, f"{camera}")
+    cursor = appliance.ctl("hits", "search", "--from", WEEK_AGO, "--limit", "1", *GROUNDS)[-1]["cursor"]
+    check("another question" in appliance.refused("hits", "search", "--from", WEEK_AGO, "--kind", "exact", "--cursor",
+                                                  cursor, *GROUNDS), "a cursor of another question is taken")
+    check("span 31 days" in appliance.refused("hits", "search", "--from", "2020-01-01", *GROUNDS), "years of everyone")
+    check("not every name" in appliance.refused("hits", "search", "--from", WEEK_AGO, "--list", "none", *GROUNDS),
+          "a list that nobody knows is searched for")
+    return first
+
+
 def lists_are_swapped_under_load(directory, random):
     appliance = Appliance(directory)
     appliance.start()
@@ -229,8 +278,12 @@ def lists_are_swapped_under_load(directory, random):
         check(hit["version"] > 1 or hit["kind"] == "exact", "version 1 had no pattern")
     status = appliance.ctl("status")[-1]
     check(status["hits"]["total"] == len(hits), f"{status['hits']} but {len(hits)} arrived")
+    found = hits_are_found_again(appliance, hits, vrm)
+    appliance.stop()
+    appliance.start()  # sealed now
+    check(hits_are_found_again(appliance, hits, vrm) == found, "sealed, hits have other numbers")
     appliance.ctl("lists", "remove", "--name", "crime")
-    before = status["hits"]["total"]
+    before = appliance.ctl("status")[-1]["hits"]["total"]
     send(appliance, name="later")
     check(appliance.ctl("status")[-1]["hits"]["total"] == before, "a removed list still hits")
 

@@ -127,7 +127,7 @@ def killed_at_all_points(directory, random, points, rate, **settings):
 
 
 def killed_at_every_point(directory, random):
-    own_tests = ("purge.", "merge.", "case.", "mark.", "register.", "rotate.")
+    own_tests = ("purge.", "merge.", "case.", "mark.", "late.", "register.", "rotate.")
     points = [point for point in kill_points() if not point.startswith(own_tests)]
     killed_at_all_points(directory, random, points, "20000")
 

@@ -129,7 +129,7 @@ static void discover_names_everything(void)
 	CHECK_INT(count, json_array_size(json_object_get(document, "methods")));
 	for (size_t i = 0; i < count; i++) {
 		const json_t *method = json_array_get(json_object_get(document, "methods"), i);
-		size_t params = (api_methods[i].flags & API_GROUNDS) != 0 ? 3 : 0;
+		size_t params = (api_methods[i].flags & (API_GROUNDS | API_RETRO)) != 0 ? 3 : 0;
 
 		for (const struct api_param *param = api_methods[i].params; param->name != NULL; param++)
 			params++;

@@ -70,6 +70,7 @@ unsigned rig_hits(uint32_t feed, unsigned lane, uint64_t sequence, uint32_t row,
 					   .list = 1 + (uint32_t)(sequence % 3),
 					   .version = 1,
 					   .entry = i,
+					   .kind = (uint8_t)(sequence / 3 % 3),
 					   .priority = (uint8_t)(sequence % 101),
 					   .flags = i > 0 && sequence % 5 == 0 ? HIT_FLAG_REPEAT : 0};
 	return count;

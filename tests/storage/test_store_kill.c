@@ -222,6 +222,7 @@ static void test_every_point(void)
 			/* Every point once; again, later in its life, as long as time allows. */
 			if (strncmp(killpoint_names[i], "register.", 9) == 0 ||
 			    strncmp(killpoint_names[i], "mark.", 5) == 0 ||
+			    strncmp(killpoint_names[i], "late.", 5) == 0 ||
 			    strncmp(killpoint_names[i], "case.", 5) == 0 ||
 			    (round > 0 && clock_mono_ns() - start_ns > INT64_C(6000000000)))
 				continue;
