@@ -23,6 +23,7 @@
 #include "storage/register_entry.h"
 #include "storage/register_hold.h"
 #include "storage/register_internal.h"
+#include "storage/register_subscription.h"
 
 static int list_check(struct reg *reg, const struct reg_change *change, const struct reg_list *list)
 {
@@ -43,6 +44,7 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 		struct reg_hold hold;
 		struct reg_hold_selector selector;
 		struct reg_proposal proposal;
+		struct reg_receipt receipt;
 	} record;
 	int result = -EINVAL;
 
@@ -84,6 +86,15 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 	case REG_PROPOSAL:
 		if (reg_proposal_decode(change->value, change->value_size, &record.proposal) == 0)
 			result = record.proposal.number == change->a && change->b == 0 ? 0 : -EINVAL;
+		break;
+	case REG_SUBSCRIPTION:
+		result = reg_subscription_check(change->a, change->b, change->value, change->value_size);
+		break;
+	case REG_RECEIPT:
+		if (reg_receipt_decode(change->value, change->value_size, &record.receipt) == 0)
+			result = reg_receipt_a(&record.receipt) == change->a && record.receipt.index == change->b
+					 ? 0
+					 : -EINVAL;
 		break;
 	case REG_KIND_END:
 		break;

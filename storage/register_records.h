@@ -28,6 +28,8 @@ enum reg_kind {
 	REG_HOLD = 16,          /* a: case */
 	REG_HOLD_SELECTOR = 17, /* a: case, b: index */
 	REG_PROPOSAL = 18,      /* a: number of the proposed purge */
+	REG_SUBSCRIPTION = 19,  /* a: number, b: 0 what it is, 1 + lane how far it has come */
+	REG_RECEIPT = 20,       /* a, b: reg_receipt_a, number among them */
 	REG_KIND_END
 };
 
