@@ -26,6 +26,7 @@ struct crossing;
 struct feed_state;
 struct fold;
 struct frame_queue;
+struct hits;
 struct io;
 struct list;
 struct matching;
@@ -41,10 +42,12 @@ struct views;
 #define LISTS_MAX 1024
 
 enum gantry_alarm {
-	ALARM_LISTS,      /* those of the register are not those that are matched */
-	ALARM_LISTS_AGE,  /* those over 28 days (R25) could not be deleted */
-	ALARM_FOLD,       /* what the match sets stand on cannot be renewed */
-	ALARM_MASTER_KEY, /* its rotation failed */
+	ALARM_LISTS,        /* those of the register are not those that are matched */
+	ALARM_LISTS_AGE,    /* those over 28 days (R25) could not be deleted */
+	ALARM_FOLD,         /* what the match sets stand on cannot be renewed */
+	ALARM_MASTER_KEY,   /* its rotation failed */
+	ALARM_UNSUBSCRIBED, /* lists whose hits nobody is told of */
+	ALARM_HITS,         /* hits could not be delivered or noted as acknowledged */
 	ALARM_COUNT,
 };
 
@@ -67,6 +70,7 @@ struct gantry {
 	struct views *views; /* the store's */
 	struct audit *audit;
 	struct server *server;
+	struct hits *hits;
 	struct attendant *attendant;
 	struct calendar *calendar;
 	int64_t started_us;
@@ -87,6 +91,7 @@ struct gantry {
 	pthread_mutex_t lists_lock;
 	struct list **lists;
 	size_t list_count;
+	uint64_t lists_generation; /* grows with every change of them */
 
 	/* What happened, newest last, each text once; and what of the appliance's own lasts, empty when it is well. */
 	pthread_mutex_t alarm_lock;
@@ -96,9 +101,9 @@ struct gantry {
 };
 
 /*
- * In order: EAL, port, workers, store, audit, lists, tables, attendant, lcores, fold, interrupted purges, management
- * socket, calendar. On failure what was started is stopped again. `recover_only`: a port that nobody can reach and no
- * socket; gantry_stop then seals and closes the recovered store.
+ * In order: EAL, port, workers, store, audit, lists, tables, hits, attendant, lcores, fold, interrupted purges,
+ * management socket, calendar. On failure what was started is stopped again. `recover_only`: a port that nobody can
+ * reach and no socket; gantry_stop then seals and closes the recovered store.
  */
 int gantry_start(struct gantry *gantry, const struct config *config, bool recover_only, struct err *err);
 

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "appliance/attendant.h"
 #include "appliance/gantry.h"
+#include "appliance/hits.h"
 #include "mgmt/audit.h"
 #include "mgmt/server.h"
 
@@ -35,7 +35,11 @@ int handlers_bind(struct server *server, struct gantry *gantry, struct err *err)
 		{"lists.check", handle_lists_check},
 		{"lists.preview", handle_lists_preview},
 		{"lists.remove", handle_lists_remove},
-		{"hits.follow", attendant_follow},
+		{"hits.follow", handle_hits_follow},
+		{"hits.ack", handle_hits_ack},
+		{"subscriptions.add", handle_subscriptions_add},
+		{"subscriptions.remove", handle_subscriptions_remove},
+		{"subscriptions.show", handle_subscriptions_show},
 		{"reads.search", handle_reads_search},
 		{"reads.count", handle_reads_count},
 		{"reads.consecutive", handle_reads_consecutive},

@@ -2,6 +2,8 @@
 #ifndef GANTRY_APPLIANCE_HANDLERS_H
 #define GANTRY_APPLIANCE_HANDLERS_H
 
+#include <jansson.h>
+
 #include "appliance/base/err.h"
 
 struct call;
@@ -40,6 +42,12 @@ int handle_lists_versions(struct call *call, void *gantry);
 int handle_lists_check(struct call *call, void *gantry);
 /* handlers_preview.c */
 int handle_lists_preview(struct call *call, void *gantry);
+/* handlers_subscriptions.c */
+int handle_subscriptions_add(struct call *call, void *gantry);
+int handle_subscriptions_remove(struct call *call, void *gantry);
+int handle_subscriptions_show(struct call *call, void *gantry);
+/* All of them, or that of the name; the hits are started. New reference. */
+json_t *subscriptions_json(struct gantry *gantry, const char *only);
 /* handlers_reads.c */
 int handle_reads_search(struct call *call, void *gantry);
 int handle_reads_count(struct call *call, void *gantry);

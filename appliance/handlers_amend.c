@@ -1,12 +1,12 @@
 /* reads.amend: old and new value go into the audit log first, then the corrected read stands in the other's place. */
 #include "appliance/handlers.h"
+#include "appliance/hits.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "appliance/attendant.h"
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/gantry.h"
@@ -15,6 +15,7 @@
 #include "matcher/matchset.h"
 #include "matcher/vrm.h"
 #include "mgmt/call.h"
+#include "storage/hit_scan.h"
 
 /* As a camera might have sent it; and with a key, for what nobody can search for corrects nothing. */
 static int take_vrm(struct marking *marking)
@@ -96,6 +97,17 @@ static void answer_amended(struct marking *marking, bool already)
 	call_result(marking->call, object);
 }
 
+/* They have no numbers: those who are connected are told, once. */
+static void publish(const struct marking *marking)
+{
+	struct hit_found found[MARKS_HITS_MAX];
+
+	for (size_t i = 0; i < marking->hit_count; i++)
+		found[i] = (struct hit_found){.hit = marking->hits[i], .read = marking->corrected};
+	gantry_hits_publish(marking->gantry, found, marking->hit_count);
+	bytes_wipe(found, sizeof(found));
+}
+
 /* change_lock held. */
 static int amend_locked(struct marking *marking)
 {
@@ -111,7 +123,7 @@ static int amend_locked(struct marking *marking)
 	    (result = marking_follow(marking, &marking->corrected)) < 0 ||
 	    (result = marking_make(marking, MARK_AMENDED, marks_make)) != 0)
 		return result;
-	attendant_deliver(marking->gantry->attendant, marking->hits, marking->hit_count, &marking->corrected);
+	publish(marking);
 	marking->corrected_exact = true;
 	if (marking_look(marking) == 0)
 		answer_amended(marking, false);

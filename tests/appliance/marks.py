@@ -67,9 +67,10 @@ def pick(appliance, number):
 
 def follow(appliance, name):
     log = os.path.join(appliance.directory, name)
-    process = subprocess.Popen([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "--json", *GROUNDS],
+    appliance.ctl("subscriptions", "add", "room", "--organisation", "Test")
+    process = subprocess.Popen([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "room", "--json", *GROUNDS],
                                stdout=open(log, "w"), stderr=subprocess.DEVNULL)
-    until(lambda: appliance.ctl("status")[-1]["hits"]["followers"] > 0, "the follower did not come", 10)
+    until(lambda: appliance.ctl("subscriptions", "show", "room")[-1]["subscriptions"][0]["connected"], "the follower did not come", 10)
 
     def hits():
         with open(log) as file:
