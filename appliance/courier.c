@@ -83,10 +83,10 @@ static void choose(struct courier *courier, size_t index)
 }
 
 /*
- * Chooses of the batch, in its order, what is new to the subscriber, of this lane and allowed, until a message is full;
- * `seen` goes on past all that was looked at. Returns how many that was, or -ENOMEM.
+ * Chooses of the batch from `first` on, in its order, what is new to the subscriber, of this lane and allowed, until a
+ * message is full; `seen` goes on past all that was looked at. Returns how many that was, or -ENOMEM.
  */
-static int gather(struct courier *courier, struct turn *turn, size_t count)
+static int gather(struct courier *courier, struct turn *turn, size_t first, size_t count)
 {
 	const struct hit_judge *judge = judge_of(courier, turn->subscription);
 	size_t i;
@@ -94,7 +94,7 @@ static int gather(struct courier *courier, struct turn *turn, size_t count)
 	courier->count = 0;
 	if (judge == NULL)
 		return -ENOMEM;
-	for (i = 0; i < count && courier->count < turn->room; i++) {
+	for (i = first; i < count && courier->count < turn->room; i++) {
 		const struct hit *hit = &courier->batch[i].hit;
 
 		if (hit->number != 0 && hit_positions_passed(&turn->seen, hit->number))
@@ -103,7 +103,7 @@ static int gather(struct courier *courier, struct turn *turn, size_t count)
 			choose(courier, i);
 		hit_positions_pass(&turn->seen, hit->number);
 	}
-	return (int)i;
+	return (int)(i - first);
 }
 
 static json_t *message_of(struct courier *courier, const struct turn *turn)
@@ -180,7 +180,7 @@ static enum step step_live(struct courier *courier, struct subscription *subscri
 		return STEP_IDLE;
 	}
 	if (count > 0)
-		taken = gather(courier, &turn, count);
+		taken = gather(courier, &turn, 0, count);
 	if (taken <= 0) {
 		turn_end(&turn, false);
 		return taken < 0 ? STEP_BLOCKED : STEP_IDLE;
@@ -200,33 +200,63 @@ static unsigned source_of(struct courier *courier, const struct turn *turn, cons
 	return index;
 }
 
-/* -errno when the store cannot say. */
-static int fetch(struct courier *courier, struct turn *turn, const struct hit_positions *upto)
+/*
+ * Asks the store for what comes next of one source, into the batch. *ret_upto: what is done with when all of the batch
+ * is. -errno when the store cannot say.
+ */
+static int fetch(struct courier *courier, const struct turn *turn, const struct hit_positions *upto, size_t *ret_count,
+		 uint64_t *ret_upto)
 {
 	unsigned index = source_of(courier, turn, upto);
 	struct err err = {""};
-	size_t count = 0;
 	int result = hit_scan(courier->hits->gantry->store, hit_source_at(index), turn->seen.at[index], upto->at[index],
-			      BATCH, &err, courier->batch, &count);
+			      BATCH, &err, courier->batch, ret_count);
 
-	if (result == 0)
-		result = gather(courier, turn, count);
-	else
+	if (result < 0)
 		log_warn("subscription %u waits: the store was asked for its hits: %s",
 			 turn->subscription->record.number, err.text[0] != '\0' ? err.text : strerror(-result));
-	if (result < 0)
-		return result;
-	/* All that there is up to there was looked at. */
-	if (count < BATCH && (size_t)result == count)
-		hit_positions_pass(&turn->seen, upto->at[index]);
-	return 0;
+	else
+		*ret_upto = *ret_count < BATCH ? upto->at[index] : courier->batch[BATCH - 1].hit.number;
+	return result;
 }
 
+/* One message of what is left of the batch; the turn ends. *used grows by what was looked at. */
+static enum step send_some(struct courier *courier, struct turn *turn, size_t count, uint64_t upto, size_t *used)
+{
+	int taken = gather(courier, turn, *used, count);
+
+	if (taken < 0) {
+		turn_end(turn, false);
+		return STEP_BLOCKED;
+	}
+	*used += (size_t)taken;
+	if (*used == count)
+		hit_positions_pass(&turn->seen, upto);
+	return send(courier, turn);
+}
+
+/* The next turn with what is left of the batch; not for a new connection, which begins further back. */
+static bool goes_on(const struct courier *courier, struct subscription *subscription, enum hit_lane lane, size_t used,
+		    struct turn *turn)
+{
+	if (!turn_begin(subscription, lane, false, message_hits_max[lane], turn))
+		return false;
+	if (used > 0 && !hit_positions_passed(&turn->seen, courier->batch[used - 1].hit.number)) {
+		turn_end(turn, false);
+		return false;
+	}
+	return may_send(turn);
+}
+
+/* A look at the store costs more than a message: what it gave is sent, as far as the client takes it. */
 static enum step step_behind(struct courier *courier, struct subscription *subscription, enum hit_lane lane)
 {
 	struct hits *hits = courier->hits;
+	size_t count = 0, used = 0;
 	struct hit_positions upto;
+	uint64_t done_upto;
 	struct turn turn;
+	enum step step;
 
 	if (!turn_begin(subscription, lane, false, message_hits_max[lane], &turn))
 		return STEP_IDLE;
@@ -238,11 +268,14 @@ static enum step step_behind(struct courier *courier, struct subscription *subsc
 	}
 	if (!may_send(&turn))
 		return STEP_BLOCKED;
-	if (fetch(courier, &turn, &upto) < 0) {
+	if (fetch(courier, &turn, &upto, &count, &done_upto) < 0) {
 		turn_end(&turn, false);
 		return STEP_BLOCKED;
 	}
-	return send(courier, &turn);
+	do
+		step = send_some(courier, &turn, count, done_upto, &used);
+	while (step == STEP_MORE && used < count && goes_on(courier, subscription, lane, used, &turn));
+	return step;
 }
 
 /* One turn for every subscription. */
