@@ -82,7 +82,7 @@ def load_list(appliance, lines):
     path = os.path.join(appliance.directory, "wanted.csv")
     with open(path, "w") as file:
         file.write("vrm\n" + "\n".join(lines) + "\n")
-    appliance.ctl("lists", "load", path, "--name", "wanted")
+    appliance.ctl("lists", "load", path, "--name", "wanted", "--owner", "Test")
 
 
 def files_hold(directory, needles):
