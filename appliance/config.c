@@ -159,6 +159,15 @@ const struct setting config_settings[] = {
 		"A hit of at least this priority escalates when nobody acknowledges it; 101: none does."),
 	INTEGER("hits", "escalate_seconds", escalate_s, "s", "120", 1, 86400, "So long after it was published."),
 
+	INTEGER("hits", "urgent_priority", hits_urgent_priority, "", "50", 1, 101,
+		"Hits of lists with at least this priority go the urgent lane, which no flood of others holds up; 101: "
+		"none."),
+	INTEGER("hits", "urgent_ring", hits_urgent_ring, "hits", "16384", 1024, 16777216,
+		"Newest urgent hits kept in memory, 112 bytes each; who is further behind is served from the store."),
+	INTEGER("hits", "mass_ring", hits_mass_ring, "hits", "262144", 1024, 16777216, "The same of the other lane."),
+	INTEGER("hits", "window", hits_window, "hits", "65536", 16, 1048576,
+		"Hits of a lane that a subscriber may be sent before it acknowledges some."),
+
 	TEXT("management", "socket", socket, "", "Path of the management socket. Empty: run_directory/gantry.sock."),
 	TEXT("management", "group", socket_group, "", "Group that may use the socket. Empty: the daemon's."),
 	OCTAL("management", "mode", socket_mode, "0660", 0777, "Mode of the socket."),

@@ -84,6 +84,11 @@ struct config {
 	int64_t escalate_priority;
 	int64_t escalate_s;
 
+	int64_t hits_urgent_priority;
+	int64_t hits_urgent_ring;
+	int64_t hits_mass_ring;
+	int64_t hits_window;
+
 	char socket[CONFIG_TEXT_SIZE];
 	char socket_group[CONFIG_TEXT_SIZE];
 	int64_t socket_mode;

@@ -21,6 +21,7 @@
 #include "appliance/gate.h"
 #include "appliance/handlers.h"
 #include "appliance/retro.h"
+#include "appliance/hits.h"
 #include "appliance/tables.h"
 #include "appliance/telemetry.h"
 #include "appliance/unmatched.h"
@@ -151,9 +152,9 @@ int gantry_start(struct gantry *gantry, const struct config *config, bool recove
 	if ((result = gantry_port_start(gantry, err)) < 0 || (result = gantry_workers_start(gantry, err)) < 0 ||
 	    (result = gantry_store_start(gantry, err)) < 0 || (result = gantry_audit_start(gantry, err)) < 0)
 		goto failed;
-	if ((result = start_tables(gantry, err)) < 0 ||
+	if ((result = start_tables(gantry, err)) < 0 || (result = hits_start(gantry, &gantry->hits, err)) < 0 ||
 	    (result = attendant_start(gantry, &gantry->attendant, err)) < 0 ||
-	    (result = escalation_start(gantry, attendant_escalated, &gantry->escalation, err)) < 0 ||
+	    (result = escalation_start(gantry, hits_escalated, &gantry->escalation, err)) < 0 ||
 	    (result = start_lcores(gantry, err)) < 0)
 		goto failed;
 	if ((result = fold_start(gantry->fold, err)) < 0)
@@ -181,13 +182,14 @@ int gantry_stop(struct gantry *gantry)
 	int result = 0;
 
 	telemetry_stop();
-	/* The server cancels its streams and waits for their owner, the attendant, to end them. */
+	/* The server cancels its streams and waits for their owners, the couriers, to end them. */
 	gantry->server = server_free(gantry->server);
 	escalation_stop(gantry->escalation); /* it speaks through the attendant, which feeds it */
 	/* Both deliver through the attendant. */
 	gantry->unmatched = unmatched_stop(gantry->unmatched);
 	gantry->retro = retro_stop(gantry->retro);
 	gantry->attendant = attendant_stop(gantry->attendant);
+	gantry->hits = hits_stop(gantry->hits);
 	gantry->escalation = escalation_free(gantry->escalation);
 	gantry->calendar = calendar_stop(gantry->calendar);
 	fold_stop(gantry->fold);

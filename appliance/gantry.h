@@ -29,6 +29,7 @@ struct feed_state;
 struct fold;
 struct frame_queue;
 struct gate;
+struct hits;
 struct io;
 struct list;
 struct matching;
@@ -46,12 +47,14 @@ struct views;
 #define LISTS_MAX 1024
 
 enum gantry_alarm {
-	ALARM_LISTS,      /* those of the register are not those that are matched */
-	ALARM_LISTS_AGE,  /* those over 28 days (R25) could not be deleted */
-	ALARM_FOLD,       /* what the match sets stand on cannot be renewed */
-	ALARM_UNMATCHED,  /* reads are accepted while no list is loaded, or wait to be matched */
-	ALARM_MASTER_KEY, /* its rotation failed */
-	ALARM_HITS_WAIT,  /* some have waited too long to be acknowledged (R24) */
+	ALARM_LISTS,        /* those of the register are not those that are matched */
+	ALARM_LISTS_AGE,    /* those over 28 days (R25) could not be deleted */
+	ALARM_FOLD,         /* what the match sets stand on cannot be renewed */
+	ALARM_UNMATCHED,    /* reads are accepted while no list is loaded, or wait to be matched */
+	ALARM_MASTER_KEY,   /* its rotation failed */
+	ALARM_UNSUBSCRIBED, /* lists whose hits nobody is told of */
+	ALARM_HITS,         /* hits could not be delivered or noted as acknowledged */
+	ALARM_HITS_WAIT,    /* some have waited too long to be acknowledged (R24) */
 	ALARM_COUNT,
 };
 
@@ -75,6 +78,7 @@ struct gantry {
 	struct gate *gate;
 	struct audit *audit;
 	struct server *server;
+	struct hits *hits;
 	struct attendant *attendant;
 	struct escalation *escalation;
 	struct calendar *calendar;
@@ -98,6 +102,7 @@ struct gantry {
 	pthread_mutex_t lists_lock;
 	struct list **lists;
 	size_t list_count;
+	uint64_t lists_generation; /* grows with every change of them */
 
 	/* What happened, newest last, each text once; and what of the appliance's own lasts, empty when it is well. */
 	pthread_mutex_t alarm_lock;
@@ -107,9 +112,9 @@ struct gantry {
 };
 
 /*
- * In order: gate, EAL, port, workers, store, audit, lists, tables, attendant, escalation, lcores, fold, interrupted
- * purges, management socket, calendar, search back. On failure what was started is stopped again. `recover_only`: a
- * port that nobody can reach and no socket; gantry_stop then seals and closes the recovered store.
+ * In order: gate, EAL, port, workers, store, audit, lists, tables, hits, attendant, escalation, lcores, fold,
+ * interrupted purges, management socket, calendar, search back. On failure what was started is stopped again.
+ * `recover_only`: a port that nobody can reach and no socket; gantry_stop then seals and closes the recovered store.
  */
 int gantry_start(struct gantry *gantry, const struct config *config, bool recover_only, struct err *err);
 

@@ -98,6 +98,7 @@ int gantry_load_lists(struct gantry *gantry, struct err *err)
 	pthread_mutex_lock(&gantry->lists_lock);
 	gantry->lists = loading.lists;
 	gantry->list_count = loading.count;
+	gantry->lists_generation++;
 	pthread_mutex_unlock(&gantry->lists_lock);
 	free_lists(gantry, old, old_count, gantry->lists, gantry->list_count);
 	(void)matching_release(gantry->matching);

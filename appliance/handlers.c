@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-#include "appliance/attendant.h"
 #include "appliance/gantry.h"
+#include "appliance/hits.h"
 #include "mgmt/audit.h"
 #include "mgmt/server.h"
 
@@ -38,7 +38,6 @@ int handlers_bind(struct server *server, struct gantry *gantry, struct err *err)
 		{"lists.retro", handle_lists_retro},
 		{"retros.show", handle_retros_show},
 		{"retros.cancel", handle_retros_cancel},
-		{"hits.follow", attendant_follow},
 		{"hits.acknowledge", handle_hits_acknowledge},
 		{"hits.assess", handle_hits_assess},
 		{"hits.respond", handle_hits_respond},
@@ -47,6 +46,11 @@ int handlers_bind(struct server *server, struct gantry *gantry, struct err *err)
 		{"hits.open", handle_hits_open},
 		{"hits.rates", handle_hits_rates},
 		{"hits.search", handle_hits_search},
+		{"hits.follow", handle_hits_follow},
+		{"hits.ack", handle_hits_ack},
+		{"subscriptions.add", handle_subscriptions_add},
+		{"subscriptions.remove", handle_subscriptions_remove},
+		{"subscriptions.show", handle_subscriptions_show},
 		{"reads.search", handle_reads_search},
 		{"reads.count", handle_reads_count},
 		{"reads.consecutive", handle_reads_consecutive},

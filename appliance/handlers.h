@@ -2,6 +2,8 @@
 #ifndef GANTRY_APPLIANCE_HANDLERS_H
 #define GANTRY_APPLIANCE_HANDLERS_H
 
+#include <jansson.h>
+
 #include "appliance/base/err.h"
 
 struct call;
@@ -54,6 +56,12 @@ int handle_hits_show(struct call *call, void *gantry);
 int handle_hits_open(struct call *call, void *gantry);
 /* handlers_hit_rates.c */
 int handle_hits_rates(struct call *call, void *gantry);
+/* handlers_subscriptions.c */
+int handle_subscriptions_add(struct call *call, void *gantry);
+int handle_subscriptions_remove(struct call *call, void *gantry);
+int handle_subscriptions_show(struct call *call, void *gantry);
+/* All of them, or that of the name; the hits are started. New reference. */
+json_t *subscriptions_json(struct gantry *gantry, const char *only);
 /* handlers_reads.c */
 int handle_hits_search(struct call *call, void *gantry);
 int handle_reads_search(struct call *call, void *gantry);

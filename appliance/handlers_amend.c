@@ -6,16 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "appliance/attendant.h"
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/gantry.h"
 #include "appliance/hit_rules.h"
+#include "appliance/hits.h"
 #include "appliance/marking.h"
 #include "appliance/tables.h"
+#include "matcher/list.h"
 #include "matcher/matchset.h"
 #include "matcher/vrm.h"
 #include "mgmt/call.h"
+#include "storage/late_hits.h"
 
 /* As a camera might have sent it; and with a key, for what nobody can search for corrects nothing. */
 static int take_vrm(struct marking *marking)
@@ -110,6 +112,40 @@ static void answer_amended(struct marking *marking, bool already)
 	call_result(marking->call, object);
 }
 
+static uint32_t generation_of(struct gantry *gantry, uint32_t list)
+{
+	for (size_t i = 0; i < gantry->list_count; i++)
+		if (list_info(gantry->lists[i])->id == list)
+			return list_info(gantry->lists[i])->generation;
+	return 0;
+}
+
+/*
+ * change_lock held. The read was stored long ago: its new hits lie beside it, as late ones do. Put before the mark is
+ * made: a crash between tells of a correction that somebody has to ask for again, which puts none twice; the other way
+ * round nobody would ever be told.
+ */
+static int put_hits(struct marking *marking)
+{
+	struct late_hit late[MARKS_HITS_MAX];
+	struct err err = {""};
+	int result = 0;
+	size_t put;
+
+	for (size_t i = 0; i < marking->hit_count; i++) {
+		late[i] = (struct late_hit){.found = {.hit = marking->hits[i], .read = marking->corrected},
+					    .generation = generation_of(marking->gantry, marking->hits[i].list)};
+		late[i].found.hit.flags |= HIT_FLAG_LATE;
+	}
+	if (marking->hit_count > 0)
+		result = gantry_hits_put_late(marking->gantry, late, marking->hit_count, call_peer(marking->call)->uid,
+					      &err, &put);
+	if (result < 0)
+		call_fail(marking->call, CALL_FAILED, "the corrected read's hits: %s; nothing was changed", err.text);
+	bytes_wipe(late, sizeof(late));
+	return result;
+}
+
 /* change_lock held. */
 static int amend_locked(struct marking *marking)
 {
@@ -122,10 +158,9 @@ static int amend_locked(struct marking *marking)
 		return result;
 	}
 	if ((result = marking_make(marking, MARK_AMENDED, marks_judge)) != 0 || (result = note_values(marking)) < 0 ||
-	    (result = marking_follow(marking, &marking->corrected)) < 0 ||
+	    (result = marking_follow(marking, &marking->corrected)) < 0 || (result = put_hits(marking)) < 0 ||
 	    (result = marking_make(marking, MARK_AMENDED, marks_make)) != 0)
 		return result;
-	attendant_deliver(marking->gantry->attendant, marking->hits, marking->hit_count, &marking->corrected);
 	marking->corrected_exact = true;
 	if (marking_look(marking) == 0)
 		answer_amended(marking, false);

@@ -16,6 +16,7 @@
 #include "appliance/escalation.h"
 #include "appliance/gantry.h"
 #include "appliance/hit_lookup.h"
+#include "appliance/hits.h"
 #include "appliance/present_life.h"
 #include "matcher/vrm_named.h"
 #include "mgmt/call.h"
@@ -30,6 +31,7 @@ struct stepping {
 	uint8_t state; /* the step */
 	uint8_t disposition;
 	const char *text;
+	char organisations[HIT_LIVES_ORDERS_MAX][REG_NAME_SIZE];
 	const json_t *names;
 	json_t *rows; /* of the answer, one a name */
 	struct hit_order orders[HIT_LIVES_ORDERS_MAX];
@@ -98,8 +100,13 @@ static int take_one(struct stepping *stepping, size_t at)
 		row_refuse(stepping, at,
 			   "the text names the plate: leave it out, what is said of a hit outlives its read");
 	} else {
-		stepping->places[stepping->count] = at;
-		stepping->orders[stepping->count++] = order_of(stepping, &found);
+		struct hit_order *order = &stepping->orders[stepping->count];
+		char *organisation = stepping->organisations[stepping->count];
+
+		stepping->places[stepping->count++] = at;
+		*order = order_of(stepping, &found);
+		(void)hits_account_may(stepping->gantry, order->uid, order->list, organisation);
+		order->organisation = organisation[0] != '\0' ? organisation : NULL;
 	}
 	bytes_wipe(&found, sizeof(found));
 	return 0;

@@ -13,6 +13,7 @@
 #include "appliance/escalation.h"
 #include "appliance/gantry.h"
 #include "appliance/hit_lookup.h"
+#include "appliance/hits.h"
 #include "appliance/present.h"
 #include "appliance/present_life.h"
 #include "mgmt/call.h"
@@ -48,13 +49,24 @@ int handle_hits_show(struct call *call, void *context)
 	(void)json_object_set_new(object, "late", json_boolean((found.hit.flags & HIT_FLAG_LATE) != 0));
 	(void)json_object_set_new(object, "repeat", json_boolean((found.hit.flags & HIT_FLAG_REPEAT) != 0));
 	put_life(gantry, found.hit.number, object);
+	hits_delivered(gantry, &found.hit, object);
 	bytes_wipe(&found, sizeof(found));
 	call_result(call, object);
 	return 0;
 }
 
+#define OPINIONS 64
+
+/* May the account have a list's hits? Thousands of hits are of a few lists. */
+struct opinion {
+	uint32_t list;
+	bool known;
+	bool allowed;
+};
+
 /* What hits.open asks for. */
 struct opening {
+	struct opinion opinions[OPINIONS];
 	struct gantry *gantry;
 	uid_t uid;
 	uint8_t priority_min;
@@ -65,6 +77,19 @@ struct opening {
 	struct hit_life *lives;
 	size_t life_count;
 };
+
+static bool opening_allows(struct opening *opening, uint32_t list)
+{
+	struct opinion *opinion = &opening->opinions[list % OPINIONS];
+	char organisation[REG_NAME_SIZE];
+
+	if (!opinion->known || opinion->list != list)
+		*opinion = (struct opinion){
+			.list = list,
+			.known = true,
+			.allowed = hits_account_may(opening->gantry, opening->uid, list, organisation)};
+	return opinion->allowed;
+}
 
 static bool is_open(const void *context, const struct hit_life *life)
 {
@@ -127,7 +152,7 @@ static json_t *opening_rows(struct opening *opening, bool *ret_more)
 				   opening->watched[w].published_us <= opening->lives[l].acknowledged_us);
 		uint32_t list = is_watched ? opening->watched[w].list : opening->lives[l].list;
 
-		if (hit_allowed(opening->gantry, opening->uid, list))
+		if (opening_allows(opening, list))
 			(void)json_array_append_new(rows,
 						    is_watched ? present_watched(opening->gantry, &opening->watched[w])
 							       : life_row(opening->gantry, &opening->lives[l]));

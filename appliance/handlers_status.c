@@ -14,6 +14,7 @@
 #include "appliance/gantry.h"
 #include "appliance/gate.h"
 #include "appliance/handlers.h"
+#include "appliance/hits.h"
 #include "appliance/lists_age.h"
 #include "appliance/present.h"
 #include "appliance/tables.h"
@@ -287,7 +288,7 @@ int handle_status(struct call *call, void *context)
 {
 	struct gantry *gantry = context;
 	struct store_status *status = calloc(1, sizeof(*status));
-	struct attendant_info hits;
+	struct attendant_info info;
 	struct totals totals;
 	char since[CLOCK_TEXT_SIZE];
 	double uptime_s = (double)(clock_mono_ns() - gantry->started_ns) / 1e9;
@@ -299,16 +300,13 @@ int handle_status(struct call *call, void *context)
 		free(status);
 		return result;
 	}
-	attendant_info(gantry->attendant, &hits);
+	attendant_info(gantry->attendant, &info);
 	json_t *object = json_pack(
-		"{s:s,s:s,s:s,s:s,s:f,s:o,s:{s:f},s:{s:I,s:I,s:I,s:i,s:I,s:I},s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "version",
-		GANTRY_VERSION, "node", gantry->config.node, "state",
-		status->state == STORE_RUNNING ? "running" : "degraded", "since",
+		"{s:s,s:s,s:s,s:s,s:f,s:o,s:{s:f},s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "version", GANTRY_VERSION, "node",
+		gantry->config.node, "state", status->state == STORE_RUNNING ? "running" : "degraded", "since",
 		clock_text_utc(gantry->started_us, since), "uptime_s", uptime_s, "totals", totals_json(&totals),
-		"rates", "reads_per_s", (double)hits.reads_per_s, "hits", "total", (json_int_t)totals.hits, "delivered",
-		(json_int_t)hits.delivered, "missed", (json_int_t)hits.missed, "followers", (int)hits.followers,
-		"latency_p50_us", (json_int_t)hits.latency_p50_us, "latency_p99_us", (json_int_t)hits.latency_p99_us,
-		"workers", workers_json(gantry, &hits), "storage", storage_json(status), "feeds",
+		"rates", "reads_per_s", (double)info.reads_per_s, "hits", hits_json(gantry, totals.hits), "workers",
+		workers_json(gantry, &info), "storage", storage_json(status), "feeds",
 		feeds_json(gantry, 0, UINT32_MAX, 1000), "lists", lists_json(gantry), "clock", clock_json(),
 		"retention", calendar_json(gantry->calendar), "alarms", alarms_json(gantry, status, &totals));
 	escalation_status(gantry->escalation, json_object_get(object, "hits"));

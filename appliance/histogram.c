@@ -27,6 +27,13 @@ void histogram_add(struct histogram *histogram, int64_t us)
 	counter_add(&histogram->count, 1);
 }
 
+void histogram_merge(struct histogram *histogram, const struct histogram *other)
+{
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+		counter_add(&histogram->buckets[i], counter_get(&other->buckets[i]));
+	counter_add(&histogram->count, counter_get(&other->count));
+}
+
 uint64_t histogram_quantile(const struct histogram *histogram, unsigned permille)
 {
 	uint64_t total = 0;

@@ -17,6 +17,9 @@ struct histogram {
 
 void histogram_add(struct histogram *histogram, int64_t us);
 
+/* Adds another's values; neither has a writer meanwhile. */
+void histogram_merge(struct histogram *histogram, const struct histogram *other);
+
 /* Upper bound of the bucket in which that share (permille) of the values lies; 0 when there is none. */
 uint64_t histogram_quantile(const struct histogram *histogram, unsigned permille);
 

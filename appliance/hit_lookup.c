@@ -1,21 +1,15 @@
 #include "appliance/hit_lookup.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "appliance/base/bytes.h"
 #include "appliance/base/hit_name.h"
 #include "appliance/escalation.h"
 #include "appliance/gantry.h"
+#include "appliance/hits.h"
 #include "appliance/read_query.h"
 #include "storage/hit_scan.h"
-
-bool hit_allowed(struct gantry *gantry, uid_t uid, uint32_t list)
-{
-	(void)gantry;
-	(void)list;
-	return uid == 0 || uid == getuid();
-}
+#include "storage/register_records.h"
 
 static int refuse(struct err *why, const char *text)
 {
@@ -37,6 +31,7 @@ int hit_lookup(struct gantry *gantry, uid_t uid, const char *name, struct err *w
 {
 	struct hit_found found;
 	uint64_t number;
+	char organisation[REG_NAME_SIZE];
 	int result;
 
 	if (hit_name_parse(name, &number) < 0)
@@ -49,7 +44,7 @@ int hit_lookup(struct gantry *gantry, uid_t uid, const char *name, struct err *w
 	if (result < 0)
 		return result;
 	result = age_check(gantry, &found, why);
-	if (result == 0 && !hit_allowed(gantry, uid, found.hit.list))
+	if (result == 0 && !hits_account_may(gantry, uid, found.hit.list, organisation))
 		result = refuse(why, "this account is not among those that may have hits of its list");
 	if (result == 0)
 		*ret_found = found;

@@ -2,7 +2,6 @@
 #ifndef GANTRY_APPLIANCE_HIT_LOOKUP_H
 #define GANTRY_APPLIANCE_HIT_LOOKUP_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -10,12 +9,6 @@
 
 struct gantry;
 struct hit_found;
-
-/*
- * May the account have hits of that list (R24)? The superuser's and the appliance's own may; nobody else is known to
- * have been given any list's hits.
- */
-bool hit_allowed(struct gantry *gantry, uid_t uid, uint32_t list);
 
 enum hit_lookup_outcome { HIT_LOOKUP_REFUSED = 1 /* why says the reason, for the caller's answer */ };
 

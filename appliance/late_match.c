@@ -5,12 +5,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "appliance/attendant.h"
 #include "appliance/base/array.h"
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/counters.h"
 #include "appliance/gantry.h"
+#include "appliance/hit_rules.h"
+#include "appliance/hits.h"
 #include "appliance/tables.h"
 #include "matcher/list.h"
 #include "matcher/matchset.h"
@@ -135,9 +136,10 @@ static int take(struct late_match *match, const struct hit *hit, const struct re
 	return 0;
 }
 
-/* Hits come by ascending rows, and so do those that are known: *at goes along. */
+/* Hits come by ascending rows, and so do those that are known: *at goes along. change_lock held. */
 static int judge(struct late_match *match, const struct sweep_burst *burst, const struct hit *hit, size_t *at)
 {
+	const struct tables *tables = match->gantry->tables;
 	size_t end;
 
 	while (*at < burst->hit_count && burst->hits[*at].row < hit->row)
@@ -145,6 +147,8 @@ static int judge(struct late_match *match, const struct sweep_burst *burst, cons
 	for (end = *at; end < burst->hit_count && burst->hits[end].row == hit->row; end++)
 		;
 	if (match->wants != NULL && !match->wants(match->context, hit, burst->hits + *at, end - *at))
+		return 0;
+	if (!hit_gate_admits(tables->rules, &tables->places, hit->list, &burst->reads[hit->row]))
 		return 0;
 	return take(match, hit, &burst->reads[hit->row]);
 }
@@ -162,22 +166,18 @@ int late_match_burst(struct late_match *match, const struct sweep_burst *burst)
 
 		result = match_burst(match->matching->set, match->scratch, burst->reads, burst->count, &cursor, hits,
 				     HITS_AT_ONCE, &count);
-		for (size_t i = 0; result >= 0 && failed == 0 && i < count; i++)
+		if (result < 0 || count == 0)
+			continue;
+		(void)pthread_mutex_lock(&match->gantry->change_lock);
+		for (size_t i = 0; failed == 0 && i < count; i++)
 			failed = judge(match, burst, &hits[i], &at);
+		(void)pthread_mutex_unlock(&match->gantry->change_lock);
 	}
 	return failed < 0 ? failed : result;
 }
 
-static void publish(const struct late_match *match, const struct late_hit *hits, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (hits[i].found.hit.number != 0)
-			attendant_deliver(match->gantry->attendant, &hits[i].found.hit, 1, &hits[i].found.read);
-}
-
 int late_match_put(struct late_match *match, uint32_t who_uid, struct err *err, uint64_t *ret_put)
 {
-	struct late_hits *late = store_late_hits(match->gantry->store);
 	uint64_t all = 0;
 	int result = 0;
 
@@ -185,9 +185,7 @@ int late_match_put(struct late_match *match, uint32_t who_uid, struct err *err, 
 		size_t count = match->count - done < LATE_HITS_PUT_MAX ? match->count - done : LATE_HITS_PUT_MAX;
 		size_t put = 0;
 
-		result = late_hits_put(late, match->hits + done, count, who_uid, err, &put);
-		if (result == 0)
-			publish(match, match->hits + done, count);
+		result = gantry_hits_put_late(match->gantry, match->hits + done, count, who_uid, err, &put);
 		all += put;
 		done += count;
 	}

@@ -54,7 +54,7 @@ void late_match_fini(struct late_match *match);
  */
 bool late_match_settle(struct gantry *gantry, const atomic_bool *stopping);
 
-/* Matches a burst. 0, -ENOMEM, -EIO. */
+/* Matches a burst, by the conditions of the lists too. change_lock not held. 0, -ENOMEM, -EIO. */
 int late_match_burst(struct late_match *match, const struct sweep_burst *burst);
 
 /*

@@ -131,8 +131,6 @@ static struct mark_order order_of(const struct marking *marking, enum mark_kind 
 				   .read = &marking->read,
 				   .text = marking->text,
 				   .key = marking->key,
-				   .hits = marking->hits,
-				   .hit_count = marking->hit_count,
 				   .who_uid = call_peer(marking->call)->uid};
 
 	(void)hex_decode(marking->id, order.public_id, MARK_ID_SIZE);

@@ -66,50 +66,55 @@ static json_t *text_of(const uint8_t text[READ_TEXT_SIZE])
 
 struct cached_camera {
 	uint64_t generation; /* of the tables when it was looked up, plus one; 0 empty */
-	uint32_t camera;
-	bool known;
-	int32_t lat_e7;
-	int32_t lon_e7;
-	char name[REG_NAME_SIZE];
+	uint32_t number;
+	struct present_camera camera;
 };
 
 static pthread_mutex_t camera_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cached_camera camera_cache[CAMERA_CACHE_SIZE];
 
-static struct cached_camera camera_of(struct gantry *gantry, struct reg *reg, uint32_t number)
+static void look_up(struct gantry *gantry, uint32_t number, struct present_camera *ret_camera)
+{
+	struct reg *reg = store_register(gantry->store, NULL);
+	struct reg_camera camera;
+
+	memset(ret_camera, 0, sizeof(*ret_camera));
+	if (reg == NULL || reg_camera_get(reg, number, &camera) < 0)
+		return;
+	ret_camera->known = true;
+	ret_camera->type = camera.type;
+	ret_camera->lat_e7 = camera.lat_e7;
+	ret_camera->lon_e7 = camera.lon_e7;
+	memcpy(ret_camera->name, camera.name, sizeof(ret_camera->name));
+	memcpy(ret_camera->road, camera.road, sizeof(ret_camera->road));
+}
+
+void present_camera(struct gantry *gantry, uint32_t number, struct present_camera *ret_camera)
 {
 	struct cached_camera *place = &camera_cache[number % CAMERA_CACHE_SIZE];
 	uint64_t generation = atomic_load(&gantry->tables_generation) + 1;
-	struct cached_camera found;
-	struct reg_camera camera;
+	bool cached;
 
 	pthread_mutex_lock(&camera_lock);
-	found = *place;
+	cached = place->generation == generation && place->number == number;
+	if (cached)
+		*ret_camera = place->camera;
 	pthread_mutex_unlock(&camera_lock);
-	if (found.generation == generation && found.camera == number)
-		return found;
-	found = (struct cached_camera){.generation = generation, .camera = number};
-	if (reg_camera_get(reg, number, &camera) == 0) {
-		found.known = true;
-		found.lat_e7 = camera.lat_e7;
-		found.lon_e7 = camera.lon_e7;
-		memcpy(found.name, camera.name, sizeof(found.name));
-	}
+	if (cached)
+		return;
+	look_up(gantry, number, ret_camera);
 	pthread_mutex_lock(&camera_lock);
-	*place = found;
+	*place = (struct cached_camera){.generation = generation, .number = number, .camera = *ret_camera};
 	pthread_mutex_unlock(&camera_lock);
-	return found;
 }
 
 static void put_camera(struct gantry *gantry, const struct read *read, json_t *object)
 {
-	struct reg *reg = store_register(gantry->store, NULL);
-	struct cached_camera camera = {.known = false};
+	struct present_camera camera;
 	bool own = (read->flags & READ_FLAG_POSITION) != 0;
 	bool placed;
 
-	if (reg != NULL)
-		camera = camera_of(gantry, reg, read->camera);
+	present_camera(gantry, read->camera, &camera);
 	(void)json_object_set_new(object, "camera", json_integer(read->camera));
 	(void)json_object_set_new(object, "camera_name", camera.known ? json_string(camera.name) : json_null());
 	placed = own || camera.known;
@@ -167,12 +172,16 @@ static void put_entry(struct gantry *gantry, const struct hit *hit, json_t *obje
 			continue;
 		(void)json_object_set_new(object, "list_name", json_string(info->name));
 		(void)json_object_set_new(object, "list_purpose", json_string(list_purpose_name(info->purpose)));
+		(void)json_object_set_new(object, "marking", json_string(info->marking));
 		if (info->version != hit->version || hit->entry >= list_count(gantry->lists[i]))
 			break;
 		list_entry(gantry->lists[i], hit->entry, &entry);
 		(void)json_object_set_new(object, "line", json_integer(entry.line));
 		(void)json_object_set_new(object, "reason", json_string(entry.reason));
 		(void)json_object_set_new(object, "action", json_string(entry.action));
+		(void)json_object_set_new(object, "make", json_string(entry.make));
+		(void)json_object_set_new(object, "model", json_string(entry.model));
+		(void)json_object_set_new(object, "colour", json_string(entry.colour));
 	}
 	pthread_mutex_unlock(&gantry->lists_lock);
 }

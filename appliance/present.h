@@ -5,17 +5,33 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include <stdbool.h>
+
 #include "appliance/base/read.h"
+#include "storage/register_records.h"
 
 struct gantry;
 struct watched_hit;
+
+/* What answers say of a camera. */
+struct present_camera {
+	bool known;   /* the register has it; else the rest is zero */
+	uint8_t type; /* enum reg_camera_type */
+	int32_t lat_e7;
+	int32_t lon_e7;
+	char name[REG_NAME_SIZE];
+	char road[REG_TEXT_SIZE];
+};
+/* From the register, through a small cache. */
+void present_camera(struct gantry *gantry, uint32_t number, struct present_camera *ret_camera);
 
 /* {id?, vrm, key, capture, receipt, camera, camera_name, feed, lat, lon, confidence, lane, direction, country, kind,
  * flags} */
 json_t *present_read(struct gantry *gantry, const struct read *read, const char *public_id);
 
-/* A read with what it met: {number, list, list_name, version, entry, kind, priority, reason, action, receipt_us, read:
- * {…}}. */
+/* A read with what it met: {number, list, version, entry, kind, priority, list_name, list_purpose, marking, line,
+ * reason, action, make, model, colour, receipt_us, read: {…}}; what the entry says only while that version is loaded.
+ */
 json_t *present_hit(struct gantry *gantry, const struct hit *hit, const struct read *read);
 
 /* The list's name, of a removed one too; null when the register does not know it. */

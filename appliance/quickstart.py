@@ -136,12 +136,16 @@ class Quickstart:
         say("loading a list of vehicles of interest: exact and partial VRMs")
         with open(self.path("list.csv"), "w") as file:
             file.write(self.load("list", "--entries", "50", "--patterns", "5", *self.fleet_options()))
-        self.ctl("lists", "load", self.path("list.csv"), "--name", "quickstart", "--priority", "80")
+        self.ctl("lists", "load", self.path("list.csv"), "--name", "quickstart", "--priority", "80", "--owner",
+                 "Quickstart Police")
 
     def follow(self):
         self.hits_path = self.path("hits.jsonl")
+        if not self.ctl("subscriptions", "show", "quickstart")[-1]["subscriptions"]:
+            self.ctl("subscriptions", "add", "quickstart", "--organisation", "Quickstart Police")
         out = open(self.hits_path, "wb")
-        self.follower = self.start([GANTRYCTL, "--socket", self.socket, "hits", "follow", *GROUNDS, "--json"], "hits", stdout=out)
+        self.follower = self.start([GANTRYCTL, "--socket", self.socket, "hits", "follow", "quickstart", *GROUNDS,
+                                    "--json"], "hits", stdout=out)
 
     def show_hits(self, offset, limit):
         """The newest hits since `offset`, a few at most; returns the new offset."""
@@ -261,6 +265,7 @@ class Quickstart:
             totals["stored"] = files["segment_rows"] + files["journal_rows"] + books["purged"] - before["stored"]
         bytes_held = status["storage"]["bytes"] if self.options.keep else self.bytes_on_disk()
         reads_held = status["storage"]["held_reads"] if self.options.keep else before["stored"] + totals["stored"]
+        urgent = next(lane for lane in status["hits"]["lanes"] if lane["lane"] == "urgent")
         return {
             "sent": self.fleet["sent"],
             "acknowledged": self.fleet["acknowledged"],
@@ -274,8 +279,8 @@ class Quickstart:
             "hits": status["hits"]["total"],
             "reads_per_s": round(self.fleet["reads_per_s"]),
             "bytes_per_read": round(bytes_held / reads_held, 1) if reads_held else None,
-            "hit_p50_us": status["hits"]["latency_p50_us"],
-            "hit_p99_us": status["hits"]["latency_p99_us"],
+            "hit_p50_us": urgent["latency_p50_us"],
+            "hit_p99_us": urgent["latency_p99_us"],
             "search_exact_ms": round(searches["exact"], 2),
             "search_partial_ms": round(searches["partial"], 2),
             "ack_p50_us": self.fleet.get("ack_p50_us"),

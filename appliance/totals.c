@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "appliance/attendant.h"
+#include "appliance/hits.h"
 #include "appliance/counters.h"
 #include "appliance/gantry.h"
 #include "appliance/present.h"
@@ -158,12 +158,12 @@ static void each_store(const struct totals *totals, counter_visit *visit, void *
 static void each_server(struct gantry *gantry, counter_visit *visit, void *context)
 {
 	struct server_counters counters;
-	struct attendant_info hits;
+	struct hits_info hits;
 
 	if (gantry->server == NULL)
 		return;
 	server_counters_get(gantry->server, &counters);
-	attendant_info(gantry->attendant, &hits);
+	hits_info(gantry->hits, &hits);
 	visit(context, "management", "clients", counters.client_count, "connected now");
 	visit(context, "management", "clients_accepted", counters.clients_accepted, "since the start");
 	visit(context, "management", "clients_refused", counters.clients_refused, "too many at once");
@@ -172,8 +172,11 @@ static void each_server(struct gantry *gantry, counter_visit *visit, void *conte
 	visit(context, "management", "requests_refused", counters.requests_refused, "unknown, mistyped, too many");
 	visit(context, "management", "requests_ungrounded", counters.requests_ungrounded, "no purpose, case or reason");
 	visit(context, "management", "lines_malformed", counters.lines_malformed, "not JSON, or no request");
-	visit(context, "hits", "delivered", hits.delivered, "to followers");
-	visit(context, "hits", "missed", hits.missed, "by followers that lagged");
+	visit(context, "hits", "published", hits.published, "to those who follow");
+	visit(context, "hits", "repeats", hits.repeats, "told nobody");
+	visit(context, "hits", "delivered", hits.delivered, "to subscribers");
+	visit(context, "hits", "acknowledged", hits.acknowledged, "by subscribers");
+	visit(context, "hits", "caught_up", hits.caught_up, "delivered from the store");
 }
 
 void counters_each(struct gantry *gantry, counter_visit *visit, void *context)

@@ -193,6 +193,16 @@ int call_notify_try(struct call *call, const char *method, json_t *params)
 	return r;
 }
 
+size_t call_waiting(const struct call *call)
+{
+	size_t size;
+
+	(void)pthread_mutex_lock(&call->server->lock);
+	size = text_size(&call->client->out);
+	(void)pthread_mutex_unlock(&call->server->lock);
+	return size;
+}
+
 void call_progress(struct call *call, uint64_t done, uint64_t total, const char *text)
 {
 	int64_t now = clock_mono_ns();

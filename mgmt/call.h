@@ -83,6 +83,9 @@ int call_flush(struct call *call);
 int call_notify(struct call *call, const char *method, json_t *params);
 int call_notify_try(struct call *call, const char *method, json_t *params);
 
+/* Bytes that wait for the call's client, beyond what its socket has taken. Any thread. */
+size_t call_waiting(const struct call *call);
+
 /* "progress" {id, done, total, text}; at most five a second leave, and none while the client is behind. Never blocks.
  */
 void call_progress(struct call *call, uint64_t done, uint64_t total, const char *text);

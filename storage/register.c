@@ -25,6 +25,7 @@
 #include "storage/register_hold.h"
 #include "storage/register_internal.h"
 #include "storage/register_late.h"
+#include "storage/register_subscription.h"
 
 static int list_check(struct reg *reg, const struct reg_change *change, const struct reg_list *list)
 {
@@ -61,6 +62,7 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 		struct reg_hit_life life;
 		struct reg_retro retro;
 		struct reg_unmatched unmatched;
+		struct reg_receipt receipt;
 	} record;
 	int result = -EINVAL;
 
@@ -117,6 +119,15 @@ static int change_check(struct reg *reg, const struct reg_change *change)
 	case REG_RETRO:
 		if (reg_retro_decode(change->value, change->value_size, &record.retro) == 0)
 			result = record.retro.number == change->a && change->b == 0 ? 0 : -EINVAL;
+		break;
+	case REG_SUBSCRIPTION:
+		result = reg_subscription_check(change->a, change->b, change->value, change->value_size);
+		break;
+	case REG_RECEIPT:
+		if (reg_receipt_decode(change->value, change->value_size, &record.receipt) == 0)
+			result = reg_receipt_a(&record.receipt) == change->a && record.receipt.index == change->b
+					 ? 0
+					 : -EINVAL;
 		break;
 	case REG_KIND_END:
 		break;

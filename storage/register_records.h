@@ -28,6 +28,8 @@ enum reg_kind {
 	REG_HOLD = 16,          /* a: case */
 	REG_HOLD_SELECTOR = 17, /* a: case, b: index */
 	REG_PROPOSAL = 18,      /* a: number of the proposed purge */
+	REG_SUBSCRIPTION = 19,  /* a: number, b: 0 what it is, 1 + lane how far it has come */
+	REG_RECEIPT = 20,       /* a, b: reg_receipt_a, number among them */
 	REG_HIT_LIFE = 21,      /* a: capture day, b: number in it (register_hit.h) */
 	REG_LATE_HIT = 22,      /* a: capture day, b: number in it; or REG_LATE_LAST (register_late.h) */
 	REG_UNMATCHED = 23,     /* a: number of the window in which reads were accepted unmatched */

@@ -180,10 +180,30 @@ const struct command commands[] = {
 
 	{.words = "hits follow",
 	 .method = "hits.follow",
+	 .positional = "subscription",
 	 .takes = TAKES_FOLLOW,
 	 .columns = hit_columns,
 	 .run = run_follow,
-	 .examples = "gantryctl hits follow\ngantryctl hits follow --list stolen --count 10 --for 60 --json\n"},
+	 .examples = "gantryctl hits follow control-room " GROUNDS "\n"
+		     "gantryctl hits follow control-room --count 10 --for 60 --json " GROUNDS "\n"},
+	{.words = "hits ack",
+	 .method = "hits.ack",
+	 .positional = "subscription",
+	 .examples = "gantryctl hits ack control-room --cursor 0001…\n"},
+	{.words = "subscriptions add",
+	 .method = "subscriptions.add",
+	 .positional = "name",
+	 .examples = "gantryctl subscriptions add control-room --organisation 'Northshire Police'\n"
+		     "gantryctl subscriptions add patrol-sms --organisation 'Northshire Police' --uid 1004 --kind sms"
+		     " --list stolen\n"},
+	{.words = "subscriptions remove",
+	 .method = "subscriptions.remove",
+	 .positional = "name",
+	 .examples = "gantryctl subscriptions remove control-room\n"},
+	{.words = "subscriptions show",
+	 .method = "subscriptions.show",
+	 .positional = "name",
+	 .examples = "gantryctl subscriptions show\n"},
 
 	{.words = "hits acknowledge",
 	 .method = "hits.acknowledge",

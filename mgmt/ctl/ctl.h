@@ -122,6 +122,7 @@ int run_escrow(const struct command *command, struct options *options);
 int run_api(const struct command *command, struct options *options);
 
 /* request.c: one request from first byte to exit code */
+#define OTHER_ID 16
 struct request {
 	const char *method;
 	json_t *params; /* borrowed */
@@ -130,12 +131,17 @@ struct request {
 	/* Called for each row; false ends the request early with a cancel. NULL: rows are gathered in `rows`. */
 	bool (*on_row)(const json_t *row, void *ctx);
 	void *ctx;
+	/* Called for the answer to a request that on_row has sent itself, over `link`, under an id from OTHER_ID on. */
+	void (*on_other)(const json_t *message, void *ctx);
+	struct link *link;   /* while it runs */
 	int64_t deadline_ns; /* cancel then; 0: never */
 	json_t *rows;        /* gathered; the caller's to release */
 	json_t *result;      /* NULL when it failed or was cancelled; the caller's to release */
 	bool cancelled;      /* by on_row, the deadline or a signal */
 };
 int request_run(struct request *request);
+/* Releases rows and result, flushes; the exit code. In run.c. */
+int request_finish(struct request *request, int code);
 int say(int code, const char *format, ...) __attribute__((format(printf, 2, 3))); /* to stderr; returns code */
 
 #endif

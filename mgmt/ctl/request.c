@@ -233,6 +233,13 @@ static void cancel(struct request *request, struct link *link)
 	request->cancelled = true;
 }
 
+/* The answer to a request that was sent beside this one. */
+static bool is_other(const json_t *message)
+{
+	return json_object_get(message, "method") == NULL &&
+	       json_integer_value(json_object_get(message, "id")) >= OTHER_ID;
+}
+
 static int take_messages(struct request *request, struct link *link)
 {
 	int64_t start_ns = clock_mono_ns();
@@ -248,7 +255,9 @@ static int take_messages(struct request *request, struct link *link)
 			continue;
 		if (r < 0)
 			return say_lost(r);
-		if (json_object_get(message, "method") == NULL) {
+		if (is_other(message)) {
+			request->on_other(message, request->ctx);
+		} else if (json_object_get(message, "method") == NULL) {
 			clear_progress(start_ns);
 			code = take_answer(request, message);
 		} else if (!request->cancelled && !take_notification(request, message, start_ns)) {
@@ -271,12 +280,14 @@ int request_run(struct request *request)
 	request->rows = json_array();
 	if (link_open(&link, find_socket(request->options), &err) < 0)
 		return say(CTL_UNREACHED, "%s", err.text);
+	request->link = &link;
 	if ((request->command->takes & TAKES_FILE) != 0)
 		code = upload(request, &link);
 	if (code == CTL_OK) {
 		r = link_send(&link, request->method, json_incref(request->params), REQUEST_ID);
 		code = r < 0 ? say_lost(r) : take_messages(request, &link);
 	}
+	request->link = NULL;
 	link_close(&link);
 	return code;
 }

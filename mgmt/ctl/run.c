@@ -36,7 +36,7 @@ static void print_answer(const struct request *request)
 		show_result(stdout, request->result);
 }
 
-static int finish(struct request *request, int code)
+int request_finish(struct request *request, int code)
 {
 	if (code == CTL_OK && request->cancelled && request->result == NULL)
 		code = say(CTL_REFUSED, "interrupted");
@@ -62,7 +62,7 @@ int run_method(const struct command *command, struct options *options)
 	int code = request_run(&request);
 
 	print_answer(&request);
-	return finish(&request, code);
+	return request_finish(&request, code);
 }
 
 static json_int_t number_of(const json_t *result, const char *name)
@@ -166,7 +166,7 @@ int run_search(const struct command *command, struct options *options)
 		print_answer(&request);
 	if (!options->json && request.result != NULL)
 		print_search_note(request.result, counted_what(command));
-	return finish(&request, code);
+	return request_finish(&request, code);
 }
 
 /* The rows, and below them their sums. */
@@ -181,42 +181,7 @@ int run_segments(const struct command *command, struct options *options)
 			(void)putchar('\n');
 		show_result(stdout, request.result);
 	}
-	return finish(&request, code);
-}
-
-struct following {
-	const struct command *command;
-	const struct options *options;
-	int64_t count;
-};
-
-static bool follow_row(const json_t *row, void *ctx)
-{
-	struct following *following = ctx;
-
-	if (following->options->json)
-		print_json(row);
-	else
-		show_row_now(stdout, row, following->command->columns, following->count == 0);
-	if (fflush(stdout) != 0)
-		return false;
-	following->count++;
-	return following->options->row_max == 0 || following->count < following->options->row_max;
-}
-
-int run_follow(const struct command *command, struct options *options)
-{
-	struct request request = new_request(command, options);
-	struct following following = {command, options, 0};
-	int code;
-
-	request.on_row = follow_row;
-	request.ctx = &following;
-	if (options->for_s > 0)
-		request.deadline_ns = clock_mono_ns() + options->for_s * 1000000000;
-	code = request_run(&request);
-	request.cancelled = false; /* --count, --for or an interrupt: how such a command is meant to end */
-	return finish(&request, code);
+	return request_finish(&request, code);
 }
 
 int run_api(const struct command *command, struct options *options)

@@ -247,10 +247,11 @@ def lists_are_swapped_under_load(directory, random):
     appliance.start()
     appliance.register()
     vrm = run([LOAD, "sample", "--cameras", "200", "--vehicles", "5000", "--seed", "1"]).split("\t")[1].split("\n")[0]
-    first = load_list(appliance, "crime", ["vrm,reason,action", f"{vrm},test,stop"], "--priority", "90")
+    first = load_list(appliance, "crime", ["vrm,reason,action", f"{vrm},test,stop"], "--priority", "90", "--owner", "Test")
     check(first["version"] == 1, f"{first}")
+    appliance.ctl("subscriptions", "add", "room", "--organisation", "Test")
     out = open(os.path.join(directory, "hits"), "wb")
-    follower = start([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", *GROUNDS, "--json"],
+    follower = start([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "room", *GROUNDS, "--json"],
                      os.path.join(directory, "hits.log"), stdout=out)
     process = fleet(appliance, rate="20000", more=["--duration", "120", "--drain", "20"])
 

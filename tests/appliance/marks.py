@@ -67,9 +67,10 @@ def pick(appliance, number):
 
 def follow(appliance, name):
     log = os.path.join(appliance.directory, name)
-    process = subprocess.Popen([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "--json", *GROUNDS],
+    appliance.ctl("subscriptions", "add", "room", "--organisation", "Test")
+    process = subprocess.Popen([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "room", "--json", *GROUNDS],
                                stdout=open(log, "w"), stderr=subprocess.DEVNULL)
-    until(lambda: appliance.ctl("status")[-1]["hits"]["followers"] > 0, "the follower did not come", 10)
+    until(lambda: appliance.ctl("subscriptions", "show", "room")[-1]["subscriptions"][0]["connected"], "the follower did not come", 10)
 
     def hits():
         with open(log) as file:
@@ -81,7 +82,7 @@ def load_list(appliance, lines):
     path = os.path.join(appliance.directory, "wanted.csv")
     with open(path, "w") as file:
         file.write("vrm\n" + "\n".join(lines) + "\n")
-    appliance.ctl("lists", "load", path, "--name", "wanted")
+    appliance.ctl("lists", "load", path, "--name", "wanted", "--owner", "Test")
 
 
 def files_hold(directory, needles):

@@ -24,6 +24,7 @@ struct world {
 	struct test_server test;
 	/* Written by one thread, read by another. */
 	atomic_bool complete;
+	atomic_uint acknowledged;
 	atomic_size_t uploaded_size;
 	atomic_uchar uploaded_sum;
 };
@@ -140,10 +141,21 @@ static int handle_follow(struct call *call, void *ctx)
 
 	(void)ctx;
 	for (int i = 0; i < 5 && r == 0; i++)
-		r = call_notify_try(call, "hits.hit",
-				    json_pack("{s:s, s:i, s:{s:s, s:s}}", "list_name", "stolen", "priority", 80, "read",
-					      "vrm", "AB12CDE", "capture", "2026-07-01T12:00:00.250000Z"));
+		r = call_notify_try(call, "hits.hits",
+				    json_pack("{s:s, s:s, s:[{s:s, s:i, s:{s:s, s:s}}]}", "lane",
+					      i % 2 == 0 ? "urgent" : "mass", "cursor", "00", "hits", "list_name",
+					      "stolen", "priority", 80, "read", "vrm", "AB12CDE", "capture",
+					      "2026-07-01T12:00:00.250000Z"));
 	return call_keep(call, follow_cancelled, NULL) < 0 ? -ECANCELED : CALL_STREAMING;
+}
+
+static int handle_ack(struct call *call, void *ctx)
+{
+	struct world *world = ctx;
+
+	world->acknowledged++;
+	call_result(call, json_pack("{s:i}", "acknowledged", 1));
+	return 0;
 }
 
 static void begin(struct world *world)
@@ -151,10 +163,15 @@ static void begin(struct world *world)
 	static const struct {
 		const char *method;
 		call_handler *handler;
-	} handlers[] = {{"status", handle_status},          {"feeds.add", handle_add},
-			{"lists.load", handle_load},        {"reads.search", handle_search},
-			{"reads.count", handle_count},      {"reads.consecutive", handle_consecutive},
-			{"segments.show", handle_segments}, {"hits.follow", handle_follow}};
+	} handlers[] = {{"status", handle_status},
+			{"feeds.add", handle_add},
+			{"lists.load", handle_load},
+			{"reads.search", handle_search},
+			{"reads.count", handle_count},
+			{"reads.consecutive", handle_consecutive},
+			{"segments.show", handle_segments},
+			{"hits.follow", handle_follow},
+			{"hits.ack", handle_ack}};
 
 	memset(world, 0, sizeof(*world));
 	world->complete = true;
@@ -453,14 +470,16 @@ static void hits(void)
 	struct world world;
 
 	begin(&world);
-	CHECK_INT(0, run(&world, "hits follow --count 3 --purpose serious --case OP1 --reason 'a test of hits'"));
+	CHECK_INT(0, run(&world, "hits follow room --count 3 --purpose serious --case OP1 --reason 'a test of hits'"));
 	CHECK(says("stolen"));
 	CHECK_INT(4, line_count());
-	CHECK_INT(0,
-		  run(&world, "hits follow --count 3 --json --purpose serious --case OP1 --reason 'a test of hits'"));
+	CHECK_INT(0, run(&world,
+			 "hits follow room --count 3 --json --purpose serious --case OP1 --reason 'a test of hits'"));
 	CHECK_INT(3, line_count());
-	CHECK_INT(0, run(&world, "hits follow --for 1 --json --purpose serious --case OP1 --reason 'a test of hits'"));
+	CHECK_INT(0, run(&world,
+			 "hits follow room --for 1 --json --purpose serious --case OP1 --reason 'a test of hits'"));
 	CHECK_INT(5, line_count());
+	CHECK(world.acknowledged >= 2); /* each lane once at least */
 	test_server_fini(&world.test);
 }
 

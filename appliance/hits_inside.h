@@ -1,0 +1,48 @@
+/* What hits*.c and courier*.c share. */
+#ifndef GANTRY_APPLIANCE_HITS_INSIDE_H
+#define GANTRY_APPLIANCE_HITS_INSIDE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "appliance/courier.h"
+#include "appliance/hit_latency.h"
+#include "appliance/hit_ring.h"
+#include "appliance/hits.h"
+#include "appliance/subscription.h"
+#include "appliance/subscriptions.h"
+
+/* A connection that follows a subscription. */
+struct connection {
+	struct follower follower; /* first */
+	struct call *call;
+	struct hits *hits;
+};
+
+struct hits {
+	struct gantry *gantry;
+	uint8_t urgent_priority;
+	struct hit_ring *rings[HIT_LANE_COUNT];
+	struct subscriptions *subscriptions;
+	struct hit_latency *latency; /* receipt to acknowledgement */
+	_Atomic uint64_t repeats;
+	pthread_mutex_t late_lock; /* from the numbering of late hits to their publication */
+	struct courier *lanes[HIT_LANE_COUNT];
+	struct courier *catcher;
+};
+
+static inline enum hit_lane hits_lane_of(const struct hits *hits, uint8_t priority)
+{
+	return priority >= hits->urgent_priority ? HIT_LANE_URGENT : HIT_LANE_MASS;
+}
+
+/* hits_alarm.c: a standing alarm while a list with entries has nobody who is told of its hits. The catching-up courier.
+ */
+struct hits_watch {
+	uint64_t lists_generation;
+	uint64_t subscriptions_generation;
+	bool looked;
+};
+void hits_watch_lists(struct hits *hits, struct hits_watch *watch);
+
+#endif

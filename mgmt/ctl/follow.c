@@ -1,0 +1,95 @@
+/*
+ * hits follow: prints what a subscription is told, and acknowledges a message when all of it is printed. One
+ * acknowledgement is under way at a time; what is printed meanwhile is acknowledged by the next, lane by lane.
+ */
+#include "mgmt/ctl/ctl.h"
+
+#include <string.h>
+
+#include "appliance/base/clock.h"
+
+#define LANES 2
+
+struct following {
+	struct request request;
+	int64_t count;
+	json_t *printed[LANES]; /* cursor up to which a lane is printed and not acknowledged yet; NULL: none */
+	bool asked;             /* an acknowledgement is under way */
+};
+
+static void acknowledge(struct following *following)
+{
+	for (unsigned i = 0; i < LANES && !following->asked; i++) {
+		const json_t *name = json_object_get(following->request.options->params, "subscription");
+
+		if (following->printed[i] == NULL)
+			continue;
+		following->asked =
+			link_send(following->request.link, "hits.ack",
+				  json_pack("{s:O,s:o}", "subscription", name, "cursor", following->printed[i]),
+				  OTHER_ID + (int64_t)i) == 0;
+		following->printed[i] = NULL;
+	}
+}
+
+static void on_acknowledged(const json_t *message, void *ctx)
+{
+	struct following *following = ctx;
+	const json_t *error = json_object_get(message, "error");
+
+	if (error != NULL)
+		(void)say(0, "not acknowledged: %s", json_string_value(json_object_get(error, "message")));
+	following->asked = false;
+	acknowledge(following);
+}
+
+static bool print_hit(struct following *following, const json_t *hit)
+{
+	if (following->request.options->json) {
+		(void)json_dumpf(hit, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+		(void)fputc('\n', stdout);
+	} else {
+		show_row_now(stdout, hit, following->request.command->columns, following->count == 0);
+	}
+	following->count++;
+	return following->request.options->row_max == 0 || following->count < following->request.options->row_max;
+}
+
+static bool take_message(const json_t *message, void *ctx)
+{
+	struct following *following = ctx;
+	const char *lane = json_string_value(json_object_get(message, "lane"));
+	const json_t *hits = json_object_get(message, "hits");
+	json_t **printed = &following->printed[lane != NULL && strcmp(lane, "urgent") == 0 ? 0 : 1];
+	bool more = true;
+	size_t i;
+
+	for (i = 0; i < json_array_size(hits) && more; i++)
+		more = print_hit(following, json_array_get(hits, i));
+	if (fflush(stdout) != 0 || i < json_array_size(hits))
+		return false; /* not printed, or not all of it: it comes again */
+	json_decref(*printed);
+	*printed = json_incref(json_object_get(message, "cursor"));
+	acknowledge(following);
+	return more;
+}
+
+int run_follow(const struct command *command, struct options *options)
+{
+	struct following following = {.request = {.method = command->method,
+						  .params = options->params,
+						  .options = options,
+						  .command = command,
+						  .on_row = take_message,
+						  .on_other = on_acknowledged}};
+	int code;
+
+	following.request.ctx = &following;
+	if (options->for_s > 0)
+		following.request.deadline_ns = clock_mono_ns() + options->for_s * 1000000000;
+	code = request_run(&following.request);
+	following.request.cancelled = false; /* --count, --for or an interrupt: how such a command is meant to end */
+	for (unsigned i = 0; i < LANES; i++)
+		json_decref(following.printed[i]);
+	return request_finish(&following.request, code);
+}

@@ -1,0 +1,277 @@
+"""Hits reach those who subscribe: resumed where they acknowledged, after a disconnect, a kill, or a long sleep; a slow one
+holds back nobody; an organisation that a list does not name gets nothing; an SMS carries four fields."""
+
+import json
+import os
+import socket
+import time
+
+from rig import GROUNDS, LOAD, SECOND_UID, Appliance, check, fleet, fleet_result, main, run, until
+
+ORGANISATION = "Northshire Police"
+
+
+class Subscriber:
+    """A client of its own: takes messages, and acknowledges when told to."""
+
+    def __init__(self, appliance, name, size=None):
+        self.name = name
+        self.socket = socket.socket(socket.AF_UNIX)
+        if size is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+        self.socket.settimeout(0.2)
+        self.socket.connect(appliance.socket)
+        self.bytes = b""
+        self.next_id = 2
+        self.hits = []      # of all messages
+        self.cursors = {}   # newest of each lane
+        self.messages = []
+        self.answer = None
+        self.acknowledged = 0
+        self.ask(1, "hits.follow", subscription=name, purpose="serious", case="TEST-1", reason="testing hits")
+
+    def ask(self, number, method, **params):
+        self.socket.sendall(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}).encode() + b"\n")
+
+    def take(self):
+        """What has come by now."""
+        try:
+            while data := self.socket.recv(1 << 20):
+                self.bytes += data
+                if len(data) < 65536:
+                    break
+        except TimeoutError:
+            pass
+        *lines, self.bytes = self.bytes.split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if message.get("method") == "hits.hits":
+                params = message["params"]
+                self.messages.append(params)
+                self.hits += params["hits"]
+                self.cursors[params["lane"]] = params["cursor"]
+            elif message.get("id") == 1:
+                self.answer = message
+            elif "result" in message:
+                self.acknowledged += message["result"]["acknowledged"]
+            else:
+                check(message.get("method") == "hello", f"{message}")
+        return self.hits
+
+    def acknowledge(self):
+        for cursor in self.cursors.values():
+            self.ask(self.next_id, "hits.ack", subscription=self.name, cursor=cursor)
+            self.next_id += 1
+        self.cursors = {}
+
+    def close(self):
+        self.socket.close()
+
+    def numbers(self):
+        return [hit["number"] for hit in self.hits]
+
+
+def list_of(appliance, entries, name, *more):
+    lines = run([LOAD, "list", "--cameras", "200", "--vehicles", "5000", "--seed", "1", "--entries", str(entries), "--patterns",
+                 "0"])
+    path = os.path.join(appliance.directory, name + ".csv")
+    with open(path, "w") as file:
+        file.write(lines)
+    return appliance.ctl("lists", "load", path, "--name", name, *more)[-1]
+
+
+def begin(directory, entries=200, priority="80", **settings):
+    appliance = Appliance(directory, **settings)
+    appliance.start()
+    appliance.register()
+    list_of(appliance, entries, "crime", "--owner", ORGANISATION, "--priority", priority)
+    return appliance
+
+
+def subscribe(appliance, name, *more, organisation=ORGANISATION):
+    return appliance.ctl("subscriptions", "add", name, "--organisation", organisation, *more)[-1]
+
+
+def send(appliance, name="fleet", rate="10000", seconds="1"):
+    process = fleet(appliance, name=name, rate=rate, more=["--duration", seconds, "--drain", "30"])
+    process.wait(90)
+    check(process.returncode == 0, f"gantry-load: {fleet_result(appliance, name)}")
+
+
+def status(appliance):
+    return appliance.ctl("status")[-1]["hits"]
+
+
+def arrives(subscriber, total, acknowledge=False):
+    """Waits until so many different hits have come."""
+    def enough():
+        subscriber.take()
+        if acknowledge:
+            subscriber.acknowledge()
+        return len(set(subscriber.numbers())) >= total
+    until(enough, lambda: f"{len(set(subscriber.numbers()))} of {total} hits: {subscriber.answer}", 60, 0)
+
+
+def settled(appliance, name, acknowledged):
+    """Waits until so many are known to be acknowledged, and that is durable."""
+    def known():
+        lanes = appliance.ctl("subscriptions", "show", name)[-1]["subscriptions"][0]["lanes"]
+        return sum(lane["acknowledged"] for lane in lanes) >= acknowledged
+    until(known, "the acknowledgements did not count")
+    time.sleep(1.5)
+
+
+def resumes_where_it_acknowledged(directory, random):
+    appliance = begin(directory)
+    subscribe(appliance, "room")
+    first = Subscriber(appliance, "room")
+    send(appliance)
+    total = status(appliance)["total"]
+    check(total > 50, f"only {total} hits")
+    arrives(first, total)
+    check(len(first.hits) == total, f"{len(first.hits)} came of {total}")
+    check(all(hit["list_name"] == "crime" and hit["marking"] and hit["read"]["vrm"] for hit in first.hits), "a hit lacks fields")
+    half = first.messages[len(first.messages) // 2]
+    first.cursors = {half["lane"]: half["cursor"]}
+    first.acknowledge()
+    kept = sum(len(message["hits"]) for message in first.messages[:len(first.messages) // 2 + 1])
+    settled(appliance, "room", kept)
+    first.close()
+    # The rest again, no more and no less, after a disconnect and after a kill.
+    rest = first.numbers()[kept:]
+    second = Subscriber(appliance, "room")
+    arrives(second, len(rest))
+    check(sorted(second.numbers()) == sorted(rest), f"{len(second.hits)} again, not {len(rest)}")
+    appliance.kill()
+    appliance.start()
+    third = Subscriber(appliance, "room")
+    arrives(third, len(rest))
+    check(sorted(third.numbers()) == sorted(rest), f"{len(third.hits)} after the kill, not {len(rest)}")
+    # A cursor of before it is good.
+    third.cursors = dict(second.cursors)
+    third.acknowledge()
+    time.sleep(1.5)
+    third.close()
+    appliance.stop()
+    appliance.start()
+    fourth = Subscriber(appliance, "room")
+    time.sleep(1)
+    check(fourth.take() == [], f"{len(fourth.hits)} hits came again though acknowledged")
+    refused = appliance.refused("hits", "ack", "room", "--cursor", half["cursor"][:-2] + "00")
+    check("cursor" in refused, refused)
+    shares = status(appliance)["r20"]
+    check(isinstance(shares, list), f"{shares}")
+
+
+def what_came_while_it_was_away(directory, random):
+    """From segments: the rings are small, the appliance is restarted, most is sealed."""
+    appliance = begin(directory, **{"hits.urgent_ring": "1024", "hits.window": "512"})
+    subscribe(appliance, "room")
+    for part in range(3):
+        send(appliance, name=f"part{part}", rate="20000", seconds="2")
+    total = status(appliance)["total"]
+    check(total > 1500, f"only {total} hits")
+    until(lambda: appliance.ctl("status")[-1]["storage"]["unsealed_reads"] < 100000, "nothing was sealed")
+    subscriber = Subscriber(appliance, "room")
+    arrives(subscriber, total, acknowledge=True)
+    check(len(subscriber.hits) == len(set(subscriber.numbers())) == total, f"{len(subscriber.hits)} came of {total}")
+    now = status(appliance)
+    check(now["caught_up"] > 0, f"{now}")
+    send(appliance, name="live")
+    arrives(subscriber, status(appliance)["total"], acknowledge=True)
+    check(now["r20"] and now["r20"][0]["hour"]["hits"] > 0, f"{now['r20']}")
+
+
+def a_stalled_one_holds_back_nobody(directory, random):
+    appliance = begin(directory, entries=2000, **{"hits.urgent_ring": "1024", "hits.window": "1024"})
+    for name in ("asleep", "mute", "awake"):
+        subscribe(appliance, name)
+    asleep = Subscriber(appliance, "asleep", size=4096)  # takes nothing
+    mute = Subscriber(appliance, "mute")                 # takes, and acknowledges nothing
+    awake = Subscriber(appliance, "awake")
+    process = fleet(appliance, rate="20000", more=["--duration", "3", "--drain", "30"])
+    while process.poll() is None:
+        awake.take()
+        awake.acknowledge()
+        mute.take()
+    check(process.returncode == 0, f"gantry-load: {fleet_result(appliance)}")
+    total = status(appliance)["total"]
+    check(total > 5000, f"only {total} hits")
+    arrives(awake, total, acknowledge=True)
+    check(len(awake.hits) == total, f"{len(awake.hits)} of {total}")
+    mute.take()
+    check(len(mute.hits) == 1024, f"{len(mute.hits)} sent beyond a window of 1024")
+    arrives(mute, total, acknowledge=True)
+    arrives(asleep, total, acknowledge=True)
+    check(len(mute.hits) == total, f"{len(mute.hits)} of {total}")
+
+
+def only_whom_the_list_names(directory, random):
+    appliance = Appliance(directory)
+    appliance.start()
+    appliance.register()
+    list_of(appliance, 200, "crime", "--owner", ORGANISATION, "--subscriber", "Southshire Police")
+
+    def alarm():
+        return [text for text in appliance.ctl("status")[-1]["alarms"] if "nobody is told of hits" in text]
+    until(lambda: alarm() and "crime" in alarm()[0], "no alarm of a list that nobody is subscribed to")
+    subscribe(appliance, "stranger", organisation="Eastshire Police")
+    time.sleep(1.2)
+    check(alarm(), "a subscription that gets nothing ended the alarm")
+    subscribe(appliance, "friend", organisation="Southshire Police")
+    until(lambda: not alarm(), "the alarm stands though somebody is subscribed")
+    subscribe(appliance, "sms", "--kind", "sms")
+    who = {name: Subscriber(appliance, name) for name in ("stranger", "friend", "sms")}
+    send(appliance)
+    total = status(appliance)["total"]
+    arrives(who["friend"], total)
+    until(lambda: len(who["sms"].take()) >= total, "the SMS events did not come")
+    check(who["stranger"].take() == [], f"{len(who['stranger'].hits)} hits went to a stranger")
+    texts = {hit["read"]["vrm"] for hit in who["friend"].hits}
+    for hit in who["sms"].hits:
+        check(set(hit) == {"vrm", "time", "location", "list"}, f"an SMS carries {sorted(hit)}")
+        check(hit["vrm"] in texts and hit["list"] == "crime" and hit["location"], f"{hit}")
+    # The list as it is at delivery counts.
+    who["friend"].acknowledge()
+    appliance.ctl("lists", "edit", "crime", "--subscriber", "none")
+    before = len(who["friend"].hits)
+    send(appliance, name="later")
+    until(lambda: len(who["sms"].take()) >= status(appliance)["total"], "the owner's did not come")
+    check(len(who["friend"].take()) == before, "hits went to an organisation that the list names no more")
+
+
+def one_connection_each(directory, random):
+    appliance = begin(directory)
+    number = subscribe(appliance, "room")["subscription"]
+    check("of that name" in appliance.refused("subscriptions", "add", "room", "--organisation", "X"), "twice the same name")
+    check("subscriptions.add" in appliance.refused("hits", "follow", *GROUNDS), "no word of how to subscribe")
+    check("subscriptions.add" in appliance.refused("hits", "follow", "nobody", *GROUNDS), "no word of how to subscribe")
+    check("lists" in appliance.refused("subscriptions", "add", "x", "--organisation", "X", "--list", "nosuch"), "unknown list")
+    first = Subscriber(appliance, "room")
+    until(lambda: appliance.ctl("subscriptions", "show")[-1]["subscriptions"][0]["connected"], "not connected")
+    second = Subscriber(appliance, "room")
+    until(lambda: first.take() is not None and first.answer, "the first was not told")
+    check("taken over" in first.answer["error"]["message"], f"{first.answer}")
+    send(appliance)
+    arrives(second, status(appliance)["total"])
+    check(first.take() == [], "the first still gets hits")
+    appliance.ctl("subscriptions", "remove", "room")
+    until(lambda: second.take() is not None and second.answer, "the second was not told")
+    check("removed" in second.answer["error"]["message"], f"{second.answer}")
+    check(subscribe(appliance, "room")["subscription"] > number, "a number was given twice")
+    subscribe(appliance, "theirs", "--uid", str(SECOND_UID))
+    check("another account" in appliance.refused("hits", "follow", "theirs", *GROUNDS), "another account's was followed")
+    appliance.kill()
+    appliance.start()
+    names = {row["name"] for row in appliance.ctl("subscriptions", "show")[-1]["subscriptions"]}
+    check(names == {"room", "theirs"}, f"{names}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main("hits", [
+        ("resumes where it acknowledged", resumes_where_it_acknowledged),
+        ("what came while it was away", what_came_while_it_was_away),
+        ("a stalled one holds back nobody", a_stalled_one_holds_back_nobody),
+        ("only whom the list names", only_whom_the_list_names),
+        ("one connection each", one_connection_each),
+    ]))
