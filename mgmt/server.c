@@ -128,6 +128,7 @@ int server_bind(struct server *server, const char *name, call_handler *handler, 
 
 	if (method == NULL || (method->flags & API_INLINE) != 0)
 		return -ENOENT;
+	assert(method - api_methods < API_METHOD_MAX);
 	binding = &server->bindings[method - api_methods];
 	if (server->started || binding->handler != NULL)
 		return -EBUSY;

@@ -110,6 +110,7 @@ void world_begin(struct test_server *test, struct world *world)
 	CHECK_INT(0, server_bind(test->server, "reads.search", handle_search, world));
 	CHECK_INT(0, server_bind(test->server, "reads.count", world_wait, world));
 	CHECK_INT(0, server_bind(test->server, "hits.follow", handle_follow, world));
+	CHECK_INT(0, server_bind(test->server, "hits.search", handle_follow, world));
 	CHECK_INT(-EBUSY, server_bind(test->server, "status", world_status, world));
 	CHECK_INT(-ENOENT, server_bind(test->server, "no.such", world_status, world));
 	CHECK_INT(-ENOENT, server_bind(test->server, "cancel", world_status, world));

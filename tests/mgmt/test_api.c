@@ -25,7 +25,7 @@ static void table_is_sound(void)
 		}
 		CHECK(method->params[API_PARAM_MAX - 1].name == NULL);
 	}
-	CHECK(count <= 64);
+	CHECK(count <= 128);
 	CHECK(api_find("no.such") == NULL);
 	CHECK(api_find("") == NULL);
 }

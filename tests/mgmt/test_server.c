@@ -120,8 +120,8 @@ void server_test_wrong_parameters_have_no_effect(void)
 		{"reads.search", "{\"window\":0," WORLD_GROUNDS "}", "window"},
 		{"reads.search", "{\"purpose\":\"curiosity\",\"case\":\"C\",\"reason\":\"because\"}", "purpose"},
 		{"reads.search", "{\"purpose\":\"serious\",\"case\":7,\"reason\":\"because\"}", "case"},
-		{"hits.follow", "{\"lists\":[\"\"]}", "lists"},
-		{"hits.follow", "{\"lists\":\"yes\"}", "lists"},
+		{"hits.search", "{\"from\":\"2026-01-01\",\"lists\":[\"\"]}", "lists"},
+		{"hits.search", "{\"from\":\"2026-01-01\",\"lists\":\"yes\"}", "lists"},
 	};
 	struct test_server test;
 	struct world world;

@@ -211,7 +211,8 @@ void server_test_disconnect_cancels(void)
 	world_begin(&test, &world);
 	test_connect(&client, &test);
 	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"reads.count\",\"params\":{" WORLD_GROUNDS "}}");
-	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{\"purpose\":"
+	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{\"subscription\":"
+			   "\"s\",\"purpose\":"
 			   "\"serious\",\"case\":\"OP 1\",\"reason\":\"a test of streams\"}}");
 	world_wait_for(&world.blocked, 1);
 	for (bool kept = false; !kept; (void)usleep(1000)) {
@@ -246,7 +247,8 @@ void server_test_follow_delivers_until_cancelled(void)
 	test.options.output_size_max = 8192;
 	world_begin(&test, &world);
 	test_connect(&client, &test);
-	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{\"window\":2,"
+	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.search\",\"params\":{\"from\":\"2026-01-"
+			   "01T00:00:00Z\",\"window\":2,"
 			   "" WORLD_GROUNDS "}}");
 	while (push_hit(&world, 0) == -ENOENT)
 		(void)usleep(1000);
@@ -268,7 +270,8 @@ void server_test_follow_delivers_until_cancelled(void)
 	CHECK_INT(1, atomic_load(&world.cancelled));
 	CHECK_INT(-ENOENT, push_hit(&world, 3));
 	/* A client that takes nothing: the publisher is told, not held up. */
-	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"hits.follow\",\"params\":{\"purpose\":"
+	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":4,\"method\":\"hits.follow\",\"params\":{\"subscription\":"
+			   "\"s\",\"purpose\":"
 			   "\"serious\",\"case\":\"OP 1\",\"reason\":\"a test of streams\"}}");
 	while (push_hit(&world, 0) == -ENOENT)
 		(void)usleep(1000);
@@ -308,11 +311,11 @@ void server_test_leaving_while_stopping(void)
 		world_begin(&test, &world);
 		for (unsigned n = 0; n < 3; n++) {
 			test_connect(&clients[n], &test);
-			test_send(&clients[n],
-				  n == 0 ? "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{"
-					   "" WORLD_GROUNDS "}}"
-					 : "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"reads.count\","
-					   "\"params\":{" WORLD_GROUNDS "}}");
+			test_send(&clients[n], n == 0 ? "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\","
+							"\"params\":{\"subscription\":\"s\","
+							"" WORLD_GROUNDS "}}"
+						      : "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"reads.count\","
+							"\"params\":{" WORLD_GROUNDS "}}");
 		}
 		(void)usleep((useconds_t)prng_below(&prng, 4000));
 		for (unsigned n = 0; n < 3; n++)
@@ -336,7 +339,8 @@ void server_test_streams_come_and_go(void)
 		struct test_client client;
 
 		test_connect(&client, &test);
-		test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{\"purpose\":"
+		test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{"
+				   "\"subscription\":\"s\",\"purpose\":"
 				   "\"serious\",\"case\":\"OP 1\",\"reason\":\"a test of streams\"}}");
 		json_decref(test_receive(&client));
 		if (i % 2 == 0)
@@ -359,7 +363,8 @@ void server_test_stop_with_everything_in_flight(void)
 	world_begin(&test, &world);
 	test_connect(&client, &test);
 	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"reads.count\",\"params\":{" WORLD_GROUNDS "}}");
-	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{\"purpose\":"
+	test_send(&client, "{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"hits.follow\",\"params\":{\"subscription\":"
+			   "\"s\",\"purpose\":"
 			   "\"serious\",\"case\":\"OP 1\",\"reason\":\"a test of streams\"}}");
 	test_send(&client,
 		  "{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"reads.search\",\"params\":{\"window\":1," WORLD_GROUNDS
