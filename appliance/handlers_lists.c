@@ -203,7 +203,7 @@ static json_t *reports_json(const struct list_result *rows)
 static bool ask_retro(struct changing *changing, json_t **ret_number)
 {
 	const struct list_info *info = changing->fresh != NULL ? list_info(changing->fresh) : NULL;
-	int64_t days = call_integer(changing->call, "retro", 0);
+	int64_t days = call_has(changing->call, "retro") ? call_integer(changing->call, "retro", 0) : 0;
 	uint32_t number;
 
 	*ret_number = json_null();

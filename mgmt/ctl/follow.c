@@ -55,6 +55,21 @@ static bool print_hit(struct following *following, const json_t *hit)
 	return following->request.options->row_max == 0 || following->count < following->request.options->row_max;
 }
 
+/* hits.escalated: of a hit that came before, so neither counted nor acknowledged. */
+static bool print_escalation(const struct following *following, const json_t *message)
+{
+	if (following->request.options->json) {
+		(void)json_dumpf(message, stdout, JSON_COMPACT);
+		(void)fputc('\n', stdout);
+	} else {
+		(void)printf("escalated: hit %s of list %s, nobody has acknowledged it since %s\n",
+			     json_string_value(json_object_get(message, "number")),
+			     json_string_value(json_object_get(message, "list_name")),
+			     json_string_value(json_object_get(message, "since")));
+	}
+	return fflush(stdout) == 0;
+}
+
 static bool take_message(const json_t *message, void *ctx)
 {
 	struct following *following = ctx;
@@ -64,6 +79,8 @@ static bool take_message(const json_t *message, void *ctx)
 	bool more = true;
 	size_t i;
 
+	if (hits == NULL)
+		return print_escalation(following, message);
 	for (i = 0; i < json_array_size(hits) && more; i++)
 		more = print_hit(following, json_array_get(hits, i));
 	if (fflush(stdout) != 0 || i < json_array_size(hits))

@@ -1,28 +1,9 @@
 """The gate from outside: conditions rule hits out, repeats are kept and not told, clones are raised with their reads."""
-import json
 import os
-import signal
 
-from rig import GANTRYCTL, GROUNDS, LOAD, Appliance, check, fleet, fleet_result, key_of, main, run, start, until
+from rig import GROUNDS, LOAD, Appliance, Follower, check, fleet, fleet_result, key_of, main, run, until
 
 CAMERAS, VEHICLES = 40, 300
-
-
-class Follower:
-    def __init__(self, appliance):
-        self.path = os.path.join(appliance.directory, "hits")
-        self.process = start([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", *GROUNDS, "--json"],
-                             os.path.join(appliance.directory, "hits.log"), stdout=open(self.path, "wb"))
-        until(lambda: appliance.ctl("status")[-1]["hits"]["followers"] == 1, "nobody follows")
-
-    def hits(self):
-        with open(self.path) as file:
-            return [json.loads(line) for line in file if line.endswith("}\n") and '"kind"' in line]
-
-    def end(self):
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(10)
-        return self.hits()
 
 
 def running(directory, **settings):
@@ -38,7 +19,7 @@ def load_fleet_list(appliance, *head):
     with open(path, "w") as file:
         file.write(run([LOAD, "list", "--cameras", str(CAMERAS), "--vehicles", str(VEHICLES), "--entries", str(VEHICLES),
                         "--patterns", "0"]))
-    return appliance.ctl("lists", "load", path, "--name", "all", *head)[-1]
+    return appliance.ctl("lists", "load", path, "--name", "all", "--owner", Follower.OWNER, *head)[-1]
 
 
 def drive(appliance, follower, *more):
@@ -55,7 +36,7 @@ def drive(appliance, follower, *more):
 def repeats_are_not_told(directory, random):
     appliance = running(directory)
     load_fleet_list(appliance, "--suppress-minutes", "60", "--suppress-scope", "camera")
-    hits, gate, total = drive(appliance, Follower(appliance))
+    hits, gate, total = drive(appliance, Follower(appliance, more=["--clones"]))
     spots = {(key_of(hit["read"]["vrm"]), hit["read"]["camera"]) for hit in hits}
     check(total > 20000, f"only {total} hits")
     # The first of each is told; a second one only when both came in one datagram.
@@ -71,7 +52,7 @@ def repeats_are_not_told(directory, random):
 def conditions_rule_hits_out(directory, random):
     appliance = running(directory)
     load_fleet_list(appliance, "--direction", "receding", "--camera-type", "fixed", "--circle", "52.5,-1.9,300000")
-    hits, gate, total = drive(appliance, Follower(appliance))
+    hits, gate, total = drive(appliance, Follower(appliance, more=["--clones"]))
     check(hits and gate["hits_outside"] > 0 and total + gate["hits_outside"] > 20000, f"{len(hits)} {gate} {total}")
     check(all(hit["read"]["direction"] == "receding" for hit in hits), "a hit of another direction")
     types = {row["camera"]: row["type"] for row in appliance.ctl("cameras", "show")[-1]["cameras"]}
@@ -83,7 +64,7 @@ def conditions_rule_hits_out(directory, random):
 def clones_are_raised(directory, random):
     # In a few seconds no side is seen twice by different cameras.
     appliance = running(directory, **{"clones.detect": "yes", "clones.sightings": "1", "clones.priority": "77"})
-    hits, gate, total = drive(appliance, Follower(appliance), "--clones", "20")
+    hits, gate, total = drive(appliance, Follower(appliance, more=["--clones"]), "--clones", "20")
     check(hits and all(hit["kind"] == "clone" and hit["list"] == 0 and hit["priority"] == 77 for hit in hits),
           f"{hits[:1]}")
     check(gate["clones_raised"] == len(hits) and gate["clones_looked"] > 20000 and gate["hits_repeated"] > 0, f"{gate}")

@@ -4,12 +4,11 @@ hits.open, hits.show and hits.rates; escalation, a kill on the way, and the end 
 import collections
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 
-from rig import GANTRYCTL, GROUNDS, LOAD, SECOND_UID, Appliance, check, key_of, main, micros, run, start, until
+from rig import GANTRYCTL, GROUNDS, LOAD, SECOND_UID, Appliance, Follower, check, key_of, main, micros, run, until
 
 DAY = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 2 * 86400))
 
@@ -27,20 +26,12 @@ def load_list(appliance, name, lines, priority):
     path = os.path.join(appliance.directory, name + ".csv")
     with open(path, "w") as file:
         file.write("vrm\n" + "\n".join(lines) + "\n")
-    appliance.ctl("lists", "load", path, "--name", name, "--priority", str(priority))
+    appliance.ctl("lists", "load", path, "--name", name, "--priority", str(priority), "--owner", Follower.OWNER)
 
 
 def follow(appliance):
-    log = os.path.join(appliance.directory, "hits")
-    process = start([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "--json", *GROUNDS],
-                    os.path.join(appliance.directory, "hits.log"), stdout=open(log, "ab"))
-    until(lambda: appliance.ctl("status")[-1]["hits"]["followers"] > 0, "the follower did not come", 10)
-
-    def events(state):
-        with open(log) as file:
-            told = [json.loads(line) for line in file if line.endswith("}\n")]
-        return [event for event in told if event.get("state") == state and "number" in event]
-    return process, events
+    follower = Follower(appliance)
+    return follower, lambda state: [event for event in follower.told() if event.get("state") == state and "number" in event]
 
 
 def send(appliance, day=None, reads=4000):
@@ -141,7 +132,7 @@ def whole_life(directory, random):
         check(not opened(appliance, "--priority-min", "91")["hits"], f"{when}: of a higher priority")
     lives_are_right("at once")
     appliance.kill()
-    follower.wait(10)
+    follower.end()
     appliance.start()
     lives_are_right("killed and started")
     appliance.stop()
@@ -206,7 +197,7 @@ def what_waits_escalates(directory, random):
     check(appliance.ctl("status")[-1]["hits"]["escalated"] == len(names) - 1, "one acknowledged")
     # Killed: what nobody has acknowledged stands again, and nothing else.
     appliance.kill()
-    follower.wait(10)
+    follower.end()
     appliance.start()
     until(lambda: appliance.ctl("status")[-1]["hits"]["escalated"] == len(names) - 1,
           lambda: f"after the start: {appliance.ctl('status')[-1]['hits']}", 20)
@@ -237,7 +228,6 @@ def a_life_ends_with_its_day(directory, random):
         appliance.refused("hits", "show", name, *GROUNDS)
     check(not appliance.ctl("hits", "rates", "--assessed-min", "1")[-1]["rates"], "rates of a purged day")
     check(not opened(appliance)["hits"], "open hits of a purged day")
-    follower.send_signal(signal.SIGINT)
     appliance.stop()
     appliance.start()
     check(not appliance.ctl("hits", "rates", "--assessed-min", "1")[-1]["rates"], "back after a start")

@@ -1,13 +1,11 @@
 """The search back from outside: entries added over reads that are sealed and that are not, finds against what a search
 finds, restarts and purges on the way, and reads that were accepted while no list was loaded."""
-import json
 import os
-import signal
 import subprocess
 import sys
 import time
 
-from rig import GANTRYCTL, GROUNDS, LOAD, Appliance, check, main, until
+from rig import GANTRYCTL, GROUNDS, LOAD, Appliance, Follower, check, main, until
 
 TODAY = time.strftime("%Y-%m-%d", time.gmtime())
 
@@ -45,28 +43,7 @@ def csv(appliance, lines):
 
 
 def lists(appliance, verb, lines, *more):
-    return appliance.ctl("lists", verb, csv(appliance, lines), "--name", "crime", *more)[-1]
-
-
-class Follower:
-    """Who follows hits and writes them down."""
-
-    def __init__(self, appliance, name):
-        self.path = os.path.join(appliance.directory, name)
-        self.process = subprocess.Popen(
-            [GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "--json", *GROUNDS],
-            stdout=open(self.path, "wb"), stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        until(lambda: appliance.ctl("status")[-1]["hits"]["followers"] > 0, "the follower did not come", 10)
-
-    def hits(self):
-        with open(self.path) as file:
-            return [json.loads(line) for line in file.read().split("\n")[:-1] if '"read"' in line]
-
-    def end(self):
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGINT)
-        self.process.wait(10)
-        return self.hits()
+    return appliance.ctl("lists", verb, csv(appliance, lines), "--name", "crime", *(["--owner", Follower.OWNER] if verb == "load" else []), *more)[-1]
 
 
 def retro(appliance, number):

@@ -246,6 +246,33 @@ class Appliance:
         return json.loads(done.stdout.splitlines()[-1])
 
 
+class Follower:
+    """gantryctl follows a subscription of its own and writes down what it is told. Lists for it have the same owner."""
+    OWNER = "Test"
+
+    def __init__(self, appliance, name="follower", more=()):
+        self.path = os.path.join(appliance.directory, name + ".told")
+        if not any(row["name"] == name for row in appliance.ctl("subscriptions", "show")[-1]["subscriptions"]):
+            appliance.ctl("subscriptions", "add", name, "--organisation", self.OWNER, *more)
+        self.process = start([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", name, "--json", *GROUNDS],
+                             os.path.join(appliance.directory, name + ".log"), stdout=open(self.path, "ab"))
+        until(lambda: any(row["name"] == name and row["connected"]
+                          for row in appliance.ctl("subscriptions", "show")[-1]["subscriptions"]), "nobody follows")
+
+    def told(self):
+        with open(self.path) as file:
+            return [json.loads(line) for line in file if line.endswith("}\n")]
+
+    def hits(self):
+        return [event for event in self.told() if "read" in event]
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+        return self.hits()
+
+
 def fleet(appliance, name="fleet", rate="20000", seed=1, cameras=200, vehicles=5000, transport=None, more=(), ledger=True):
     """A gantry-load that goes on with the spool of the one before it."""
     command = [LOAD, "run", "--feeds", appliance.feeds, "--transport", transport or "virtio:" + appliance.port, "--rate",
