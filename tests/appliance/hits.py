@@ -28,6 +28,7 @@ class Subscriber:
         self.messages = []
         self.answer = None
         self.acknowledged = 0
+        self.in_flight = 0  # acknowledgements; the appliance takes eight requests of a connection at once
         self.ask(1, "hits.follow", subscription=name, purpose="serious", case="TEST-1", reason="testing hits")
 
     def ask(self, number, method, **params):
@@ -54,15 +55,17 @@ class Subscriber:
                 self.answer = message
             elif "result" in message:
                 self.acknowledged += message["result"]["acknowledged"]
+                self.in_flight -= 1
             else:
                 check(message.get("method") == "hello", f"{message}")
         return self.hits
 
     def acknowledge(self):
-        for cursor in self.cursors.values():
-            self.ask(self.next_id, "hits.ack", subscription=self.name, cursor=cursor)
+        """What has no room now is acknowledged by a later cursor of its lane, or by the next call."""
+        for lane in [lane for lane in self.cursors if self.in_flight < 6]:
+            self.ask(self.next_id, "hits.ack", subscription=self.name, cursor=self.cursors.pop(lane))
             self.next_id += 1
-        self.cursors = {}
+            self.in_flight += 1
 
     def close(self):
         self.socket.close()
