@@ -14,46 +14,7 @@
 #include "matcher/matchset.h"
 #include "matcher/vrm.h"
 #include "tests/check.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-
-static int allowed = -1; /* allocations until the one that fails; -1: none does */
-static bool failed;
-
-static bool fails_now(void)
-{
-	if (allowed < 0)
-		return false;
-	failed = failed || allowed == 0;
-	return allowed-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return fails_now() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-	return fails_now() ? NULL : __real_aligned_alloc(alignment, size);
-}
+#include "tests/short_memory.h"
 
 static const char list_text[] = "vrm,tolerant,as-received\nAB12CDE,,\nAB1?CDE,,\nAB34CDE,1,\nXY-1,,1\n";
 static const struct list_info info = {.id = 1, .version = 1, .name = "short of memory"};
@@ -71,11 +32,11 @@ static int sweep(int (*step)(void))
 	for (int turn = 0; turn < 1000; turn++) {
 		int status;
 
-		allowed = turn;
-		failed = false;
+		memory_allowed = turn;
+		memory_failed = false;
 		status = step();
-		allowed = -1;
-		if (!failed) {
+		memory_allowed = -1;
+		if (!memory_failed) {
 			CHECK_INT(0, status);
 			return turn;
 		}
@@ -209,7 +170,7 @@ static void lists_without_memory(void)
 
 static void sets_without_memory(void)
 {
-	CHECK_INT(HS_SUCCESS, hs_set_allocator(__wrap_malloc, free));
+	CHECK_INT(HS_SUCCESS, hs_set_allocator(malloc, free));
 	CHECK_INT(0, load(&whole));
 	CHECK(sweep(step_match_delta) >= 20);
 	CHECK(sweep(step_match_literals) >= 20);

@@ -17,46 +17,7 @@
 #include "storage/keyring.h"
 #include "storage/register.h"
 #include "tests/check.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_reallocarray(void *old, size_t count, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_reallocarray(void *old, size_t count, size_t size);
-
-static int allowed = -1; /* allocations until the one that fails; -1: none does */
-static bool failed;
-
-static bool fails_now(void)
-{
-	if (allowed < 0)
-		return false;
-	failed = failed || allowed == 0;
-	return allowed-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return fails_now() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_reallocarray(void *old, size_t count, size_t size)
-{
-	return fails_now() ? NULL : __real_reallocarray(old, count, size);
-}
+#include "tests/short_memory.h"
 
 #define ORDERS 200 /* more than the first room */
 
@@ -148,13 +109,13 @@ static void test_lives(void)
 		int result;
 
 		bench_open(&bench);
-		allowed = (int)turn;
-		failed = false;
+		memory_allowed = (int)turn;
+		memory_failed = false;
 		result = load(&bench, &err);
 		if (result == 0)
 			result = act(&bench, turn, &err);
-		allowed = -1;
-		CHECK(failed || result == 0);
+		memory_allowed = -1;
+		CHECK(memory_failed || result == 0);
 		CHECK(result == 0 || result == -ENOMEM);
 		bench_close(&bench);
 		bench_open(&bench);
@@ -162,9 +123,9 @@ static void test_lives(void)
 		all_or_nothing(&bench, turn, result == 0);
 		bench_close(&bench);
 		turn++;
-	} while (failed && turn < 1000);
+	} while (memory_failed && turn < 1000);
 	CHECK(turn > 4);
-	CHECK(!failed);
+	CHECK(!memory_failed);
 	bench_fini(&bench);
 }
 
@@ -188,16 +149,16 @@ static void test_rates(void)
 		size_t count;
 		int result;
 
-		allowed = turn;
-		failed = false;
+		memory_allowed = turn;
+		memory_failed = false;
 		result = hit_lives_copy(bench.lives, every, NULL, &copy, &count);
 		if (result == 0)
 			result = hit_rates_of(copy, count, HIT_RATES_BOTH, 1, &rates, &count);
-		allowed = -1;
-		CHECK_INT(failed ? -ENOMEM : 0, result);
+		memory_allowed = -1;
+		CHECK_INT(memory_failed ? -ENOMEM : 0, result);
 		free(copy);
 		free(rates);
-		if (!failed)
+		if (!memory_failed)
 			break;
 	}
 	bench_close(&bench);
@@ -212,12 +173,12 @@ static void test_map(void)
 		uint32_t value;
 		int result;
 
-		allowed = 0;
-		failed = false;
+		memory_allowed = 0;
+		memory_failed = false;
 		result = u64_map_put(&map, key, (uint32_t)key);
-		allowed = -1;
-		CHECK_INT(failed ? -ENOMEM : 0, result);
-		if (failed)
+		memory_allowed = -1;
+		CHECK_INT(memory_failed ? -ENOMEM : 0, result);
+		if (memory_failed)
 			CHECK_INT(0, u64_map_put(&map, key, (uint32_t)key));
 		for (uint64_t known = 1; known <= key; known++)
 			CHECK(u64_map_get(&map, known, &value) && value == known);

@@ -12,52 +12,13 @@
 #include "storage/hit_search.h"
 #include "storage/io.h"
 #include "tests/check.h"
+#include "tests/short_memory.h"
 #include "tests/storage/rig_check.h"
 #include "tests/storage/rig_hits.h"
 #include "tests/storage/store_rig.h"
 #include "tests/storage/store_world.h"
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-
 #define PAGE 64
-
-static int allowed = -1; /* allocations until the one that fails; -1: none does */
-static bool failed;
-
-static bool fails_now(void)
-{
-	if (allowed < 0)
-		return false;
-	failed = failed || allowed == 0;
-	return allowed-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return fails_now() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return fails_now() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_aligned_alloc(size_t alignment, size_t size)
-{
-	return fails_now() ? NULL : __real_aligned_alloc(alignment, size);
-}
 
 struct trial {
 	struct io *io;
@@ -106,14 +67,14 @@ static void sweep(struct trial *trial, int (*step)(struct trial *trial), size_t 
 
 		CHECK_INT(0, rig_close(trial->rig, false));
 		rig_check_open(trial->rig, "open");
-		failed = false;
-		allowed = turn++;
+		memory_failed = false;
+		memory_allowed = turn++;
 		result = step(trial);
-		allowed = -1;
-		CHECK_INT(failed ? -ENOMEM : 0, result);
+		memory_allowed = -1;
+		CHECK_INT(memory_failed ? -ENOMEM : 0, result);
 		CHECK_INT(0, step(trial));
 		CHECK_INT(wanted, trial->count);
-	} while (failed);
+	} while (memory_failed);
 	CHECK(turn > 5);
 }
 
