@@ -10,6 +10,7 @@
 struct api_method;
 struct api_param;
 struct err;
+struct link;
 
 enum ctl_exit {
 	CTL_OK = 0,
@@ -80,19 +81,6 @@ void options_fini(struct options *options);
 void help_all(FILE *to);
 bool help_group(FILE *to, const char *group); /* false: no such group */
 void help_command(FILE *to, const struct command *command);
-
-/* link.c: the socket, blocking */
-struct link {
-	int fd;
-	char *bytes;
-	size_t size;
-	size_t capacity;
-};
-int link_open(struct link *link, const char *path, struct err *err);
-void link_close(struct link *link);
-int link_send(struct link *link, const char *method, json_t *params, int64_t id); /* id < 0: a notification */
-/* Waits until timeout_ms (-1: for ever). 0 and a message, 1 when the time is over or a signal came, or -errno. */
-int link_receive(struct link *link, int timeout_ms, json_t **ret_message);
 
 /* value.c: malloc'd texts, never NULL, empty for nothing; `name` of a number tells its unit */
 char *value_text(const char *name, const json_t *value);

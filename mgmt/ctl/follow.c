@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "appliance/base/clock.h"
+#include "mgmt/link.h"
 
 #define LANES 2
 

@@ -10,6 +10,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/err.h"
+#include "mgmt/link.h"
 
 #define REQUEST_ID 1
 #define UPLOAD_ID 2

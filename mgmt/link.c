@@ -1,4 +1,4 @@
-#include "mgmt/ctl/ctl.h"
+#include "mgmt/link.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -10,7 +10,6 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/err.h"
-#include "mgmt/rpc.h"
 
 #define PIECE_SIZE (64 * 1024)
 #define HELLO_MS 10000
@@ -81,6 +80,7 @@ static int send_all(struct link *link, const char *bytes, size_t size)
 int link_send(struct link *link, const char *method, json_t *params, int64_t id)
 {
 	json_t *request = json_pack("{s:s, s:s, s:o}", "jsonrpc", "2.0", "method", method, "params", params);
+	size_t size;
 	char *line;
 	int r;
 
@@ -90,25 +90,40 @@ int link_send(struct link *link, const char *method, json_t *params, int64_t id)
 	json_decref(request);
 	if (line == NULL)
 		return -ENOMEM;
-	r = send_all(link, line, strlen(line));
-	if (r == 0)
-		r = send_all(link, "\n", 1);
+	size = strlen(line);
+	line[size] = '\n'; /* in the place of the NUL: one message, one call */
+	r = send_all(link, line, size + 1);
 	free(line);
 	return r;
+}
+
+/* What is taken makes room only here: a line is good until the next is asked for. */
+static int make_room(struct link *link)
+{
+	char *bytes;
+
+	if (link->start > 0) {
+		memmove(link->bytes, link->bytes + link->start, link->size - link->start);
+		link->size -= link->start;
+		link->start = 0;
+	}
+	if (link->capacity - link->size >= PIECE_SIZE)
+		return 0;
+	bytes = realloc(link->bytes, 2 * link->capacity + PIECE_SIZE);
+	if (bytes == NULL)
+		return -ENOMEM;
+	link->bytes = bytes;
+	link->capacity = 2 * link->capacity + PIECE_SIZE;
+	return 0;
 }
 
 static int fill(struct link *link)
 {
 	ssize_t got;
+	int r = make_room(link);
 
-	if (link->capacity - link->size < PIECE_SIZE) {
-		char *bytes = realloc(link->bytes, 2 * link->capacity + PIECE_SIZE);
-
-		if (bytes == NULL)
-			return -ENOMEM;
-		link->bytes = bytes;
-		link->capacity = 2 * link->capacity + PIECE_SIZE;
-	}
+	if (r < 0)
+		return r;
 	got = recv(link->fd, link->bytes + link->size, link->capacity - link->size, 0);
 	if (got <= 0)
 		return got < 0 ? -errno : -ECONNRESET;
@@ -127,25 +142,39 @@ static int wait_for_bytes(struct link *link, int64_t until_ns)
 	return r < 0 ? -errno : 0;
 }
 
-int link_receive(struct link *link, int timeout_ms, json_t **ret_message)
+int link_receive_line(struct link *link, int timeout_ms, const char **ret_line, size_t *ret_size)
 {
 	int64_t until_ns = timeout_ms < 0 ? -1 : clock_mono_ns() + (int64_t)timeout_ms * 1000000;
-	char *lf = NULL;
-	json_t *message;
-	size_t size;
+	size_t looked = 0; /* how far there is no LF */
+	char *lf;
 	int r;
 
-	while ((lf = link->size > 0 ? memchr(link->bytes, '\n', link->size) : NULL) == NULL) {
+	while ((lf = link->size > link->start + looked
+			     ? memchr(link->bytes + link->start + looked, '\n', link->size - link->start - looked)
+			     : NULL) == NULL) {
+		looked = link->size - link->start;
 		r = wait_for_bytes(link, until_ns);
 		if (r == 0)
 			r = fill(link);
 		if (r != 0)
 			return r;
 	}
-	size = (size_t)(lf - link->bytes) + 1;
-	message = json_loadb(link->bytes, size, JSON_REJECT_DUPLICATES, NULL);
-	memmove(link->bytes, link->bytes + size, link->size - size);
-	link->size -= size;
+	*ret_line = link->bytes + link->start;
+	*ret_size = (size_t)(lf - *ret_line);
+	link->start += *ret_size + 1;
+	return 0;
+}
+
+int link_receive(struct link *link, int timeout_ms, json_t **ret_message)
+{
+	const char *line;
+	json_t *message;
+	size_t size;
+	int r = link_receive_line(link, timeout_ms, &line, &size);
+
+	if (r != 0)
+		return r;
+	message = json_loadb(line, size, JSON_REJECT_DUPLICATES, NULL);
 	if (message == NULL)
 		return -EBADMSG;
 	*ret_message = message;
