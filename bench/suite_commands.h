@@ -18,6 +18,8 @@ int suite_search(const struct suite_options *options, const char *program, int *
 int suite_measure(const struct suite_options *options, int *ret_status, struct err *err);
 int suite_match(const struct suite_options *options, int *ret_status, struct err *err);
 int suite_clones(const struct suite_options *options, int *ret_status, struct err *err);
+/* Runs the built gantryd, gantryctl and gantry-load, which it finds beside this program. */
+int suite_hits(const struct suite_options *options, int *ret_status, struct err *err);
 int suite_recovery(const struct suite_options *options, int *ret_status, struct err *err);
 
 #endif

@@ -20,6 +20,8 @@ static int run(const struct suite_options *options, int *ret_status, struct err 
 		return suite_match(options, ret_status, err);
 	case SUITE_CLONES:
 		return suite_clones(options, ret_status, err);
+	case SUITE_HITS:
+		return suite_hits(options, ret_status, err);
 	default:
 		return suite_recovery(options, ret_status, err);
 	}

@@ -7,6 +7,7 @@
 
 #include "bench/fleet.h"
 #include "bench/option_table.h"
+#include "bench/suite_appliance.h"
 #include "bench/suite_query.h"
 
 #define AT(field) offsetof(struct suite_options, field)
@@ -17,6 +18,7 @@
 /* What a read may need on disk while a day is merged, and what keyring, catalog and journals need beside. */
 #define SEGMENT_BYTES_READ 20
 #define JOURNAL_BYTES_READ 72
+#define HIT_BYTES_READ 24 /* four in ten reads hit: in journal and segment */
 #define BESIDE_BYTES (UINT64_C(256) << 20)
 
 static const struct option_row rows[] = {
@@ -39,7 +41,9 @@ static const struct option_row rows[] = {
 	 "storage: reads sealed at a time (2,000,000: a journal file of 128 MiB)"},
 	{"ingest", "S", OPTION_U32, AT(ingest_s), 0, 3600,
 	 "storage: seconds of sealing beside ingest, then as long with searches too; 0 none (20)"},
-	{"rate", "N", OPTION_U32, AT(ingest_rate), 1000, 100000000, "storage: reads a second of that (1,000,000)"},
+	{"rate", "N", OPTION_U32, AT(ingest_rate), 1000, 100000000,
+	 "storage: reads a second of that; hits: of its busy traffic (1,000,000)"},
+	{"seconds", "S", OPTION_U32, AT(hits_s), 1, 3600, "hits: of each traffic (20)"},
 	{"unsealed", "N", OPTION_U64, AT(unsealed), 1000, READS_MAX,
 	 "recovery: reads in the journals (10,000,000, then as many as the memtable takes)"},
 	{"memtable", "MIB", OPTION_U32, AT(memtable_mib), 32, 1048576,
@@ -58,12 +62,12 @@ static const struct option_row rows[] = {
 
 static const struct option_table table = {"gantry-bench", rows, sizeof(rows) / sizeof(rows[0])};
 
-static const char *const commands[SUITE_COMMANDS] = {"storage", "search", "recovery", "match", "clones"};
+static const char *const commands[SUITE_COMMANDS] = {"storage", "search", "recovery", "match", "clones", "hits"};
 
 void suite_options_help(FILE *out)
 {
 	fputs("gantry-bench: what a capacity planner asks of this machine\n\n"
-	      "usage: gantry-bench storage|search|recovery|match|clones [options]\n\n"
+	      "usage: gantry-bench storage|search|recovery|match|clones|hits [options]\n\n"
 	      "  storage    seals a national day (40 M reads, piece by piece, then merged): bytes a read by column\n"
 	      "             beside their entropy, speed of sealing, merging and decoding, sealing beside ingest\n"
 	      "             with and without a heavy search.\n"
@@ -81,6 +85,10 @@ void suite_options_help(FILE *out)
 	      "  clones     plants clones among vehicles that drive, holds a day's reads (40 M) against their last\n"
 	      "             sightings, and tells which clones were found, what was found wrongly, and what a read\n"
 	      "             costs. Writes nothing; about 3 minutes; --quick: 2 M reads, 10 s.\n\n"
+	      "  hits       follows hits through a whole appliance, from the receipt of their read to a subscriber's\n"
+	      "             socket: at 5,000 reads/s, at a million, and at a million of which 40 % hit a mass list;\n"
+	      "             then tells how far the mass list's subscriber was behind and whether all was told.\n"
+	      "             Writes up to 9 GB and takes about 3 minutes; --quick: 5 s of each, 3 GB, a minute.\n\n"
 	      "examples:\n"
 	      "  gantry-bench storage --quick\n"
 	      "  gantry-bench search --data /srv/year --keep    # the year stays, and is asked again without --keep\n"
@@ -118,6 +126,13 @@ static void complete(struct suite_options *options)
 				     : options->command == SUITE_STORAGE || options->command == SUITE_CLONES ? 2000000
 													     : 1000000;
 	/* Twenty sightings a vehicle and day, as on the full scale: the dictionary's share hangs on it. */
+	if (options->command == SUITE_HITS) {
+		options->feeds = SUITE_APPLIANCE_FEEDS;
+		if (options->vehicles == 0)
+			options->vehicles = 1000000;
+		if (options->hits_s == 0)
+			options->hits_s = quick ? 5 : 20;
+	}
 	if (options->vehicles == 0)
 		options->vehicles =
 			!quick || options->command == SUITE_MATCH ? 2000000 : (uint32_t)(options->day_reads / 20);
@@ -219,6 +234,9 @@ uint64_t suite_options_bytes(const struct suite_options *options)
 	case SUITE_MATCH:
 	case SUITE_CLONES:
 		return 0;
+	case SUITE_HITS: /* a traffic at a time: journals, and what is sealed of them meanwhile */
+		return BESIDE_BYTES + (uint64_t)options->hits_s * options->ingest_rate *
+					      (JOURNAL_BYTES_READ + SEGMENT_BYTES_READ + HIT_BYTES_READ);
 	case SUITE_RECOVERY:
 		return 2 * BESIDE_BYTES + 2 * unsealed;
 	default:

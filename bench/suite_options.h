@@ -9,7 +9,15 @@
 #include "appliance/base/err.h"
 #include "bench/suite_room.h"
 
-enum suite_command { SUITE_STORAGE, SUITE_SEARCH, SUITE_RECOVERY, SUITE_MATCH, SUITE_CLONES, SUITE_COMMANDS };
+enum suite_command {
+	SUITE_STORAGE,
+	SUITE_SEARCH,
+	SUITE_RECOVERY,
+	SUITE_MATCH,
+	SUITE_CLONES,
+	SUITE_HITS,
+	SUITE_COMMANDS
+};
 
 struct suite_options {
 	enum suite_command command;
@@ -33,6 +41,7 @@ struct suite_options {
 	uint32_t patterns;
 	uint32_t many;
 	uint32_t planted;      /* clones */
+	uint32_t hits_s;       /* hits: seconds of each traffic */
 	uint32_t memtable_mib; /* 0: as the appliance takes it */
 	bool keep;
 	bool quick;

@@ -56,7 +56,7 @@ static json_t *scale_new(const struct suite_options *options)
 	suite_report_integer(object, "cameras", options->cameras);
 	suite_report_integer(object, "vehicles", options->vehicles);
 	suite_report_integer(object, "feeds", options->feeds);
-	if (options->command == SUITE_RECOVERY || options->command == SUITE_MATCH)
+	if (options->command == SUITE_RECOVERY || options->command == SUITE_MATCH || options->command == SUITE_HITS)
 		return object;
 	suite_report_integer(object, "day_reads", (long long)options->day_reads);
 	if (options->command == SUITE_SEARCH)
@@ -66,7 +66,7 @@ static json_t *scale_new(const struct suite_options *options)
 
 json_t *suite_report_new(const struct suite_options *options, const char *directory)
 {
-	static const char *const names[SUITE_COMMANDS] = {"storage", "search", "recovery", "match", "clones"};
+	static const char *const names[SUITE_COMMANDS] = {"storage", "search", "recovery", "match", "clones", "hits"};
 	json_t *object = json_object();
 
 	suite_report_text(object, "command", names[options->command]);
