@@ -130,6 +130,18 @@ const struct setting config_settings[] = {
 	INTEGER("lists", "compiler_seconds", compiler_seconds, "s", "1200", 1, 86400,
 		"How long it may take, at a low priority; then it is killed, and the lists go on matching as they "
 		"are."),
+	INTEGER("lists", "cadence_fast_track", lists_cadence[LIST_CLASS_PNC_FAST_TRACK], "min", "0", 0, 40320,
+		"How often lists of class pnc-fast-track are expected to be revised (R21); one that is not is told of "
+		"by `status`. 0: not "
+		"watched."),
+	INTEGER("lists", "cadence_extract", lists_cadence[LIST_CLASS_PNC_EXTRACT], "min", "1500", 0, 40320,
+		"The same of pnc-extract: a day, and an hour of grace."),
+	INTEGER("lists", "cadence_schengen", lists_cadence[LIST_CLASS_SCHENGEN], "min", "1500", 0, 40320,
+		"The same of schengen."),
+	INTEGER("lists", "cadence_mmc", lists_cadence[LIST_CLASS_MMC], "min", "1500", 0, 40320, "The same of mmc."),
+	INTEGER("lists", "cadence_third_party", lists_cadence[LIST_CLASS_THIRD_PARTY], "min", "1500", 0, 40320,
+		"The same of third-party (R22)."),
+	INTEGER("lists", "cadence_local", lists_cadence[LIST_CLASS_LOCAL], "min", "0", 0, 40320, "The same of local."),
 	TEXT("lists", "zone", zone, "Europe/London",
 	     "Zone in whose local time the hours of lists are; its summer time is that of the host's tzdata. UTC needs "
 	     "none."),

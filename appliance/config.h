@@ -13,6 +13,7 @@
 #include <stdio.h>
 
 #include "appliance/base/err.h"
+#include "matcher/list.h"
 
 #define CONFIG_TEXT_SIZE 256
 
@@ -69,6 +70,7 @@ struct config {
 	int64_t retro_hits_max;
 	char compiler[CONFIG_TEXT_SIZE];
 	char zone[CONFIG_TEXT_SIZE];
+	int64_t lists_cadence[LIST_CLASS_COUNT]; /* minutes, 0: any */
 	int64_t repeats_mib;
 
 	bool clones_detect;

@@ -40,7 +40,7 @@ static void show_whole(struct showing *showing, uint32_t id, json_t *object)
 	pthread_mutex_unlock(&showing->gantry->lists_lock);
 }
 
-static const char *age_text(const struct reg_list *list, int64_t now_us)
+static const char *age_text(const struct reg_list *list, const int64_t *cadence, int64_t now_us)
 {
 	switch (lists_age(list->now.revised_us, now_us)) {
 	case LISTS_DUE:
@@ -50,10 +50,10 @@ static const char *age_text(const struct reg_list *list, int64_t now_us)
 	case LISTS_FRESH:
 		break;
 	}
-	return "fresh";
+	return lists_late(list, cadence, now_us) ? "late" : "fresh";
 }
 
-static json_t *list_json(const struct reg_list *list, int64_t now_us)
+static json_t *list_json(const struct reg_list *list, const int64_t *cadence, int64_t now_us)
 {
 	char loaded[CLOCK_TEXT_SIZE], revised[CLOCK_TEXT_SIZE], deleted[CLOCK_TEXT_SIZE];
 	char hash[2 * sizeof(list->now.hash) + 1];
@@ -64,9 +64,9 @@ static json_t *list_json(const struct reg_list *list, int64_t now_us)
 			 class != NULL ? class : "unknown", "list_purpose", list->purpose, "priority",
 			 (int)list->priority, "entries", (json_int_t)list->now.entry_count, "loaded",
 			 clock_text_utc(list->now.created_us, loaded), "revised",
-			 clock_text_utc(list->now.revised_us, revised), "age", age_text(list, now_us), "deleted_at",
-			 clock_text_utc(list->now.revised_us + LISTS_KEEP_DAYS * DAY_US, deleted), "sha256",
-			 hex_encode(list->now.hash, sizeof(list->now.hash), hash));
+			 clock_text_utc(list->now.revised_us, revised), "age", age_text(list, cadence, now_us),
+			 "deleted_at", clock_text_utc(list->now.revised_us + LISTS_KEEP_DAYS * DAY_US, deleted),
+			 "sha256", hex_encode(list->now.hash, sizeof(list->now.hash), hash));
 }
 
 static int show_list(void *context, const struct reg_record *record)
@@ -78,7 +78,7 @@ static int show_list(void *context, const struct reg_record *record)
 	if (reg_list_decode(record->value, record->value_size, &list) < 0 || list.removed ||
 	    (showing->only != NULL && strcmp(showing->only, list.name) != 0))
 		return 0;
-	object = list_json(&list, showing->now_us);
+	object = list_json(&list, showing->gantry->config.lists_cadence, showing->now_us);
 	if (showing->only != NULL && object != NULL) {
 		(void)json_object_set_new(object, "generation", json_integer(list.now.generation));
 		show_whole(showing, list.list, object);

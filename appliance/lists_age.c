@@ -9,11 +9,20 @@
 #include "appliance/base/read.h"
 #include "storage/register.h"
 
+#define MINUTE_US INT64_C(60000000)
+
 enum lists_age lists_age(int64_t revised_us, int64_t now_us)
 {
 	if (now_us - revised_us >= LISTS_KEEP_DAYS * DAY_US)
 		return LISTS_DUE;
 	return now_us - revised_us >= LISTS_WARN_DAYS * DAY_US ? LISTS_WARNED : LISTS_FRESH;
+}
+
+bool lists_late(const struct reg_list *list, const int64_t cadence[LIST_CLASS_COUNT], int64_t now_us)
+{
+	int64_t minutes = list->list_class < LIST_CLASS_COUNT ? cadence[list->list_class] : 0;
+
+	return minutes > 0 && now_us - list->now.revised_us > minutes * MINUTE_US;
 }
 
 struct gathering {
@@ -71,6 +80,7 @@ int lists_age_round(struct reg *reg, int64_t now_us, bool clock_trusted, lists_e
 }
 
 struct telling {
+	const int64_t *cadence;
 	int64_t now_us;
 	json_t *array;
 };
@@ -86,6 +96,14 @@ static int tell(void *context, const struct reg_record *record)
 		return 0;
 	age = lists_age(list.now.revised_us, telling->now_us);
 	days = (list.now.revised_us + LISTS_KEEP_DAYS * DAY_US - telling->now_us + DAY_US - 1) / DAY_US;
+	if (age == LISTS_FRESH && lists_late(&list, telling->cadence, telling->now_us))
+		(void)json_array_append_new(
+			telling->array,
+			json_sprintf("list \"%s\" was last revised %lld minutes ago; of its class, %s, one is expected "
+				     "every %lld (R21): ask its supplier, or load it again when nothing has changed",
+				     list.name, (long long)((telling->now_us - list.now.revised_us) / MINUTE_US),
+				     list_class_name((enum list_class)list.list_class),
+				     (long long)telling->cadence[list.list_class]));
 	if (age == LISTS_WARNED)
 		(void)json_array_append_new(
 			telling->array, json_sprintf("list \"%s\" was not revised for %d days or more: it is deleted "
@@ -99,9 +117,9 @@ static int tell(void *context, const struct reg_record *record)
 	return 0;
 }
 
-void lists_age_alarms(struct reg *reg, int64_t now_us, json_t *array)
+void lists_age_alarms(struct reg *reg, const int64_t cadence[LIST_CLASS_COUNT], int64_t now_us, json_t *array)
 {
-	struct telling telling = {now_us, array};
+	struct telling telling = {cadence, now_us, array};
 
 	(void)reg_each(reg, REG_LIST, 0, UINT32_MAX, tell, &telling);
 }

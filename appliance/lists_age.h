@@ -1,6 +1,7 @@
 /*
  * R25: a list that its supplier has not revised for 28 days is deleted; from day 21 on its owner is warned. By the wall
- * clock, and never while the clock is under suspicion. Control threads.
+ * clock, and never while the clock is under suspicion. R21: each class of lists has a cadence of its own; one that is
+ * not revised as often is told of. Control threads.
  */
 #ifndef GANTRY_APPLIANCE_LISTS_AGE_H
 #define GANTRY_APPLIANCE_LISTS_AGE_H
@@ -10,6 +11,7 @@
 #include <stdint.h>
 
 #include "appliance/base/err.h"
+#include "matcher/list.h"
 
 struct gantry;
 struct reg;
@@ -21,6 +23,9 @@ struct reg_list;
 enum lists_age { LISTS_FRESH, LISTS_WARNED, LISTS_DUE };
 enum lists_age lists_age(int64_t revised_us, int64_t now_us);
 
+/* Minutes in which lists of a class are expected to be revised, by enum list_class; 0: whenever it may be. */
+bool lists_late(const struct reg_list *list, const int64_t cadence[LIST_CLASS_COUNT], int64_t now_us);
+
 /* Called for a list that is due. 0, or -errno with err. */
 typedef int lists_expire_fn(void *context, uint32_t list, struct err *err);
 
@@ -31,8 +36,8 @@ typedef int lists_expire_fn(void *context, uint32_t list, struct err *err);
 int lists_age_round(struct reg *reg, int64_t now_us, bool clock_trusted, lists_expire_fn *expire, void *context,
 		    struct err *err);
 
-/* Appends a text for each list that is warned of, or due and still there. */
-void lists_age_alarms(struct reg *reg, int64_t now_us, json_t *array);
+/* Appends a text for each list that is late, warned of, or due and still there. */
+void lists_age_alarms(struct reg *reg, const int64_t cadence[LIST_CLASS_COUNT], int64_t now_us, json_t *array);
 
 /* The lists_expire_fn of the appliance: context is the gantry. Deletes the list, audited; takes change_lock. */
 int lists_expire(void *gantry, uint32_t list, struct err *err);

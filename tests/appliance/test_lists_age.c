@@ -21,7 +21,8 @@ struct world {
 	struct reg *reg;
 	struct err err;
 	unsigned expired;
-	uint32_t failing; /* the list that cannot be expired; 0 none */
+	uint8_t list_class; /* of those put */
+	uint32_t failing;   /* the list that cannot be expired; 0 none */
 };
 
 static void world_init(struct world *world)
@@ -57,7 +58,10 @@ static void world_fini(struct world *world)
 
 static void put(struct world *world, uint32_t list, int64_t revised_us, bool removed)
 {
-	struct reg_list record = {.list = list, .removed = removed, .now = {.version = 1, .revised_us = revised_us}};
+	struct reg_list record = {.list = list,
+				  .list_class = world->list_class,
+				  .removed = removed,
+				  .now = {.version = 1, .revised_us = revised_us}};
 	uint8_t buffer[REG_RECORD_SIZE_MAX];
 	struct reg_change change;
 
@@ -84,6 +88,8 @@ static int round_at(struct world *world, int64_t now_us, bool trusted)
 	return lists_age_round(world->reg, now_us, trusted, expire, world, &world->err);
 }
 
+static const int64_t any_time[LIST_CLASS_COUNT];
+
 static void ages(void)
 {
 	CHECK_INT(LISTS_FRESH, lists_age(NOW_US, NOW_US));
@@ -104,10 +110,10 @@ static void lists_go_on_time(void)
 	put(&world, 2, NOW_US - 10 * DAY_US, false);
 	put(&world, 3, NOW_US - 90 * DAY_US, true);
 	CHECK_INT(0, round_at(&world, NOW_US, true));
-	lists_age_alarms(world.reg, NOW_US, alarms);
+	lists_age_alarms(world.reg, any_time, NOW_US, alarms);
 	CHECK_INT(0, json_array_size(alarms));
 	/* Day 21 of the second list. */
-	lists_age_alarms(world.reg, NOW_US + 11 * DAY_US, alarms);
+	lists_age_alarms(world.reg, any_time, NOW_US + 11 * DAY_US, alarms);
 	CHECK_INT(1, json_array_size(alarms));
 	CHECK(strstr(json_string_value(json_array_get(alarms, 0)), "\"list 2\"") != NULL);
 	CHECK(strstr(json_string_value(json_array_get(alarms, 0)), "7 day") != NULL);
@@ -119,10 +125,45 @@ static void lists_go_on_time(void)
 	CHECK_INT(1, world.expired);
 	CHECK_INT(0, round_at(&world, NOW_US + 18 * DAY_US, true));
 	json_array_clear(alarms);
-	lists_age_alarms(world.reg, NOW_US + 18 * DAY_US, alarms);
+	lists_age_alarms(world.reg, any_time, NOW_US + 18 * DAY_US, alarms);
 	CHECK_INT(0, json_array_size(alarms));
-	lists_age_alarms(world.reg, NOW_US + 30 * DAY_US, alarms);
+	lists_age_alarms(world.reg, any_time, NOW_US + 30 * DAY_US, alarms);
 	CHECK(strstr(json_string_value(json_array_get(alarms, 0)), "as soon as the clock is trusted") != NULL);
+	json_decref(alarms);
+	world_fini(&world);
+}
+
+/* R21: each class by its own cadence, a list that is near its end by that alone. */
+static void a_class_has_its_cadence(void)
+{
+	const int64_t cadence[LIST_CLASS_COUNT] = {[LIST_CLASS_MMC] = 60, [LIST_CLASS_THIRD_PARTY] = 1500};
+	struct reg_list list = {.list_class = LIST_CLASS_MMC, .now = {.revised_us = NOW_US}};
+	json_t *alarms = json_array();
+	struct world world;
+
+	CHECK(!lists_late(&list, cadence, NOW_US + INT64_C(3600000000)));
+	CHECK(lists_late(&list, cadence, NOW_US + INT64_C(3600000001)));
+	CHECK(!lists_late(&list, cadence, NOW_US - DAY_US));
+	list.list_class = LIST_CLASS_LOCAL;
+	CHECK(!lists_late(&list, cadence, NOW_US + 27 * DAY_US));
+	list.list_class = LIST_CLASS_COUNT; /* of a later version */
+	CHECK(!lists_late(&list, cadence, NOW_US + 27 * DAY_US));
+	world_init(&world);
+	world.list_class = LIST_CLASS_THIRD_PARTY;
+	put(&world, 1, NOW_US, false);
+	put(&world, 2, NOW_US + DAY_US, false);
+	put(&world, 3, NOW_US, true);
+	lists_age_alarms(world.reg, cadence, NOW_US + DAY_US, alarms);
+	CHECK_INT(0, json_array_size(alarms));
+	lists_age_alarms(world.reg, cadence, NOW_US + 2 * DAY_US, alarms);
+	CHECK_INT(1, json_array_size(alarms));
+	CHECK(strstr(json_string_value(json_array_get(alarms, 0)), "\"list 1\" was last revised 2880 minutes ago") !=
+	      NULL);
+	CHECK(strstr(json_string_value(json_array_get(alarms, 0)), "third-party") != NULL);
+	json_array_clear(alarms);
+	lists_age_alarms(world.reg, cadence, NOW_US + 21 * DAY_US, alarms);
+	CHECK_INT(2, json_array_size(alarms));
+	CHECK(strstr(json_string_value(json_array_get(alarms, 0)), "deleted") != NULL);
 	json_decref(alarms);
 	world_fini(&world);
 }
@@ -148,6 +189,7 @@ int main(int argc, char **argv)
 	static const struct check_test tests[] = {
 		{"ages", ages},
 		{"lists go on time", lists_go_on_time},
+		{"a class has its cadence", a_class_has_its_cadence},
 		{"a failure holds up no other", a_failure_holds_up_no_other},
 		{NULL, NULL},
 	};
