@@ -58,11 +58,11 @@ static json_t *text_of(const uint8_t text[READ_TEXT_SIZE])
 }
 
 /*
- * What the register says of cameras, remembered: a page of a search or a flood of hits names the same few thousand
+ * What the register says of cameras, remembered: a page of a search or a flood of hits names the same some thousands
  * again and again, and each look costs a transaction and an unsealing. Forgotten whole when the register changes, which
  * publishes new tables.
  */
-#define CAMERA_CACHE_SIZE 8192
+#define CAMERA_CACHE_SIZE 32768 /* a nation has 18,000; numbers in a row, so that none shares its place */
 
 struct cached_camera {
 	uint64_t generation; /* of the tables when it was looked up, plus one; 0 empty */

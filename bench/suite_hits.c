@@ -190,6 +190,7 @@ static int prepare(struct hits_run *run)
 	    sizeof(directory))
 		return err_set(run->err, -ENAMETOOLONG, "%s: too long a path", run->room->path);
 	fprintf(stderr, "hits: %s: starting an appliance\n", run->traffic->name);
+	(void)suite_room_remove(run->room, run->traffic->name); /* one that was kept: its hits are not these */
 	result = suite_appliance_start(run->options, directory, &run->appliance, run->err);
 	if (result == 0)
 		result = suite_appliance_register(&run->appliance, run->err);
