@@ -36,8 +36,6 @@ struct copying {
 	struct hold_match *match;
 	struct read *corrected; /* that lie in no segment yet, or may just have come into one */
 	size_t corrected_count;
-	struct hit *hits;
-	size_t hit_count;
 };
 
 static int row_judge(void *context, const struct read *row)
@@ -68,19 +66,10 @@ static void restriction_keep(void *context, struct read *row)
 static int corrected_add(struct copying *copying, const struct pending_mark *mark)
 {
 	struct read *reads = realloc(copying->corrected, (copying->corrected_count + 1) * sizeof(*reads));
-	struct hit *hits;
 
 	if (reads == NULL)
 		return -ENOMEM;
 	copying->corrected = reads;
-	hits = realloc(copying->hits, (copying->hit_count + mark->hit_count + 1) * sizeof(*hits));
-	if (hits == NULL)
-		return -ENOMEM;
-	copying->hits = hits;
-	for (unsigned i = 0; i < mark->hit_count; i++) {
-		hits[copying->hit_count] = mark->hits[i];
-		hits[copying->hit_count++].row = (uint32_t)copying->corrected_count;
-	}
 	reads[copying->corrected_count] = mark->corrected;
 	restriction_keep(copying, &reads[copying->corrected_count++]);
 	return 0;
@@ -183,7 +172,6 @@ static void copying_fini(struct copying *copying)
 	if (copying->corrected != NULL)
 		bytes_wipe(copying->corrected, copying->corrected_count * sizeof(*copying->corrected));
 	free(copying->corrected);
-	free(copying->hits);
 	mark_set_release(copying->marks);
 }
 
@@ -200,14 +188,6 @@ static int corrected_build(const struct copying *copying, struct segment_build *
 		uint64_t number;
 
 		result = segment_build_row(build, rows[i], &number);
-		for (size_t h = 0; result == 0 && h < copying->hit_count; h++) {
-			struct hit hit = copying->hits[h];
-
-			if (&copying->corrected[hit.row] != rows[i])
-				continue;
-			hit.row = (uint32_t)number;
-			result = segment_build_hit(build, &hit);
-		}
 	}
 	free(rows);
 	return result;
@@ -248,8 +228,6 @@ static int copy_write(struct store *store, uint32_t number, int32_t day, struct 
 				    .flag = restriction_keep,
 				    .extra = copying->corrected,
 				    .extra_count = copying->corrected_count,
-				    .extra_hits = copying->hits,
-				    .extra_hit_count = copying->hit_count,
 				    .context = copying};
 	struct rewrite_target target = {.directory = case_directory(store->cases_directory, number, directory)};
 	struct key_change change = {.destroy = false};

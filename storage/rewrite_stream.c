@@ -184,18 +184,6 @@ static int take_hits(struct merge *merge, struct source *source, bool kept, uint
 	return result;
 }
 
-static int take_extra_hits(struct merge *merge, const struct source *source, uint64_t row)
-{
-	const struct rewrite_rule *rule = merge->stream->rule;
-	uint32_t index = source->order[source->order_at - 1];
-	int result = 0;
-
-	for (size_t i = 0; result == 0 && i < rule->extra_hit_count; i++)
-		if (rule->extra_hits[i].row == index)
-			result = give_hit(merge, rule->extra_hits[i], row);
-	return result;
-}
-
 /* The rule has no say over its own rows. */
 static int judge(struct merge *merge, const struct source *source)
 {
@@ -236,9 +224,9 @@ static int take_row(struct merge *merge, struct source *source)
 	}
 	if (result < 0)
 		return err_set(merge->err, result, "rows: %s", strerror(-result));
-	if (source->segment == NULL)
-		return take_extra_hits(merge, source, row);
-	return page_count(source, SEGMENT_HITS) > 0 ? take_hits(merge, source, !dropped, row) : 0;
+	if (source->segment == NULL || page_count(source, SEGMENT_HITS) == 0)
+		return 0;
+	return take_hits(merge, source, !dropped, row);
 }
 
 static void heap_down(struct merge *merge, size_t at)
