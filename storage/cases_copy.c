@@ -1,6 +1,6 @@
 /*
- * What a case holds of a day, copied: the rows that its selectors match, restricted ones as such, and corrected reads
- * beside them, also those that lie in no segment yet.
+ * What a case holds of a day, copied: the rows that its selectors match, restricted ones as such, corrected reads
+ * beside them, also those that lie in no segment yet, and the hits of all of these, those found late among them.
  */
 #include "storage/cases.h"
 
@@ -12,6 +12,7 @@
 #include "appliance/base/digest.h"
 #include "storage/hold_match.h"
 #include "storage/hold_place.h"
+#include "storage/late_join.h"
 #include "storage/marks.h"
 #include "storage/marks_pending.h"
 #include "storage/rewrite.h"
@@ -36,6 +37,7 @@ struct copying {
 	struct hold_match *match;
 	struct read *corrected; /* that lie in no segment yet, or may just have come into one */
 	size_t corrected_count;
+	struct late_join *late;
 };
 
 static int row_judge(void *context, const struct read *row)
@@ -153,6 +155,28 @@ static int corrected_take(struct copying *copying, int32_t day, struct err *err)
 	return result;
 }
 
+static bool late_wanted(const void *match, const struct read *read)
+{
+	return hold_match_may(match, read);
+}
+
+static const struct hit *late_hit(void *context, const struct read *row)
+{
+	return late_join_next(((struct copying *)context)->late, row);
+}
+
+static int late_take(struct copying *copying, uint32_t number, int32_t day, struct err *err)
+{
+	size_t unreadable;
+	int result =
+		late_join_new(copying->store->late, day, late_wanted, copying->match, err, &copying->late, &unreadable);
+
+	if (result == 0 && unreadable > 0)
+		store_damage(copying->store, "%zu late hits of day %d cannot be read: case %u keeps its reads without",
+			     unreadable, day, number);
+	return result;
+}
+
 /* -ENOENT: no selector of the case touches the day. */
 static int copying_init(struct copying *copying, struct store *store, uint32_t number, int32_t day, struct err *err)
 {
@@ -163,19 +187,22 @@ static int copying_init(struct copying *copying, struct store *store, uint32_t n
 	result = hold_match_new(store, number, day, copying->day_marks, &copying->match);
 	if (result == 0)
 		result = hold_match_whole(copying->match, store, err);
+	if (result == 0)
+		result = late_take(copying, number, day, err);
 	return result < 0 ? result : corrected_take(copying, day, err);
 }
 
 static void copying_fini(struct copying *copying)
 {
 	hold_match_free(copying->match);
+	(void)late_join_free(copying->late);
 	if (copying->corrected != NULL)
 		bytes_wipe(copying->corrected, copying->corrected_count * sizeof(*copying->corrected));
 	free(copying->corrected);
 	mark_set_release(copying->marks);
 }
 
-static int corrected_build(const struct copying *copying, struct segment_build *build)
+static int corrected_build(struct copying *copying, struct segment_build *build)
 {
 	const struct read **rows = calloc(copying->corrected_count, sizeof(*rows));
 	int result = rows != NULL ? 0 : -ENOMEM;
@@ -185,9 +212,16 @@ static int corrected_build(const struct copying *copying, struct segment_build *
 	if (result == 0)
 		result = row_sort(rows, copying->corrected_count);
 	for (size_t i = 0; result == 0 && i < copying->corrected_count; i++) {
+		const struct hit *found;
 		uint64_t number;
 
 		result = segment_build_row(build, rows[i], &number);
+		while (result == 0 && (found = late_join_next(copying->late, rows[i])) != NULL) {
+			struct hit hit = *found;
+
+			hit.row = (uint32_t)number;
+			result = segment_build_hit(build, &hit);
+		}
 	}
 	free(rows);
 	return result;
@@ -228,6 +262,7 @@ static int copy_write(struct store *store, uint32_t number, int32_t day, struct 
 				    .flag = restriction_keep,
 				    .extra = copying->corrected,
 				    .extra_count = copying->corrected_count,
+				    .hit = late_hit,
 				    .context = copying};
 	struct rewrite_target target = {.directory = case_directory(store->cases_directory, number, directory)};
 	struct key_change change = {.destroy = false};

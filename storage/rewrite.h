@@ -41,6 +41,8 @@ struct rewrite_rule {
 	/* Rows of the day that come in beside them, in any order (a corrected read). */
 	const struct read *extra;
 	size_t extra_count;
+	/* The next of the hits that come in with a row that is kept, an extra one too; NULL: no more. NULL: none do. */
+	const struct hit *(*hit)(void *context, const struct read *row);
 	void *context;
 };
 

@@ -184,6 +184,20 @@ static int take_hits(struct merge *merge, struct source *source, bool kept, uint
 	return result;
 }
 
+/* What the rule has for the row, which was kept. */
+static int take_rule_hits(struct merge *merge, const struct source *source, uint64_t row)
+{
+	const struct rewrite_rule *rule = merge->stream->rule;
+	const struct hit *hit;
+	int result = 0;
+
+	if (rule == NULL || rule->hit == NULL)
+		return 0;
+	while (result == 0 && (hit = rule->hit(rule->context, source->row)) != NULL)
+		result = give_hit(merge, *hit, row);
+	return result;
+}
+
 /* The rule has no say over its own rows. */
 static int judge(struct merge *merge, const struct source *source)
 {
@@ -224,8 +238,10 @@ static int take_row(struct merge *merge, struct source *source)
 	}
 	if (result < 0)
 		return err_set(merge->err, result, "rows: %s", strerror(-result));
-	if (source->segment == NULL || page_count(source, SEGMENT_HITS) == 0)
-		return 0;
+	if (!dropped)
+		result = take_rule_hits(merge, source, row);
+	if (result < 0 || source->segment == NULL || page_count(source, SEGMENT_HITS) == 0)
+		return result;
 	return take_hits(merge, source, !dropped, row);
 }
 
