@@ -97,7 +97,7 @@ static int gather(struct courier *courier, struct turn *turn, size_t first, size
 	for (i = first; i < count && courier->count < turn->room; i++) {
 		const struct hit *hit = &courier->batch[i].hit;
 
-		if (hit->number != 0 && hit_positions_passed(&turn->seen, hit->number))
+		if (hit_positions_passed(&turn->seen, hit->number))
 			continue;
 		if (hits_lane_of(courier->hits, hit->priority) == turn->lane && hit_judge_allows(judge, hit))
 			choose(courier, i);

@@ -60,8 +60,7 @@ static bool is_stopping(struct escalation *escalation)
 
 static bool is_watched(const struct escalation *escalation, const struct hit *hit)
 {
-	return hit->priority >= escalation->gantry->config.escalate_priority && (hit->flags & HIT_FLAG_REPEAT) == 0 &&
-	       hit->number != 0;
+	return hit->priority >= escalation->gantry->config.escalate_priority && (hit->flags & HIT_FLAG_REPEAT) == 0;
 }
 
 static struct watched_hit watched(const struct hit *hit, const struct read *read, int64_t published_us)

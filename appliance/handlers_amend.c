@@ -49,7 +49,7 @@ static void drop_outside(struct marking *marking)
 
 /*
  * change_lock held: the corrected read against the lists of now, entries that have run out by now left aside. What
- * exceeds MARKS_HITS_MAX is said in the answer.
+ * exceeds MARKING_HITS_MAX is said in the answer.
  */
 static int match(struct marking *marking)
 {
@@ -65,7 +65,7 @@ static int match(struct marking *marking)
 	if (result < 0)
 		return result;
 	read.receipt_us = clock_wall_us();
-	result = match_burst(matching->set, scratch, &read, 1, &cursor, marking->hits, MARKS_HITS_MAX,
+	result = match_burst(matching->set, scratch, &read, 1, &cursor, marking->hits, MARKING_HITS_MAX,
 			     &marking->hit_count);
 	(void)match_scratch_free(scratch);
 	drop_outside(marking);
@@ -127,7 +127,7 @@ static uint32_t generation_of(struct gantry *gantry, uint32_t list)
  */
 static int put_hits(struct marking *marking)
 {
-	struct late_hit late[MARKS_HITS_MAX];
+	struct late_hit late[MARKING_HITS_MAX];
 	struct err err = {""};
 	int result = 0;
 	size_t put;

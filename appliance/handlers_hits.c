@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "appliance/base/clock.h"
-#include "appliance/base/hit_name.h"
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
 #include "appliance/lists.h"
@@ -32,13 +31,9 @@ static int give_row(void *context, const struct hit_found *found)
 {
 	struct searching *searching = context;
 	json_t *row = present_hit(searching->gantry, &found->hit, &found->read);
-	char name[HIT_NAME_SIZE];
 
 	if (row == NULL)
 		return -ENOMEM;
-	/* Nobody numbers the hits of a corrected read. */
-	(void)json_object_set_new(
-		row, "number", found->hit.number != 0 ? json_string(hit_name(found->hit.number, name)) : json_null());
 	(void)json_object_set_new(row, "late", json_boolean(found->hit.flags & HIT_FLAG_LATE));
 	(void)json_object_set_new(row, "repeat", json_boolean(found->hit.flags & HIT_FLAG_REPEAT));
 	return call_row(searching->call, row);

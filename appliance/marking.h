@@ -19,6 +19,8 @@
 struct call;
 struct gantry;
 
+#define MARKING_HITS_MAX 32 /* hits of a corrected read that are looked for */
+
 /* One call. The reads in it are personal data: the whole is wiped. */
 struct marking {
 	struct call *call;
@@ -32,7 +34,7 @@ struct marking {
 	/* of an amendment */
 	uint8_t text[READ_TEXT_SIZE];
 	uint8_t key[READ_TEXT_SIZE];
-	struct hit hits[MARKS_HITS_MAX];
+	struct hit hits[MARKING_HITS_MAX];
 	size_t hit_count;
 	bool hits_more;
 	struct read corrected;

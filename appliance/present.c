@@ -205,9 +205,7 @@ json_t *present_hit(struct gantry *gantry, const struct hit *hit, const struct r
 
 	if (object == NULL)
 		return NULL;
-	/* A segment may hold hits of an amended read that nobody numbered: they have no life. */
-	(void)json_object_set_new(object, "number",
-				  hit->number != 0 ? json_string(hit_name(hit->number, name)) : json_null());
+	(void)json_object_set_new(object, "number", json_string(hit_name(hit->number, name)));
 	(void)json_object_set_new(object, "list", json_integer(hit->list));
 	(void)json_object_set_new(object, "kind", json_string(hit_kind_name(hit->kind)));
 	(void)json_object_set_new(object, "priority", json_integer(hit->priority));

@@ -225,8 +225,7 @@ static void pop(struct subscription_lane *lane, int64_t now_us, struct hit_laten
 	const struct outstanding *hit = &lane->queue[lane->first];
 	unsigned index = hit_source_index(hit_source(hit->number));
 
-	if (hit->number != 0)
-		receipt_extend(&lane->receipts[index], hit->number, hit->number, 1, hit->delivered_us, now_us);
+	receipt_extend(&lane->receipts[index], hit->number, hit->number, 1, hit->delivered_us, now_us);
 	if (latency != NULL)
 		hit_latency_add(latency, clock_mono_ns() / 1000000000, hit->camera_type, now_us - hit->receipt_us);
 	lane->first = (lane->first + 1) % lane->room;

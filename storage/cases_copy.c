@@ -1,6 +1,6 @@
 /*
- * What a case holds of a day, copied: the rows that its selectors match, restricted ones as such, and corrected reads
- * beside them, also those that lie in no segment yet.
+ * What a case holds of a day, copied: the rows that its selectors match, restricted ones as such, corrected reads
+ * beside them, also those that lie in no segment yet, and the hits of all of these, those found late among them.
  */
 #include "storage/cases.h"
 
@@ -12,6 +12,7 @@
 #include "appliance/base/digest.h"
 #include "storage/hold_match.h"
 #include "storage/hold_place.h"
+#include "storage/late_join.h"
 #include "storage/marks.h"
 #include "storage/marks_pending.h"
 #include "storage/rewrite.h"
@@ -36,8 +37,7 @@ struct copying {
 	struct hold_match *match;
 	struct read *corrected; /* that lie in no segment yet, or may just have come into one */
 	size_t corrected_count;
-	struct hit *hits;
-	size_t hit_count;
+	struct late_join *late;
 };
 
 static int row_judge(void *context, const struct read *row)
@@ -68,19 +68,10 @@ static void restriction_keep(void *context, struct read *row)
 static int corrected_add(struct copying *copying, const struct pending_mark *mark)
 {
 	struct read *reads = realloc(copying->corrected, (copying->corrected_count + 1) * sizeof(*reads));
-	struct hit *hits;
 
 	if (reads == NULL)
 		return -ENOMEM;
 	copying->corrected = reads;
-	hits = realloc(copying->hits, (copying->hit_count + mark->hit_count + 1) * sizeof(*hits));
-	if (hits == NULL)
-		return -ENOMEM;
-	copying->hits = hits;
-	for (unsigned i = 0; i < mark->hit_count; i++) {
-		hits[copying->hit_count] = mark->hits[i];
-		hits[copying->hit_count++].row = (uint32_t)copying->corrected_count;
-	}
 	reads[copying->corrected_count] = mark->corrected;
 	restriction_keep(copying, &reads[copying->corrected_count++]);
 	return 0;
@@ -164,6 +155,28 @@ static int corrected_take(struct copying *copying, int32_t day, struct err *err)
 	return result;
 }
 
+static bool late_wanted(const void *match, const struct read *read)
+{
+	return hold_match_may(match, read);
+}
+
+static const struct hit *late_hit(void *context, const struct read *row)
+{
+	return late_join_next(((struct copying *)context)->late, row);
+}
+
+static int late_take(struct copying *copying, uint32_t number, int32_t day, struct err *err)
+{
+	size_t unreadable;
+	int result =
+		late_join_new(copying->store->late, day, late_wanted, copying->match, err, &copying->late, &unreadable);
+
+	if (result == 0 && unreadable > 0)
+		store_damage(copying->store, "%zu late hits of day %d cannot be read: case %u keeps its reads without",
+			     unreadable, day, number);
+	return result;
+}
+
 /* -ENOENT: no selector of the case touches the day. */
 static int copying_init(struct copying *copying, struct store *store, uint32_t number, int32_t day, struct err *err)
 {
@@ -174,20 +187,22 @@ static int copying_init(struct copying *copying, struct store *store, uint32_t n
 	result = hold_match_new(store, number, day, copying->day_marks, &copying->match);
 	if (result == 0)
 		result = hold_match_whole(copying->match, store, err);
+	if (result == 0)
+		result = late_take(copying, number, day, err);
 	return result < 0 ? result : corrected_take(copying, day, err);
 }
 
 static void copying_fini(struct copying *copying)
 {
 	hold_match_free(copying->match);
+	(void)late_join_free(copying->late);
 	if (copying->corrected != NULL)
 		bytes_wipe(copying->corrected, copying->corrected_count * sizeof(*copying->corrected));
 	free(copying->corrected);
-	free(copying->hits);
 	mark_set_release(copying->marks);
 }
 
-static int corrected_build(const struct copying *copying, struct segment_build *build)
+static int corrected_build(struct copying *copying, struct segment_build *build)
 {
 	const struct read **rows = calloc(copying->corrected_count, sizeof(*rows));
 	int result = rows != NULL ? 0 : -ENOMEM;
@@ -197,14 +212,13 @@ static int corrected_build(const struct copying *copying, struct segment_build *
 	if (result == 0)
 		result = row_sort(rows, copying->corrected_count);
 	for (size_t i = 0; result == 0 && i < copying->corrected_count; i++) {
+		const struct hit *found;
 		uint64_t number;
 
 		result = segment_build_row(build, rows[i], &number);
-		for (size_t h = 0; result == 0 && h < copying->hit_count; h++) {
-			struct hit hit = copying->hits[h];
+		while (result == 0 && (found = late_join_next(copying->late, rows[i])) != NULL) {
+			struct hit hit = *found;
 
-			if (&copying->corrected[hit.row] != rows[i])
-				continue;
 			hit.row = (uint32_t)number;
 			result = segment_build_hit(build, &hit);
 		}
@@ -248,8 +262,7 @@ static int copy_write(struct store *store, uint32_t number, int32_t day, struct 
 				    .flag = restriction_keep,
 				    .extra = copying->corrected,
 				    .extra_count = copying->corrected_count,
-				    .extra_hits = copying->hits,
-				    .extra_hit_count = copying->hit_count,
+				    .hit = late_hit,
 				    .context = copying};
 	struct rewrite_target target = {.directory = case_directory(store->cases_directory, number, directory)};
 	struct key_change change = {.destroy = false};

@@ -14,7 +14,7 @@ static void number_note(struct store *store, uint64_t number)
 {
 	uint64_t *highest = &store->hit_highest[hit_source(number)];
 
-	if (*highest < number && number != 0)
+	if (*highest < number)
 		*highest = number;
 }
 

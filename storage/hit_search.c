@@ -27,18 +27,10 @@ struct searching {
 	uint32_t first_row; /* of the segment in hand: rows before it are of lower keys than any wanted */
 };
 
-#define COMPARE(a, b)                                                                                                  \
-	if ((a) != (b))                                                                                                \
-	return (a) < (b) ? -1 : 1
-
 static struct hit_search_cursor place_of(const struct hit_found *found)
 {
-	return (struct hit_search_cursor){.capture_us = found->read.capture_us,
-					  .number = found->hit.number,
-					  .camera = found->read.camera,
-					  .list = found->hit.list,
-					  .entry = found->hit.entry,
-					  .set = true};
+	return (struct hit_search_cursor){
+		.capture_us = found->read.capture_us, .number = found->hit.number, .set = true};
 }
 
 /* Answer order. */
@@ -46,13 +38,8 @@ static int compare(const struct hit_search_cursor *a, const struct hit_search_cu
 {
 	if (a->capture_us != b->capture_us)
 		return (a->capture_us < b->capture_us) == oldest_first ? -1 : 1;
-	COMPARE(a->number, b->number);
-	COMPARE(a->camera, b->camera);
-	COMPARE(a->list, b->list);
-	COMPARE(a->entry, b->entry);
-	return 0;
+	return a->number < b->number ? -1 : a->number > b->number;
 }
-#undef COMPARE
 
 static int compare_found(const struct searching *searching, const struct hit_found *a, const struct hit_found *b)
 {

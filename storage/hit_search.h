@@ -19,15 +19,12 @@
 #include "storage/search.h"
 
 #define HIT_SEARCH_LISTS_MAX 64
-#define HIT_SEARCH_CURSOR_TEXT_SIZE 80
+#define HIT_SEARCH_CURSOR_TEXT_SIZE 56
 
 /* Where an answer ended; the next page begins behind it. Holds no VRM. All zero: from the beginning. */
 struct hit_search_cursor {
 	int64_t capture_us;
-	uint64_t number; /* 0 for hits of corrected reads: what follows tells them apart */
-	uint32_t camera;
-	uint32_t list;
-	uint32_t entry;
+	uint64_t number;
 	bool set;
 };
 

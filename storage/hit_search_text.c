@@ -6,8 +6,8 @@
 
 #include "storage/hit_search.h"
 
-#define FORMAT "%016" PRIx64 "%016" PRIx64 "%016" PRIx64 "%08" PRIx32 "%08" PRIx32 "%08" PRIx32
-#define FORMAT_READ "%16" SCNx64 "%16" SCNx64 "%16" SCNx64 "%8" SCNx32 "%8" SCNx32 "%8" SCNx32
+#define FORMAT "%016" PRIx64 "%016" PRIx64 "%016" PRIx64
+#define FORMAT_READ "%16" SCNx64 "%16" SCNx64 "%16" SCNx64
 
 void hit_search_cursor_write(uint64_t question, const struct hit_search_cursor *cursor,
 			     char ret_text[HIT_SEARCH_CURSOR_TEXT_SIZE])
@@ -15,7 +15,7 @@ void hit_search_cursor_write(uint64_t question, const struct hit_search_cursor *
 	ret_text[0] = '\0';
 	if (cursor->set)
 		(void)snprintf(ret_text, HIT_SEARCH_CURSOR_TEXT_SIZE, FORMAT, question, (uint64_t)cursor->capture_us,
-			       cursor->number, cursor->camera, cursor->list, cursor->entry);
+			       cursor->number);
 }
 
 int hit_search_cursor_read(uint64_t question, const char *text, struct hit_search_cursor *ret_cursor)
@@ -24,8 +24,7 @@ int hit_search_cursor_read(uint64_t question, const char *text, struct hit_searc
 	char again[HIT_SEARCH_CURSOR_TEXT_SIZE];
 	uint64_t asked, capture;
 
-	if (sscanf(text, FORMAT_READ, &asked, &capture, &cursor.number, &cursor.camera, &cursor.list, &cursor.entry) !=
-	    6)
+	if (sscanf(text, FORMAT_READ, &asked, &capture, &cursor.number) != 3)
 		return -EINVAL;
 	cursor.capture_us = (int64_t)capture;
 	hit_search_cursor_write(asked, &cursor, again);

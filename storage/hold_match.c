@@ -336,6 +336,17 @@ static bool matches(const struct hold_match *match, const struct read *row)
 	return match->read_count > 0 && reads_match(match, row);
 }
 
+bool hold_match_may(const struct hold_match *match, const struct read *read)
+{
+	size_t at = reads_find(match, read);
+
+	for (size_t i = 0; i < match->criteria_count; i++)
+		if (criteria_match(&match->criteria[i], read))
+			return true;
+	return at < match->read_count && match->reads[at].read.camera == read->camera &&
+	       match->reads[at].read.capture_us == read->capture_us;
+}
+
 /* A copy that search collapses has the number of the read it copies; so has a corrected read that is met twice. */
 static void count_on(struct hold_match *match, const struct read *row)
 {

@@ -37,6 +37,9 @@ int hold_match_whole(const struct hold_match *match, struct store *store, struct
 /* Does the case name single reads of the day? Only then do ids matter. */
 bool hold_match_by_id(const struct hold_match *match);
 
+/* May the case hold that read? Whatever its id, in any order; false is certain. */
+bool hold_match_may(const struct hold_match *match, const struct read *read);
+
 /*
  * Rows in store order, copies of equal reads too, but none that the marks drop: a public id counts those before it, as
  * search does (search.c, take_row). What is amended

@@ -12,7 +12,7 @@
 #include "appliance/base/bytes.h"
 #include "storage/io.h"
 
-#define JOURNAL_VERSION 1
+#define JOURNAL_VERSION 2       /* 1: hits without number and flags */
 #define FRAME_MAGIC 0x524a4e47u /* "GNJR" */
 #define FRAME_FLAG_END 1u
 
@@ -156,9 +156,10 @@ int journal_file_header_decode(const uint8_t block[JOURNAL_HEADER_SIZE], const s
 	uint8_t nonce[AEAD_NONCE_SIZE];
 
 	if (memcmp(block, header_magic, sizeof(header_magic)) != 0 ||
-	    le16_get(block + HEADER_AT_VERSION) != JOURNAL_VERSION ||
 	    le64_get(block + HEADER_AT_CHECKSUM) != XXH3_64bits(block, HEADER_AT_CHECKSUM))
 		return -EBADMSG;
+	if (le16_get(block + HEADER_AT_VERSION) != JOURNAL_VERSION)
+		return -ENOTSUP;
 	nonce_of(0, nonce);
 	if (key != NULL && aead_open(key, nonce, block, HEADER_AT_TAG, NULL, 0, NULL, block + HEADER_AT_TAG) < 0)
 		return -EBADMSG;
@@ -215,9 +216,11 @@ int journal_frame_header_decode(const void *bytes, struct journal_frame_header *
 	const uint8_t *frame = bytes;
 	struct journal_frame_header header;
 
-	if (le32_get(frame + FRAME_AT_MAGIC) != FRAME_MAGIC || le16_get(frame + FRAME_AT_VERSION) != JOURNAL_VERSION ||
+	if (le32_get(frame + FRAME_AT_MAGIC) != FRAME_MAGIC ||
 	    le64_get(frame + FRAME_AT_CHECKSUM) != XXH3_64bits(frame, FRAME_AT_CHECKSUM))
 		return -EBADMSG;
+	if (le16_get(frame + FRAME_AT_VERSION) != JOURNAL_VERSION)
+		return -ENOTSUP;
 	header = (struct journal_frame_header){
 		.file_id = le64_get(frame + FRAME_AT_FILE_ID),
 		.frame = le64_get(frame + FRAME_AT_FRAME),

@@ -72,8 +72,8 @@ struct journal_file_header {
 void journal_file_header_encode(const struct journal_file_header *header, const struct aead_key *key,
 				uint8_t ret_block[JOURNAL_HEADER_SIZE], uint8_t ret_chain[JOURNAL_CHAIN_SIZE]);
 /*
- * The header as it stands, its checksum checked; -EBADMSG. With `key` its tag too. Without, the caller learns only
- * which key to fetch.
+ * The header as it stands, its checksum checked; -EBADMSG; -ENOTSUP: of another version. With `key` its tag too.
+ * Without, the caller learns only which key to fetch.
  */
 int journal_file_header_decode(const uint8_t block[JOURNAL_HEADER_SIZE], const struct aead_key *key,
 			       struct journal_file_header *ret_header, uint8_t ret_chain[JOURNAL_CHAIN_SIZE]);
@@ -102,7 +102,7 @@ size_t journal_frame_size(size_t body_size);
 void journal_frame_encode(const struct journal_frame_header *header, const struct aead_key *key, const void *body,
 			  void *ret_frame, uint8_t ret_chain[JOURNAL_CHAIN_SIZE]);
 
-/* The header of a frame that begins here, its checksum and bounds checked; -EBADMSG. */
+/* The header of a frame that begins here, its checksum and bounds checked; -EBADMSG; -ENOTSUP: of another version. */
 int journal_frame_header_decode(const void *frame, struct journal_frame_header *ret_header);
 /* Opens the frame whose header this is into `body` (header->body_size bytes); -EBADMSG. */
 int journal_frame_open(const struct journal_frame_header *header, const struct aead_key *key, const void *frame,
@@ -184,7 +184,7 @@ struct journal_scan_options {
 /*
  * 0; JOURNAL_SCAN_EMPTY when the file holds neither a header nor a frame (a crash while it was made: unlink it);
  * JOURNAL_SCAN_KEYLESS when its key is gone (sealed already, or made and swept: unlink it), ret_file_id tells which.
- * -errno when it cannot be read, then err says why. ret_scan only with 0.
+ * -errno when it cannot be read, then err says why; -ENOTSUP: its frames are of another version. ret_scan only with 0.
  */
 enum journal_scan_outcome { JOURNAL_SCAN_EMPTY = 1, JOURNAL_SCAN_KEYLESS = 2 };
 int journal_scan_new(const struct journal_scan_options *options, struct io *io, struct err *err,

@@ -103,7 +103,10 @@ static bool block_is_zero(const uint8_t *block, size_t size)
 	return size == 0 || (block[0] == 0 && memcmp(block, block + 1, size - 1) == 0);
 }
 
-/* The first frame header of the file that is whole: tells the id when the file's own header does not. */
+/*
+ * The first frame header of the file that is whole: tells the id when the file's own header does not. -ENOTSUP: it is
+ * of another version, as the file's own header may be when there is no frame that anything could be lost with.
+ */
 static int scan_find_id(struct journal_scan *scan)
 {
 	uint64_t offset = JOURNAL_HEADER_SIZE;
@@ -114,12 +117,12 @@ static int scan_find_id(struct journal_scan *scan)
 		size_t count;
 		int r = scan_fill(scan, offset, JOURNAL_FRAME_BLOCK, &at, &count);
 
-		if (r < 0)
-			return r;
-		if (count >= JOURNAL_FRAME_HEADER_SIZE && journal_frame_header_decode(at, &header) == 0) {
+		if (r == 0)
+			r = count >= JOURNAL_FRAME_HEADER_SIZE ? journal_frame_header_decode(at, &header) : -EBADMSG;
+		if (r == 0)
 			scan->file_id = header.file_id;
-			return 0;
-		}
+		if (r != -EBADMSG)
+			return r;
 		offset += JOURNAL_FRAME_BLOCK;
 	}
 	/* What the device keeps back may be anything: only a file that was read whole is empty. */
@@ -220,6 +223,11 @@ int journal_scan_new(const struct journal_scan_options *options, struct io *io, 
 		return 0;
 	}
 	journal_scan_free(scan);
+	if (r == -ENOTSUP)
+		return err_set(err, r,
+			       "%s: written by another version of Gantry: let that version serve the directory and "
+			       "stop in order, which seals its reads, or give them up by moving the file away",
+			       options->path);
 	return r > 0 ? r : err_set(err, r, "%s: cannot read journal file: %s", options->path, strerror(-r));
 }
 

@@ -11,7 +11,8 @@
  *	hidden at once when its read is erased, amended or restricted (marks.h), as every hit is.
  *	erased or amended read ▸ late_hits_tidy: what is left of its day is put under a new key with the numbers it has,
  *	the former key destroyed.
- *	the day is purged ▸ its KEY_LATE dies with its segments' keys; the records go.
+ *	the day is purged ▸ cases' copies take those of the reads that they hold (late_join.h) ▸ its KEY_LATE dies with
+ *	its segments' keys; the records go.
  *
  * A crash before the change is durable leaves at most a key without records, which late_hits_load destroys; after it,
  * the hits. The change log never forgets: nothing in it tells a read to whoever lacks the key.
@@ -56,7 +57,7 @@ struct late_hit {
 };
 /*
  * Puts up to LATE_HITS_PUT_MAX hits, all in one durable change or none. Gives each its number, ascending in the order
- * of (day, place in the array); 0: it was put before, or its day is purged or being purged. *ret_put: how many were
+ * of (day, place in the array); 0: it was put before, or the keys of its day are destroyed. *ret_put: how many were
  * put. -ENOKEY: the register is incomplete; -EINVAL too many; else with err what register or keyring say, nothing is
  * put and numbers are undefined; after a power cut the hits may yet be found, whole.
  */
@@ -82,6 +83,18 @@ int late_hits_each(struct late_hits *late, int64_t from_us, int64_t to_us, bool 
 
 /* What was erased or amended goes from the bytes too: see above. Does nothing when nothing is to be done. */
 int late_hits_tidy(struct late_hits *late, struct err *err);
+
+/* False: what was put cannot be told, until a restart reads it. */
+bool late_hits_loaded(struct late_hits *late);
+
+/* Stands for what was put of the day until now; 0: nothing. For who copies it. */
+uint64_t late_hits_stamp(struct late_hits *late, int32_t day);
+/*
+ * marks_destroy_day, unless the stamp is another by now: MARKS_CHANGED. In between nothing is put, and of that day
+ * nothing any more once it returns 0. A day that is destroyed already has no stamp to meet.
+ */
+int late_hits_destroy_day(struct late_hits *late, struct marks *marks, struct keyring *keyring, int32_t day,
+			  uint64_t stamp, uint64_t marks_stamp);
 
 /* The day has been purged: its records and what is left of its keys go. Idempotent. */
 int late_hits_forget_day(struct late_hits *late, int32_t day, struct err *err);

@@ -281,19 +281,6 @@ static int put_chosen(struct putting *putting, uint32_t who_uid, struct err *err
 	return result;
 }
 
-/*
- * A purge destroys the keys of a day without asking. A key that was made after that must not stay: it would be one
- * of a destroyed day. The records go with late_hits_forget_day, which waits for `change`.
- */
-static void keys_settle(struct putting *putting)
-{
-	struct late_hits *late = putting->late;
-
-	for (size_t i = 0; i < putting->key_count; i++)
-		if (keyring_day_destroyed(late->keyring, putting->keys[i].id.day))
-			(void)keyring_destroy_day(late->keyring, putting->keys[i].id.day);
-}
-
 static int put_locked(struct putting *putting, size_t count, uint32_t who_uid, struct err *err)
 {
 	int result;
@@ -310,7 +297,6 @@ static int put_locked(struct putting *putting, size_t count, uint32_t who_uid, s
 		(void)err_set(err, result, "out of memory");
 	else if (putting->chosen > 0)
 		result = put_chosen(putting, who_uid, err);
-	keys_settle(putting);
 	return result;
 }
 
@@ -392,6 +378,46 @@ int late_day_drop(struct late_hits *late, int32_t day, struct err *err)
 		*entry = (struct late_day){.day = day};
 	}
 	return 0;
+}
+
+bool late_hits_loaded(struct late_hits *late)
+{
+	bool loaded;
+
+	(void)pthread_mutex_lock(&late->change);
+	loaded = late->reg != NULL;
+	(void)pthread_mutex_unlock(&late->change);
+	return loaded;
+}
+
+/* Records of a day have ascending numbers; a tidying keeps them. */
+static uint64_t stamp_locked(const struct late_hits *late, int32_t day)
+{
+	const struct late_day *entry = late_day_find(late, day);
+
+	return entry != NULL ? entry->next_number : 0;
+}
+
+uint64_t late_hits_stamp(struct late_hits *late, int32_t day)
+{
+	uint64_t stamp;
+
+	(void)pthread_mutex_lock(&late->change);
+	stamp = stamp_locked(late, day);
+	(void)pthread_mutex_unlock(&late->change);
+	return stamp;
+}
+
+int late_hits_destroy_day(struct late_hits *late, struct marks *marks, struct keyring *keyring, int32_t day,
+			  uint64_t stamp, uint64_t marks_stamp)
+{
+	int result = MARKS_CHANGED;
+
+	(void)pthread_mutex_lock(&late->change);
+	if (stamp_locked(late, day) == stamp || keyring_day_destroyed(keyring, day))
+		result = marks_destroy_day(marks, keyring, day, marks_stamp);
+	(void)pthread_mutex_unlock(&late->change);
+	return result;
 }
 
 int late_hits_forget_day(struct late_hits *late, int32_t day, struct err *err)

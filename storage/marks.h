@@ -30,7 +30,6 @@
 #include "appliance/base/read.h"
 #include "storage/mark_set.h"
 
-#define MARKS_HITS_MAX 32        /* hits of a corrected read that are kept */
 #define MARKS_AMENDMENTS_MAX 255 /* of one read */
 
 struct keyring;
@@ -50,8 +49,8 @@ struct marks *marks_free(struct marks *marks); /* every set held from it stays v
 
 /*
  * From the register, once, before anything is sealed or searched. Records of purged days go. -ENOKEY: there are marks,
- * but no KEY_IDENTITY to apply them: nothing may be searched. *ret_unreadable: pending marks whose sealed part does not
- * open.
+ * but no KEY_IDENTITY to apply them: nothing may be searched. -ENOTSUP: another version of Gantry left a mark pending.
+ * *ret_unreadable: pending marks whose sealed part does not open.
  */
 int marks_load(struct marks *marks, struct reg *reg, struct keyring *keyring, struct err *err, size_t *ret_unreadable);
 
@@ -64,8 +63,6 @@ struct mark_order {
 	uint8_t public_id[MARK_ID_SIZE];
 	const uint8_t *text; /* amended: the VRM that it should have been, zero padded, and its key */
 	const uint8_t *key;
-	const struct hit *hits; /* of the corrected read; the first MARKS_HITS_MAX are kept; rows not looked at */
-	size_t hit_count;
 	uint32_t who_uid;
 };
 /* The read that an amendment puts in its place: all else stays. The text's only change is what 9.7 allows. */

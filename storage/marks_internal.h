@@ -26,8 +26,6 @@ struct mark_work {
 	int64_t until_ns;
 	struct read read;
 	struct read corrected;
-	unsigned hit_count;
-	struct hit hits[MARKS_HITS_MAX];
 };
 
 struct mark {
@@ -75,7 +73,7 @@ int marks_forget_day_locked(struct marks *marks, int32_t day, struct err *err);
 struct key_id mark_work_key(const struct mark *mark);
 /* The mark's record, durable; its work is sealed under KEY_MARK, which is in the keyring. */
 int mark_record_write(struct marks *marks, const struct mark *mark, uint32_t who_uid, struct err *err);
-/* -EBADMSG, or what the keyring says of the key: -ENOENT. */
+/* -EBADMSG; -ENOTSUP: of another version; or what the keyring says of the key: -ENOENT. */
 int mark_work_open(struct marks *marks, const struct mark *mark, const struct reg_mark *record,
 		   struct mark_work *ret_work);
 

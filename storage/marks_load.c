@@ -59,7 +59,12 @@ static int load_record(void *context, const struct reg_record *found)
 		mark.work = calloc(1, sizeof(*mark.work));
 		if (mark.work == NULL)
 			return -ENOMEM;
-		loading->unreadable += mark_work_open(marks, &mark, &record, mark.work) < 0;
+		result = mark_work_open(marks, &mark, &record, mark.work);
+		if (result == -ENOTSUP) {
+			free(mark.work);
+			return result;
+		}
+		loading->unreadable += result < 0;
 	}
 	marks->all[marks->count++] = mark;
 	return 0;
@@ -105,6 +110,11 @@ static int load_all(struct marks *marks, struct loading *loading, struct err *er
 {
 	int result = reg_each(marks->reg, REG_MARK, 0, UINT32_MAX, load_record, loading);
 
+	if (result == -ENOTSUP)
+		return err_set(
+			err, result,
+			"another version of Gantry left reads erased or amended that it has not removed yet: let "
+			"that version serve the directory until status counts none as pending");
 	if (result < 0)
 		return err_set(err, result, "the register's marks: %s", strerror(-result));
 	for (size_t i = 0; result == 0 && i < loading->dead_count; i++)

@@ -54,12 +54,8 @@ static int work_new(const struct mark_order *order, struct mark_work **ret_work)
 		return -ENOMEM;
 	work->readable = true;
 	work->read = *order->read;
-	if (order->kind == MARK_AMENDED) {
+	if (order->kind == MARK_AMENDED)
 		marks_correct(order->read, order->text, order->key, &work->corrected);
-		work->hit_count = order->hit_count < MARKS_HITS_MAX ? (unsigned)order->hit_count : MARKS_HITS_MAX;
-		if (work->hit_count > 0)
-			memcpy(work->hits, order->hits, work->hit_count * sizeof(struct hit));
-	}
 	*ret_work = work;
 	return 0;
 }

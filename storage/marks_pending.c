@@ -51,9 +51,7 @@ static void pending_of(const struct mark *mark, struct pending_mark *ret_pending
 					     .until_ns = mark->work->until_ns,
 					     .readable = mark->work->readable,
 					     .read = mark->work->read,
-					     .corrected = mark->work->corrected,
-					     .hit_count = mark->work->hit_count};
-	memcpy(ret_pending->hits, mark->work->hits, sizeof(ret_pending->hits));
+					     .corrected = mark->work->corrected};
 }
 
 int marks_pending(struct marks *marks, int32_t day, struct pending_mark **ret_pending, size_t *ret_count)

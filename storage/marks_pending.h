@@ -24,8 +24,6 @@ struct pending_mark {
 	bool readable;    /* else the fields below are nothing */
 	struct read read;
 	struct read corrected; /* kind amended */
-	unsigned hit_count;
-	struct hit hits[MARKS_HITS_MAX];
 };
 /* Days with a pending mark made at or before `until_us` (INT64_MAX: also those put off), ascending; caller frees. Pays
  * what marks_done owes. -ENOMEM.

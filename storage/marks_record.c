@@ -1,4 +1,4 @@
-/* A mark's record in the register, and the sealed part of a pending one: the read, its correction and its hits. */
+/* A mark's record in the register, and the sealed part of a pending one: the read and its correction. */
 #include "storage/marks_internal.h"
 
 #include <assert.h>
@@ -9,7 +9,7 @@
 #include "appliance/base/bytes.h"
 #include "storage/cursor.h"
 
-#define WORK_VERSION 1
+#define WORK_VERSION 2 /* 1: hits behind the correction */
 
 struct key_id mark_work_key(const struct mark *mark)
 {
@@ -31,10 +31,8 @@ static size_t work_encode(const struct mark *mark, uint8_t bytes[REG_MARK_SEALED
 	struct cursor cursor = cursor_over(bytes, REG_MARK_SEALED_MAX - AEAD_TAG_SIZE);
 
 	cursor_put_u8(&cursor, WORK_VERSION);
-	cursor_put_u8(&cursor, (uint8_t)work->hit_count);
 	cursor_put_bytes(&cursor, &work->read, sizeof(work->read));
 	cursor_put_bytes(&cursor, &work->corrected, sizeof(work->corrected));
-	cursor_put_bytes(&cursor, work->hits, work->hit_count * sizeof(struct hit));
 	assert(!cursor.bad);
 	return (size_t)(cursor.at - bytes);
 }
@@ -45,13 +43,9 @@ static int work_decode(const uint8_t *bytes, size_t size, struct mark_work *ret_
 	struct mark_work work = {.readable = true};
 
 	if (cursor_get_u8(&cursor) != WORK_VERSION)
-		return -EBADMSG;
-	work.hit_count = cursor_get_u8(&cursor);
-	if (work.hit_count > MARKS_HITS_MAX)
-		return -EBADMSG;
+		return cursor.bad ? -EBADMSG : -ENOTSUP;
 	cursor_get_bytes(&cursor, &work.read, sizeof(work.read));
 	cursor_get_bytes(&cursor, &work.corrected, sizeof(work.corrected));
-	cursor_get_bytes(&cursor, work.hits, work.hit_count * sizeof(struct hit));
 	if (!cursor_done(&cursor))
 		return -EBADMSG;
 	*ret_work = work;

@@ -51,8 +51,6 @@ struct removal {
 	uint64_t smallest_size;
 	struct read *extra;
 	size_t extra_count;
-	struct hit *hits;
-	size_t hit_count;
 	struct segment_scratch scratch;
 };
 

@@ -74,13 +74,8 @@ static void extras_take(struct removal *removal)
 	for (size_t i = 0; i < removal->pending_count; i++) {
 		const struct pending_mark *mark = &removal->pending[i];
 
-		if (removal->placed[i])
-			continue;
-		for (unsigned h = 0; h < mark->hit_count; h++) {
-			removal->hits[removal->hit_count] = mark->hits[h];
-			removal->hits[removal->hit_count++].row = (uint32_t)removal->extra_count;
-		}
-		removal->extra[removal->extra_count++] = mark->corrected;
+		if (!removal->placed[i])
+			removal->extra[removal->extra_count++] = mark->corrected;
 	}
 }
 
@@ -90,8 +85,6 @@ static int segment_rewrite(struct removal *removal, uint64_t id, struct err *err
 	struct rewrite_rule rule = {.row = mark_rule,
 				    .extra = removal->extra,
 				    .extra_count = removal->extra_count,
-				    .extra_hits = removal->hits,
-				    .extra_hit_count = removal->hit_count,
 				    .context = (void *)removal->marks};
 	struct rewrite_result done;
 	int result = rewrite_segments(removal->store, removal->day, &id, 1, &rule, err, &done);
@@ -102,7 +95,6 @@ static int segment_rewrite(struct removal *removal, uint64_t id, struct err *err
 		return result;
 	killpoint("mark.rewritten");
 	removal->extra_count = 0;
-	removal->hit_count = 0;
 	return 0;
 }
 
@@ -174,15 +166,10 @@ static int records_write(struct removal *removal)
 /* Erasures need no corrected read; nor does an amendment whose result has been erased or amended since. */
 static int removal_begin(struct removal *removal)
 {
-	size_t hits = 0;
-
 	removal->placed = calloc(removal->pending_count + 1, sizeof(*removal->placed));
 	removal->extra = calloc(removal->pending_count + 1, sizeof(*removal->extra));
-	for (size_t i = 0; i < removal->pending_count; i++)
-		hits += removal->pending[i].hit_count;
-	removal->hits = calloc(hits + 1, sizeof(*removal->hits));
 	removal->stands = calloc(removal->pending_count + 1, sizeof(*removal->stands));
-	if (removal->stands == NULL || removal->placed == NULL || removal->extra == NULL || removal->hits == NULL)
+	if (removal->stands == NULL || removal->placed == NULL || removal->extra == NULL)
 		return err_set(removal->err, -ENOMEM, "out of memory");
 	for (size_t i = 0; i < removal->pending_count; i++)
 		removal->placed[i] = removal->pending[i].kind != MARK_AMENDED || !removal->pending[i].readable ||
@@ -221,7 +208,6 @@ static void removal_fini(struct removal *removal)
 	free(removal->stands);
 	free(removal->sights);
 	free(removal->extra);
-	free(removal->hits);
 	mark_set_release(removal->set);
 }
 

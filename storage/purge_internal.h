@@ -17,6 +17,7 @@ struct purge {
 	struct purge_record record;
 	uint64_t damaged_number; /* of a damaged intent that this one replaces; 0 none */
 	uint64_t marks_stamp;    /* of the day's marks when the held rows were copied (marks.h) */
+	uint64_t late_stamp;     /* the same of what late hits had been put of it (late_hits.h) */
 };
 
 /* Every step from the first on, or from the one behind the keys' end. purge_mutex and tidy mutex held. */

@@ -21,7 +21,7 @@
 #include "storage/store_internal.h"
 #include "storage/view.h"
 
-#define COPY_TRIES 16 /* a mark that comes in between makes the copies anew */
+#define COPY_TRIES 16 /* a mark or a late hit that comes in between makes the copies anew */
 #define WORKERS_WAIT_NS INT64_C(10000000000)
 
 static int failed(struct purge *purge, int result, const char *step)
@@ -177,23 +177,27 @@ static int cases_copy(struct purge *purge, const struct case_numbers *cases)
 /*
  * Copies made by an attempt that did not reach the end of this step are provisional: holds may have been added since,
  * so all are made anew. From the durable step on, under the same mutex, no hold is taken for this day any more. Reads
- * may still be erased or amended until the keys are gone: copies that do not know of it are made anew too, and the
- * steps behind them are done again. A resumed purge does not know what its copies knew: any mark of the day will do.
+ * may still be erased or amended, and late hits of them put, until the keys are gone: copies that do not know of it are
+ * made anew too, and the steps behind them are done again. A resumed purge does not know what its copies knew: any mark
+ * and any late hit of the day will do.
  */
 static int step_hold(struct purge *purge)
 {
 	struct store *store = purge->store;
 	struct case_numbers cases = {0};
-	uint64_t stamp = marks_stamp(store->marks, purge->record.certificate.day);
+	int32_t day = purge->record.certificate.day;
+	uint64_t stamp = marks_stamp(store->marks, day);
+	uint64_t late_stamp = late_hits_stamp(store->late, day);
 	int result;
 
-	if (purge->record.step >= PURGE_HELD &&
-	    (stamp == purge->marks_stamp || keyring_day_destroyed(store->keyring, purge->record.certificate.day)))
+	if (purge->record.step >= PURGE_HELD && ((stamp == purge->marks_stamp && late_stamp == purge->late_stamp) ||
+						 keyring_day_destroyed(store->keyring, day)))
 		return 0;
 	if (purge->record.step > PURGE_CLOSED)
 		purge->record.step = PURGE_CLOSED;
 	pthread_mutex_lock(&store->hold_mutex);
 	purge->marks_stamp = stamp; /* from before the copying, which may see more */
+	purge->late_stamp = late_stamp;
 	result = hold_each(store, case_collect, &cases);
 	if (result < 0)
 		(void)failed(purge, result, "reading the holds");
@@ -229,8 +233,9 @@ static int keys_destroy(struct purge *purge)
 	struct store *store = purge->store;
 
 	for (unsigned tries = 0; tries < COPY_TRIES; tries++) {
-		int result = marks_destroy_day(store->marks, store->keyring, purge->record.certificate.day,
-					       purge->marks_stamp);
+		int result =
+			late_hits_destroy_day(store->late, store->marks, store->keyring, purge->record.certificate.day,
+					      purge->late_stamp, purge->marks_stamp);
 
 		if (result != MARKS_CHANGED)
 			return result < 0 ? failed(purge, result, "destroying its keys") : 0;
@@ -240,7 +245,7 @@ static int keys_destroy(struct purge *purge)
 		if (result != 0)
 			return result;
 	}
-	return failed(purge, -EAGAIN, "its reads are being erased or amended all the time");
+	return failed(purge, -EAGAIN, "its reads are being erased or amended, or hits of them found, all the time");
 }
 
 static int step_destroy(struct purge *purge)

@@ -305,6 +305,8 @@ int recovery_journal(struct store *store, const struct journal_file_name *file, 
 	result = scan_open(store, path, err, &scan, ret_id);
 	if (result > 0)
 		return RECOVERY_GONE;
+	if (result == -ENOTSUP)
+		return result;
 	if (result < 0)
 		return unread_refuse(err, path, strerror(-result));
 	*ret_id = journal_scan_result(scan)->header.file_id;

@@ -121,7 +121,7 @@ enum mark_kind {
 
 #define MARK_HASH_SIZE 32
 #define MARK_ID_SIZE 16
-#define REG_MARK_SEALED_MAX 1136
+#define REG_MARK_SEALED_MAX 1136 /* what an earlier version sealed too, so that it can be told apart */
 
 /*
  * A mark on one read. Nothing in it tells the read to whoever lacks KEY_IDENTITY; what the physical removal needs to

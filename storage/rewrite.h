@@ -38,12 +38,11 @@ struct rewrite_rule {
 	int (*row)(void *context, const struct read *row);
 	/* Changes flags of the appliance in a row that is kept. NULL: as they are. */
 	void (*flag)(void *context, struct read *row);
-	/* Rows of the day that come in beside them, in any order (a corrected read), with hits: row = index into extra.
-	 */
+	/* Rows of the day that come in beside them, in any order (a corrected read). */
 	const struct read *extra;
 	size_t extra_count;
-	const struct hit *extra_hits;
-	size_t extra_hit_count;
+	/* The next of the hits that come in with a row that is kept, an extra one too; NULL: no more. NULL: none do. */
+	const struct hit *(*hit)(void *context, const struct read *row);
 	void *context;
 };
 

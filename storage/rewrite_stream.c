@@ -184,15 +184,17 @@ static int take_hits(struct merge *merge, struct source *source, bool kept, uint
 	return result;
 }
 
-static int take_extra_hits(struct merge *merge, const struct source *source, uint64_t row)
+/* What the rule has for the row, which was kept. */
+static int take_rule_hits(struct merge *merge, const struct source *source, uint64_t row)
 {
 	const struct rewrite_rule *rule = merge->stream->rule;
-	uint32_t index = source->order[source->order_at - 1];
+	const struct hit *hit;
 	int result = 0;
 
-	for (size_t i = 0; result == 0 && i < rule->extra_hit_count; i++)
-		if (rule->extra_hits[i].row == index)
-			result = give_hit(merge, rule->extra_hits[i], row);
+	if (rule == NULL || rule->hit == NULL)
+		return 0;
+	while (result == 0 && (hit = rule->hit(rule->context, source->row)) != NULL)
+		result = give_hit(merge, *hit, row);
 	return result;
 }
 
@@ -236,9 +238,11 @@ static int take_row(struct merge *merge, struct source *source)
 	}
 	if (result < 0)
 		return err_set(merge->err, result, "rows: %s", strerror(-result));
-	if (source->segment == NULL)
-		return take_extra_hits(merge, source, row);
-	return page_count(source, SEGMENT_HITS) > 0 ? take_hits(merge, source, !dropped, row) : 0;
+	if (!dropped)
+		result = take_rule_hits(merge, source, row);
+	if (result < 0 || source->segment == NULL || page_count(source, SEGMENT_HITS) == 0)
+		return result;
+	return take_hits(merge, source, !dropped, row);
 }
 
 static void heap_down(struct merge *merge, size_t at)

@@ -42,7 +42,6 @@ struct check {
 	uint64_t row_keys_sum;
 	uint64_t *row_scenes; /* hashes of the rows' scenes, a row each */
 	size_t row_scene_count;
-	uint8_t *amended; /* a bit a row: corrected here, so its hits may lack a number */
 	/* Of the hits. */
 	uint64_t *numbers;
 	size_t number_count;
@@ -188,8 +187,6 @@ static void check_row(struct check *check, const struct read *row, uint32_t numb
 	if (read_day(row->capture_us) != check->segment->summary.day)
 		report_logic(check, SEGMENT_ROWS, "a row belongs to another day");
 	note_scene(check, row, number);
-	if ((row->flags & READ_FLAG_AMENDED) != 0)
-		check->amended[number / 8] |= (uint8_t)(1u << number % 8);
 	check->last = *row;
 	check->last_set = true;
 }
@@ -307,11 +304,6 @@ static int check_number(struct check *check, const struct hit *hit)
 		report_logic(check, SEGMENT_HITS, "a hit has a number that was never given");
 		return 0;
 	}
-	if (hit->number == 0) {
-		if (!check->section_damage[SEGMENT_ROWS] && (check->amended[hit->row / 8] >> hit->row % 8 & 1) == 0)
-			report_logic(check, SEGMENT_HITS, "a hit has no number");
-		return 0;
-	}
 	numbers = array_grow(check->numbers, check->number_count, &check->number_room, sizeof(*numbers));
 	if (numbers == NULL)
 		return -ENOMEM;
@@ -369,7 +361,6 @@ static void check_free(struct check *check)
 {
 	segment_scratch_fini(&check->scratch);
 	free(check->row_scenes);
-	free(check->amended);
 	free(check->numbers);
 	free(check->fences);
 	free(check->extents);
@@ -385,9 +376,8 @@ static struct check *check_new(const struct segment *segment, const struct segme
 	check->segment = segment;
 	check->hooks = hooks;
 	check->row_scenes = malloc(segment->summary.row_count * sizeof(*check->row_scenes));
-	check->amended = calloc(segment->summary.row_count / 8 + 1, 1);
 	check->fences = calloc(1, sizeof(*check->fences));
-	if (check->row_scenes != NULL && check->amended != NULL && check->fences != NULL)
+	if (check->row_scenes != NULL && check->fences != NULL)
 		return check;
 	check_free(check);
 	return NULL;

@@ -104,7 +104,7 @@ static int get_hit_fences(const uint8_t *at, struct err *err, struct segment_sum
 		struct segment_hit_fence fence = {le64_get(at), le64_get(at + 8)};
 
 		if ((int)hit_source(fence.first) <= source || hit_source(fence.first) != hit_source(fence.last) ||
-		    fence.first > fence.last || fence.first == 0 || !segment_hit_number_valid(fence.first))
+		    fence.first > fence.last || !segment_hit_number_valid(fence.first))
 			return err_set(err, -EBADMSG, "segment header: fence %u of its hits makes no sense", i);
 		source = (int)hit_source(fence.first);
 		summary->hit_fences[i] = fence;
@@ -242,8 +242,7 @@ bool segment_hit_number_valid(uint64_t number)
 {
 	unsigned source = hit_source(number);
 
-	return number == 0 ||
-	       ((number & HIT_COUNT_MASK) != 0 && (source < SEGMENT_HIT_WORKERS || source == HIT_SOURCE_LATE));
+	return (number & HIT_COUNT_MASK) != 0 && (source < SEGMENT_HIT_WORKERS || source == HIT_SOURCE_LATE);
 }
 
 void segment_hit_fence_add(struct segment_summary *summary, uint64_t number)
@@ -251,8 +250,6 @@ void segment_hit_fence_add(struct segment_summary *summary, uint64_t number)
 	struct segment_hit_fence *fence = summary->hit_fences;
 	struct segment_hit_fence *end = fence + summary->hit_fence_count;
 
-	if (number == 0)
-		return;
 	while (fence < end && hit_source(fence->first) < hit_source(number))
 		fence++;
 	if (fence == end || hit_source(fence->first) != hit_source(number)) {

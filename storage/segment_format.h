@@ -79,8 +79,8 @@ struct segment_summary {
 	int64_t capture_last_us;
 	uint64_t file_size;
 	uint64_t top_offset;
-	struct segment_section_info sections[SEGMENT_SECTIONS]; /* by enum segment_section; [0] is unused */
-	uint32_t hit_fence_count; /* sources of hits; hits without a number (of corrected reads) have none */
+	struct segment_section_info sections[SEGMENT_SECTIONS];      /* by enum segment_section; [0] is unused */
+	uint32_t hit_fence_count;                                    /* sources of hits */
 	struct segment_hit_fence hit_fences[SEGMENT_HIT_FENCES_MAX]; /* ascending */
 	uint32_t top_size;
 	uint8_t top[SEGMENT_TOP_SIZE_MAX];
@@ -125,9 +125,9 @@ int segment_header_decode(const uint8_t page[SEGMENT_HEADER_SIZE], const struct 
 size_t segment_summary_encode(const struct segment_summary *summary, uint8_t bytes[SEGMENT_SUMMARY_SIZE_MAX]);
 int segment_summary_decode(const uint8_t *bytes, size_t size, struct err *err, struct segment_summary *ret_summary);
 
-/* One that was given, or 0: none was, for the hit of a corrected read. */
+/* May it have been given to a hit of a segment? */
 bool segment_hit_number_valid(uint64_t number);
-/* Widens the fence of the valid number's source, making it if need be; 0 has none. */
+/* Widens the fence of the valid number's source, making it if need be. */
 void segment_hit_fence_add(struct segment_summary *summary, uint64_t number);
 /* May a hit with after < number ≤ upto be there? */
 bool segment_hit_fences_meet(const struct segment_summary *summary, uint64_t after, uint64_t upto);

@@ -279,8 +279,7 @@ uint32_t world_with_hold(const char *reference, const char *pattern)
 
 void world_mark(enum mark_kind kind, const struct ids *from, size_t at, const char *vrm)
 {
-	static const struct hit no_hits[1];
-	struct mark_order order = {.kind = kind, .read = &from->rows[at], .hits = no_hits, .who_uid = WORLD_MARKER};
+	struct mark_order order = {.kind = kind, .read = &from->rows[at], .who_uid = WORLD_MARKER};
 	struct reg_hold_read name = world_name(order.read);
 	uint8_t text[READ_TEXT_SIZE] = {0};
 

@@ -89,6 +89,7 @@ void world_send(struct world *world, unsigned index, uint32_t feed)
 {
 	struct lane_window *window;
 	struct read read = world->things[index].original;
+	struct hit hit = {.list = WORLD_LIST, .version = 2, .entry = index, .kind = HIT_EXACT, .priority = 9};
 	struct run run = {.first = world->next[feed], .feed = feed, .epoch = world->epochs[feed], .count = 1};
 
 	if (world->things[index].sent_in[feed] == run.epoch && !world->things[index].erased &&
@@ -100,7 +101,7 @@ void world_send(struct world *world, unsigned index, uint32_t feed)
 	read.epoch = run.epoch;
 	read.receipt_us = read.capture_us + 5000000 + (int64_t)run.first;
 	if (journal_append(store_journal(world->rig.store, feed % world->rig.options.workers), window, &run, &read,
-			   NULL, 0) != 0)
+			   &hit, index % 2) != 0)
 		return;
 	world->next[feed]++;
 	rig_settle(&world->rig, 50);
@@ -284,9 +285,6 @@ bool world_act_init(struct world *world, unsigned index, enum mark_kind kind, st
 		text_put(act->text, text);
 		act->order.text = act->text;
 		act->order.key = act->text;
-		act->hits[0] = (struct hit){.list = 1, .version = 2, .entry = 3, .kind = HIT_EXACT, .priority = 9};
-		act->order.hits = act->hits;
-		act->order.hit_count = 1;
 	}
 	return true;
 }

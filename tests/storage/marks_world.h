@@ -16,6 +16,7 @@
 #include "tests/storage/store_rig.h"
 
 #define WORLD_THINGS 48
+#define WORLD_LIST 1 /* of the hits that odd things are sent with; the entry is the thing */
 #define WORLD_DIRECTORY "/data"
 #define WORLD_CHANGES WORLD_DIRECTORY "/register/changes.log"
 #define WORLD_IDENTITY ((struct key_id){.day = KEY_DAY_NONE, .kind = KEY_IDENTITY})
@@ -51,7 +52,6 @@ struct act {
 	struct mark_order order;
 	struct read read;
 	uint8_t text[READ_TEXT_SIZE];
-	struct hit hits[2];
 };
 
 /* Opens the store, and makes the key of identities when there is none. */
@@ -110,7 +110,7 @@ void marks_test_day_died_before(void);
 void marks_test_identity_lost(void);
 void marks_test_work_lost(void);
 void marks_test_keys_go(void);
-void marks_test_hits_kept(void);
+void marks_test_work_of_another_version(void);
 
 /* test_marks_damage.c */
 void marks_test_search_meanwhile(void);

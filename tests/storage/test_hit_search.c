@@ -343,13 +343,11 @@ static void test_cursor_texts(void)
 	struct hit_search_cursor cursor, back;
 
 	for (unsigned i = 0; i < 20000; i++) {
-		cursor = (struct hit_search_cursor){(int64_t)prng_next(&prng),  prng_next(&prng),
-						    (uint32_t)prng_next(&prng), (uint32_t)prng_next(&prng),
-						    (uint32_t)prng_next(&prng), true};
+		cursor = (struct hit_search_cursor){
+			.capture_us = (int64_t)prng_next(&prng), .number = prng_next(&prng), .set = true};
 		hit_search_cursor_write(i, &cursor, text);
 		CHECK_INT(0, hit_search_cursor_read(i, text, &back));
-		CHECK(back.capture_us == cursor.capture_us && back.number == cursor.number &&
-		      back.camera == cursor.camera && back.list == cursor.list && back.entry == cursor.entry);
+		CHECK(back.capture_us == cursor.capture_us && back.number == cursor.number);
 		/* Any other text is refused, or is another place. */
 		text[prng_below(&prng, strlen(text))] = (char)(1 + prng_below(&prng, 255));
 		if (prng_chance(&prng, 300))

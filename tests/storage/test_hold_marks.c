@@ -322,9 +322,8 @@ static void marked_while_a_purge_runs(void)
 /* The keys are gone: there is nothing to mark any more. */
 static void too_late_for_a_mark(void)
 {
-	static const struct hit no_hits[1];
 	struct ids *all = ids_new();
-	struct mark_order order = {.kind = MARK_ERASED, .hits = no_hits, .who_uid = WORLD_HOLDER};
+	struct mark_order order = {.kind = MARK_ERASED, .who_uid = WORLD_HOLDER};
 
 	world_begin(check_seed());
 	world_fill(20);

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "appliance/base/aead.h"
+#include "appliance/base/bytes.h"
 #include "appliance/base/prng.h"
 #include "storage/io.h"
 #include "tests/check.h"
@@ -328,6 +330,44 @@ static void test_header_lost(void)
 	free(built.bytes);
 }
 
+/* Of another version, checksums as they should be. */
+static void version_set(uint8_t *header, size_t at, size_t checksum, uint16_t version)
+{
+	le16_put(header + at, version);
+	le64_put(header + checksum, XXH3_64bits(header, checksum));
+}
+
+/* What another version wrote is neither read as ours nor taken for damage, nor for a file that nothing is lost with. */
+static void test_another_version(void)
+{
+	struct built built = file_make(true);
+	struct journal_scan_options options = {.path = PATH, .key = key_give};
+	struct seen seen;
+
+	for (unsigned round = 0; round < 3; round++) {
+		struct io *io = sim_new(1);
+		struct journal_scan *journal;
+		struct err err = {""};
+		uint64_t id;
+
+		for (unsigned frame = 1; frame <= FRAMES + 1; frame++)
+			version_set(built.bytes + built.offsets[frame], 4, 120, (uint16_t)(1 + 2 * (round % 2)));
+		if (round == 2) /* its own header is lost */
+			memset(built.bytes, 0, JOURNAL_HEADER_SIZE);
+		else
+			version_set(built.bytes, 8, 64, (uint16_t)(1 + 2 * round));
+		CHECK_INT(0, io->ops->mkdir(io, "/j"));
+		CHECK_INT(0, sim_put(io, PATH, built.bytes, built.size));
+		CHECK_INT(-ENOTSUP, journal_scan_new(&options, io, &err, &journal, &id));
+		CHECK(strstr(err.text, PATH) != NULL && strstr(err.text, "another version") != NULL);
+		sim_free(io);
+	}
+	version_set(built.bytes, 8, 64, 1);
+	memset(built.bytes + JOURNAL_HEADER_SIZE, 0, built.size - JOURNAL_HEADER_SIZE);
+	CHECK_INT(JOURNAL_SCAN_EMPTY, scan(built.bytes, built.size, false, &seen));
+	free(built.bytes);
+}
+
 /* A file whose blocks cannot be read from one place on costs those blocks, not the file. */
 static void test_unreadable_blocks(void)
 {
@@ -461,6 +501,7 @@ int main(int argc, char **argv)
 		{"a flipped bit costs one frame and is named", test_flipped_bits},
 		{"holes are damage where frames say so, torn elsewhere", test_holes_are_judged},
 		{"the file's header is lost", test_header_lost},
+		{"another version is refused", test_another_version},
 		{"unreadable blocks", test_unreadable_blocks},
 		{"frames in the wrong place", test_shuffled_frames},
 		{"mutated files", test_mutated_files},

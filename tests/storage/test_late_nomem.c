@@ -1,4 +1,6 @@
-/* Memory that runs out: every allocation of a put, a scan and a tidying of late hits fails once. Nothing is half put.
+/*
+ * Memory that runs out: every allocation of a put, a scan, a tidying and a joining of late hits fails once. Nothing is
+ * half put, and no part is taken for all.
  */
 /* The files under test call those below in place of the allocator: see meson.build. */
 #undef malloc
@@ -13,6 +15,7 @@
 
 #include "appliance/base/array.h"
 #include "storage/late_hits.h"
+#include "storage/late_join.h"
 #include "tests/check.h"
 #include "tests/storage/marks_world.h"
 
@@ -138,11 +141,52 @@ static void test_tidy(void)
 	world_free(world);
 }
 
+static bool is_camera(const void *camera, const struct read *read)
+{
+	return read->camera == *(const uint32_t *)camera;
+}
+
+static void test_join(void)
+{
+	struct world *world = world_new(check_seed(), "join");
+	struct late_hit hits[HITS];
+	struct err err = {""};
+	bool more = true;
+	size_t put;
+
+	for (unsigned i = 0; i < WORLD_THINGS; i++)
+		world_send(world, i, 1);
+	hits_make(world, hits);
+	CHECK_INT(0, late_hits_put(store_late_hits(world->rig.store), hits, HITS, 0, &err, &put));
+	for (int nth = 0; more; nth++) {
+		const struct read *first = &hits[0].found.read;
+		struct late_join *join = NULL;
+		size_t unreadable = 9;
+		int result;
+
+		failed = false;
+		allowed = nth;
+		result = late_join_new(store_late_hits(world->rig.store), read_day(first->capture_us), is_camera,
+				       &first->camera, &err, &join, &unreadable);
+		allowed = -1;
+		more = failed;
+		CHECK_INT(failed ? -ENOMEM : 0, result);
+		CHECK((join == NULL) == failed && unreadable == (failed ? 9 : 0));
+		if (failed)
+			continue;
+		CHECK_INT(0, late_join_next(join, first)->entry);
+		CHECK(late_join_next(join, first) == NULL);
+		(void)late_join_free(join);
+	}
+	world_free(world);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
 		{"a put that runs out of memory puts nothing", test_put},
 		{"a tidying that runs out of memory loses nothing", test_tidy},
+		{"a joining that runs out of memory says so", test_join},
 		{NULL, NULL},
 	};
 	return check_main(argc, argv, "late hits without memory", tests);

@@ -147,7 +147,7 @@ int main(int argc, char **argv)
 		{"the key of identities is lost", marks_test_identity_lost},
 		{"the key of a pending mark is lost", marks_test_work_lost},
 		{"keys go with what they sealed", marks_test_keys_go},
-		{"hits of a corrected read", marks_test_hits_kept},
+		{"pending marks of another version are refused", marks_test_work_of_another_version},
 		{"searches meanwhile", marks_test_search_meanwhile},
 		{"a damaged segment holds up no other", marks_test_damaged},
 		{"what was sealed without the register goes with a merge", marks_test_merged_away},

@@ -1,13 +1,15 @@
-/* What ends with a day, with a key, and with what was corrected. */
+/* What ends with a day, with a key, and with another version. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/aead.h"
+#include "appliance/base/bytes.h"
 #include "storage/catalog.h"
 #include "storage/keyring.h"
 #include "storage/marks.h"
-#include "storage/segment_read.h"
-#include "storage/view.h"
+#include "storage/register.h"
+#include "storage/register_records.h"
 #include "tests/check.h"
 #include "tests/storage/marks_world.h"
 #include "tests/storage/store_rig.h"
@@ -72,7 +74,7 @@ void marks_test_identity_lost(void)
 	world_free(world);
 }
 
-static int mark_key_destroy(void *context, struct key_id id)
+static int mark_key_see(void *context, struct key_id id)
 {
 	struct key_id *keys = context;
 
@@ -91,7 +93,7 @@ void marks_test_work_lost(void)
 
 	world_seal(world);
 	world_act(world, 0, MARK_ERASED);
-	CHECK_INT(0, keyring_each(store_keyring(world->rig.store), KEY_MARK, mark_key_destroy, keys));
+	CHECK_INT(0, keyring_each(store_keyring(world->rig.store), KEY_MARK, mark_key_see, keys));
 	CHECK(keys[0].kind == KEY_MARK && keys[0].day == world->rig.first_day && keys[1].kind == 0);
 	destroy.id = keys[0];
 	CHECK_INT(0, keyring_change(store_keyring(world->rig.store), &destroy, 1));
@@ -121,7 +123,7 @@ void marks_test_keys_go(void)
 	world_act(world, 1, MARK_AMENDED);
 	world_tidy(world);
 	world_seal(world);
-	CHECK_INT(0, keyring_each(store_keyring(world->rig.store), KEY_MARK, mark_key_destroy, keys));
+	CHECK_INT(0, keyring_each(store_keyring(world->rig.store), KEY_MARK, mark_key_see, keys));
 	CHECK_INT(0, keys[0].kind);
 	CHECK_INT(0, catalog_segments(store_catalog(world->rig.store), INT32_MIN, INT32_MAX, &after, &after_count));
 	for (size_t i = 0; i < before_count; i++) {
@@ -142,52 +144,58 @@ void marks_test_keys_go(void)
 	world_free(world);
 }
 
-struct hits_seen {
+struct resealing {
+	struct keyring *keyring;
+	struct reg_mark record;
 	unsigned count;
-	uint32_t row;
 };
 
-static int hit_seen(void *context, const struct hit *hit)
+/* The pending mark's sealed part, its first byte that of another version. */
+static int work_reseal(void *context, const struct reg_record *found)
 {
-	struct hits_seen *seen = context;
+	static const uint8_t nonce[AEAD_NONCE_SIZE];
+	struct resealing *resealing = context;
+	struct reg_mark *record = &resealing->record;
+	uint8_t key_bytes[KEY_SIZE], bytes[REG_MARK_SEALED_MAX], aad[8];
+	struct aead_key key;
+	size_t size;
 
-	CHECK_INT(1, hit->list);
-	CHECK_INT(9, hit->priority);
-	seen->row = hit->row;
-	seen->count++;
+	CHECK_INT(0, reg_mark_decode(found->value, found->value_size, record));
+	size = record->sealed_size - AEAD_TAG_SIZE;
+	CHECK_INT(0, keyring_get(resealing->keyring,
+				 (struct key_id){.id = record->key, .day = record->day, .kind = KEY_MARK}, key_bytes));
+	le32_put(aad, (uint32_t)record->day);
+	le32_put(aad + 4, record->number);
+	aead_key_init(&key, key_bytes);
+	CHECK_INT(0, aead_open(&key, nonce, aad, sizeof(aad), record->sealed, size, bytes, record->sealed + size));
+	bytes[0]--;
+	aead_seal(&key, nonce, aad, sizeof(aad), bytes, size, record->sealed, record->sealed + size);
+	aead_key_fini(&key);
+	resealing->count++;
 	return 0;
 }
 
-/* The corrected read's hits come into the segment with it. */
-void marks_test_hits_kept(void)
+/* What another version left pending is not taken for lost: nothing is searched, and its key stays for that version. */
+void marks_test_work_of_another_version(void)
 {
-	struct world *world = world_half_sealed(check_seed(), "hits");
-	struct segment_scratch scratch = {0};
-	struct segment_rows *rows = malloc(sizeof(*rows));
-	unsigned count = 0;
-	struct view view;
+	struct world *world = world_half_sealed(check_seed(), "version");
+	struct resealing resealing = {.keyring = store_keyring(world->rig.store)};
+	struct reg *reg = store_register(world->rig.store, NULL);
+	uint8_t buffer[REG_RECORD_SIZE_MAX];
+	struct key_id keys[8] = {0};
+	const char *why = NULL;
+	struct reg_change change;
 	struct err err;
 
-	world_seal(world);
 	world_act(world, 1, MARK_AMENDED);
-	world_tidy(world);
-	CHECK_INT(0, view_take(store_views(world->rig.store), INT32_MIN, INT32_MAX, &view));
-	for (size_t i = 0; i < view.segment_count; i++) {
-		struct hits_seen seen = {0};
-		struct segment *segment;
-
-		CHECK_INT(0, view_segment_get(store_views(world->rig.store), &view.segments[i], &err, &segment));
-		CHECK_INT(0, segment_each_hit(segment, &scratch, &err, hit_seen, &seen));
-		if (seen.count > 0) {
-			CHECK_INT(0, segment_read_rows(segment, &scratch, seen.row / SEGMENT_PAGE_ROWS, &err, rows));
-			CHECK(world_same_sighting(&rows->rows[seen.row % SEGMENT_PAGE_ROWS], &world->things[1].now));
-		}
-		count += seen.count;
-		view_segment_put(store_views(world->rig.store), segment);
-	}
-	CHECK_INT(1, count);
-	view_release(&view);
-	segment_scratch_fini(&scratch);
-	free(rows);
+	CHECK_INT(0, reg_each(reg, REG_MARK, 0, UINT32_MAX, work_reseal, &resealing));
+	CHECK_INT(1, resealing.count);
+	change = reg_mark_put(&resealing.record, buffer);
+	CHECK_INT(0, reg_change(reg, &change, 1, 0, "test", &err));
+	CHECK_INT(0, rig_close(&world->rig, false));
+	CHECK_INT(0, rig_open(&world->rig));
+	CHECK(store_register(world->rig.store, &why) == NULL && strstr(why, "another version") != NULL);
+	CHECK_INT(0, keyring_each(store_keyring(world->rig.store), KEY_MARK, mark_key_see, keys));
+	CHECK(keys[0].kind == KEY_MARK && keys[1].kind == 0);
 	world_free(world);
 }

@@ -37,6 +37,7 @@ struct model {
 	size_t hit_count;
 	uint64_t put; /* rows ever */
 	uint64_t next_id;
+	uint64_t last_hit; /* count of its number */
 };
 
 static struct read sender_only(const struct read *row)
@@ -99,7 +100,8 @@ static size_t random_batch(struct model *model, struct read *rows, size_t max, s
 		if (rows[i].kind == READ_KIND_VRM && prng_chance(&model->prng, 100))
 			hits[(*ret_hits)++] = (struct hit){.row = (uint32_t)i,
 							   .list = 1 + (uint32_t)prng_below(&model->prng, 2),
-							   .entry = (uint32_t)prng_below(&model->prng, 3)};
+							   .entry = (uint32_t)prng_below(&model->prng, 3),
+							   .number = hit_number(1, ++model->last_hit)};
 	}
 	return count;
 }
@@ -310,8 +312,6 @@ static void random_rewrites_follow_the_model(void)
 			if (prng_chance(&model->prng, 400)) {
 				rule.extra_count = random_batch(model, extra, 40, hits, &hit_count);
 				rule.extra = extra;
-				rule.extra_hits = hits;
-				rule.extra_hit_count = hit_count;
 			}
 			CHECK_INT(0, rewrite(model, ids, count,
 					     prng_chance(&model->prng, 500) || rule.row == drop_one_in ||
@@ -321,11 +321,6 @@ static void random_rewrites_follow_the_model(void)
 					     &done));
 			memcpy(&model->rows[model->count], extra, rule.extra_count * sizeof(*extra));
 			model->count += rule.extra_count;
-			for (size_t i = 0; i < hit_count; i++)
-				model->hits[model->hit_count++] =
-					(struct model_hit){.row = sender_only(&extra[hits[i].row]),
-							   .list = hits[i].list,
-							   .entry = hits[i].entry};
 			check_model(model);
 			if (prng_chance(&model->prng, 300)) {
 				CHECK_INT(0, rig_close(model->rig, false));

@@ -118,6 +118,8 @@ static void hits_follow_the_survivor(void)
 	struct fixture fixture;
 	struct err err = {""};
 
+	for (unsigned i = 0; i < sizeof(hits) / sizeof(hits[0]); i++)
+		hits[i].number = hit_number(1, i + 1);
 	fixture_init(&fixture);
 	rows[0].kind = READ_KIND_VRM;
 	memcpy(rows[0].key, "BBBBBB", 6);

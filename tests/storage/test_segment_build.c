@@ -142,7 +142,9 @@ static void a_finish_is_called_off(void)
 		for (size_t i = 0; i < COUNT; i++) {
 			CHECK_INT(0, segment_build_row(build, pointers[i], &number));
 			if (i % EVERY_HIT == 0)
-				CHECK_INT(0, segment_build_hit(build, &(struct hit){.row = (uint32_t)number}));
+				CHECK_INT(0,
+					  segment_build_hit(build, &(struct hit){.row = (uint32_t)number,
+										 .number = hit_number(1, number + 1)}));
 		}
 		off.asked = 0;
 		result = segment_build_finish(build, &err, &summary);
@@ -180,7 +182,7 @@ static void a_build_refuses_what_cannot_be(void)
 	CHECK(none == NULL && err.text[0] != '\0');
 	build = start_build(&fixture);
 	CHECK_INT(-ENODATA, segment_build_finish(build, &err, &summary));
-	CHECK_INT(-EINVAL, segment_build_hit(build, &(struct hit){.row = 0}));
+	CHECK_INT(-EINVAL, segment_build_hit(build, &(struct hit){.row = 0, .number = hit_number(1, 1)}));
 	second = first;
 	second.capture_us = first.capture_us > (int64_t)FIXTURE_DAY * DAY_US ? first.capture_us - 1 : first.capture_us;
 	second.camera = 0;
@@ -347,7 +349,7 @@ static void bad_input_is_refused(void)
 {
 	struct prng prng = {4};
 	struct read rows[2] = {fixture_read(&prng, FIXTURE_DAY), fixture_read(&prng, FIXTURE_DAY + 1)};
-	struct hit hit = {.row = 1};
+	struct hit hit = {.row = 1, .number = hit_number(1, 1)};
 	struct segment_summary summary;
 	struct fixture fixture;
 

@@ -153,14 +153,13 @@ static void other_formats_are_refused(void)
 	fixture_fini(&fixture);
 }
 
-/* What the check says of a segment of two rows with these hits; the second row is a corrected one. */
+/* What the check says of a segment of two rows with these hits. */
 static bool hits_are_faulty(struct fixture *fixture, uint64_t id, const struct hit *hits, size_t count)
 {
 	struct prng prng = {3};
 	struct read rows[2] = {fixture_read(&prng, FIXTURE_DAY), fixture_read(&prng, FIXTURE_DAY)};
 	struct segment_summary summary;
 
-	rows[1].flags |= READ_FLAG_AMENDED;
 	CHECK_INT(0, fixture_write(fixture, fixture->io, FIXTURE_DAY, id, rows, 2, hits, count, &summary));
 	return detected(fixture, id);
 }
@@ -193,8 +192,7 @@ static void numbers_of_hits_are_checked(void)
 	const struct hit well[] = {{.row = 0, .list = 1, .number = hit_number(1, 7)},
 				   {.row = 0, .list = 2, .number = hit_number(63, 7)},
 				   {.row = 1, .list = 1, .number = hit_number(1, 9)},
-				   {.row = 1, .list = 2, .number = hit_number(HIT_SOURCE_LATE, 1)},
-				   {.row = 1, .list = 3}};
+				   {.row = 1, .list = 2, .number = hit_number(HIT_SOURCE_LATE, 1)}};
 	const struct hit twice[] = {{.row = 0, .list = 1, .number = hit_number(1, 7)},
 				    {.row = 1, .list = 1, .number = hit_number(1, 7)}};
 	const struct hit none[] = {{.row = 0, .list = 1}};
@@ -204,9 +202,9 @@ static void numbers_of_hits_are_checked(void)
 	struct fixture fixture;
 
 	fixture_init(&fixture);
-	CHECK(!hits_are_faulty(&fixture, 1, well, 5));
+	CHECK(!hits_are_faulty(&fixture, 1, well, 4));
 	CHECK(hits_are_faulty(&fixture, 2, twice, 2));
-	CHECK(hits_are_faulty(&fixture, 3, none, 1));
+	CHECK_INT(-EINVAL, fixture_write(&fixture, fixture.io, FIXTURE_DAY, 3, &row, 1, none, 1, &summary));
 	CHECK_INT(0, fixture_write(&fixture, fixture.io, FIXTURE_DAY, 4, &row, 1, well, 1, &summary));
 	CHECK(!detected(&fixture, 4));
 	summary.hit_fences[0].last++;

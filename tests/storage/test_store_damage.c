@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
+#include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/log.h"
 #include "storage/io.h"
@@ -222,9 +224,24 @@ static void send_unsealed(struct rig *rig)
 	CHECK_INT(0, rig_close(rig, false));
 }
 
+/* The file as another version would have written it. */
+static void version_change(struct io *io, const char *path)
+{
+	size_t size;
+	uint8_t *bytes = sim_get(io, path, &size);
+
+	CHECK(bytes != NULL && size > 2 * IO_ALIGN);
+	le16_put(bytes + 8, 1);
+	le64_put(bytes + 64, XXH3_64bits(bytes, 64));
+	le16_put(bytes + IO_ALIGN + 4, 1);
+	le64_put(bytes + IO_ALIGN + 120, XXH3_64bits(bytes + IO_ALIGN, 120));
+	CHECK_INT(0, sim_put(io, path, bytes, size));
+	free(bytes);
+}
+
 /*
- * A journal that cannot be opened, or of which no frame can be read, stops the start, as often as it is tried; when it
- * can be read again all is there, though the later journal's watermarks lie beyond it.
+ * A journal that cannot be opened, of which no frame can be read, or that another version wrote, stops the start, as
+ * often as it is tried; when it can be read again all is there, though the later journal's watermarks lie beyond it.
  */
 static void test_journal_unreadable(void)
 {
@@ -233,7 +250,9 @@ static void test_journal_unreadable(void)
 	struct rig *rig = rig_new(io, check_seed());
 	struct name_search search = {.ending = "-0000000001.closed"};
 	char path[600];
+	uint8_t *whole;
 	uint64_t acked;
+	size_t size;
 
 	rig->options.workers = 1;
 	send_unsealed(rig);
@@ -251,6 +270,13 @@ static void test_journal_unreadable(void)
 		CHECK(strstr(rig->err.text, "start again") != NULL);
 	}
 	CHECK_INT(0, sim_deny(io, path, 0));
+	whole = sim_get(io, path, &size);
+	version_change(io, path);
+	CHECK_INT(-ENOTSUP, rig_open(rig));
+	CHECK(strstr(rig->err.text, search.name) != NULL);
+	CHECK(strstr(rig->err.text, "another version") != NULL);
+	CHECK_INT(0, sim_put(io, path, whole, size));
+	free(whole);
 	rig_check_open(rig, "open");
 	rig_check_reads(rig);
 	CHECK_INT(0, rig_close(rig, false));

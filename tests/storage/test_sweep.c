@@ -34,7 +34,8 @@ static int on_burst(void *context, const struct sweep_burst *burst)
 	for (size_t i = 0; i < burst->hit_count; i++) {
 		CHECK(burst->hits[i].row < burst->count && burst->hits[i].list == met->list);
 		CHECK(i == 0 || burst->hits[i - 1].row <= burst->hits[i].row);
-		CHECK((burst->reads[burst->hits[i].row].flags & READ_FLAG_AMENDED) != 0); /* only these have any */
+		CHECK(world_same_sighting(&burst->reads[burst->hits[i].row],
+					  &met->world->things[burst->hits[i].entry].original));
 	}
 	met->hits += burst->hit_count;
 	return 0;
@@ -83,8 +84,9 @@ static void verify(struct world *world, const struct key_range *range, int32_t d
 	size_t wanted = 0;
 
 	CHECK(met != NULL);
-	met->list = 1;
+	met->list = WORLD_LIST;
 	met->stop_at = -1;
+	met->world = world;
 	sweep = sweep_of(met);
 	sweep.ranges = range;
 	sweep.range_count = range != NULL;
@@ -161,15 +163,14 @@ static void test_rules(void)
 
 	CHECK(met != NULL);
 	world_seal(world);
-	world_act(world, 1, MARK_AMENDED);
-	world_tidy(world);
-	met->list = 1;
+	met->list = WORLD_LIST;
 	met->stop_at = -1;
+	met->world = world;
 	sweep = sweep_of(met);
 	CHECK_INT(0, sweep_run(store_views(world->rig.store), &sweep, &err));
 	CHECK(met->hits > 0 && sweep.pages > 0);
 	memset(met, 0, sizeof(*met));
-	met->list = 1;
+	met->list = WORLD_LIST;
 	sweep = sweep_of(met);
 	CHECK_INT(7, sweep_run(store_views(world->rig.store), &sweep, &err));
 	memset(met, 0, sizeof(*met));
