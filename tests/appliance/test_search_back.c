@@ -366,7 +366,8 @@ static void the_power_goes_anywhere(void)
 		back = back_new(prng_next(&prng), name);
 		number = ask(back);
 		for (unsigned i = 0; i < 4; i++) {
-			sim_cut_at(back->world->io, sim_ops(back->world->io) + 1 + prng_below(&prng, 25));
+			sim_cut_at(back->world->io,
+				   sim_ops(back->world->io) + 1 + prng_below(&prng, i == 0 ? DAYS / 2 : 25));
 			wait_end(back, number);
 			cuts += sim_is_cut(back->world->io);
 			(void)check_finds(back, false);
@@ -385,7 +386,7 @@ static void the_power_goes_anywhere(void)
 		back_free(back);
 		rounds++;
 	}
-	CHECK(cuts > rounds);
+	CHECK(cuts >= rounds); /* a search makes an operation a day at least: the first cut of each is met */
 	printf("\n    %u searches, %u power cuts ", rounds, cuts);
 }
 
