@@ -75,11 +75,12 @@ struct room {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	struct prng prng;
-	atomic_int stalled;      /* takes nothing; else so many of a thousand messages find no room */
-	uint32_t *acknowledged;  /* by hit: number of the session that acknowledged it first; 0: none */
-	uint8_t *got;            /* by hit */
-	struct session *session; /* of now */
-	unsigned sessions;
+	atomic_int stalled;          /* takes nothing; else so many of a thousand messages find no room */
+	uint32_t *acknowledged;      /* by hit: number of the session that acknowledged it first; 0: none */
+	uint8_t *got;                /* by hit */
+	struct session *session;     /* of now; the lock */
+	atomic_bool taken_over_next; /* right behind the next message, before its courier looks up */
+	atomic_uint sessions;
 	unsigned waiting; /* hits.waiting told */
 };
 
@@ -197,6 +198,8 @@ static int take_message(struct session *session, const char *method, json_t *par
 	return 0;
 }
 
+static void session_begin(struct room *room);
+
 int __wrap_call_notify_try(struct call *call, const char *method, json_t *params);
 int __wrap_call_notify_try(struct call *call, const char *method, json_t *params)
 {
@@ -209,6 +212,8 @@ int __wrap_call_notify_try(struct call *call, const char *method, json_t *params
 		result = take_message(session, method, params);
 	(void)pthread_mutex_unlock(&room->lock);
 	json_decref(params);
+	if (result == 0 && atomic_exchange(&room->taken_over_next, false))
+		session_begin(room);
 	return result;
 }
 
@@ -239,7 +244,7 @@ static void session_begin(struct room *room)
 	session->connection =
 		(struct connection){.follower = {.end = on_end}, .call = (struct call *)session, .hits = room->hits};
 	session->room = room;
-	session->number = ++room->sessions;
+	session->number = atomic_fetch_add(&room->sessions, 1) + 1;
 	for (unsigned lane = 0; lane < HIT_LANE_COUNT; lane++)
 		session->told[lane] = calloc(HITS, sizeof(uint32_t));
 	(void)pthread_mutex_lock(&room->lock);
@@ -252,11 +257,12 @@ static void session_begin(struct room *room)
 /* The newest of a lane; everything told before it on this connection is acknowledged then. */
 static void acknowledge(struct room *room, enum hit_lane lane)
 {
-	struct session *session = room->session;
+	struct session *session;
 	char cursor[HIT_CURSOR_TEXT_SIZE];
 	size_t count = 0, covered;
 
 	(void)pthread_mutex_lock(&room->lock);
+	session = room->session;
 	memcpy(cursor, session->cursor[lane], sizeof(cursor));
 	covered = session->seen[lane];
 	(void)pthread_mutex_unlock(&room->lock);
@@ -274,10 +280,13 @@ static void acknowledge(struct room *room, enum hit_lane lane)
 
 static void leave(struct room *room)
 {
+	struct session *session;
+
 	(void)pthread_mutex_lock(&room->lock);
-	room->session->closed = true;
+	session = room->session;
+	session->closed = true;
 	(void)pthread_mutex_unlock(&room->lock);
-	atomic_store(&room->session->connection.follower.gone, true);
+	atomic_store(&session->connection.follower.gone, true);
 	courier_wake(room->hits->lanes[HIT_LANE_URGENT]);
 }
 
@@ -625,10 +634,40 @@ static void a_store_that_fails(void)
 	stage_free(stage);
 }
 
+/* Another connection takes over while a courier has half of a batch in hand: it begins anew, where it acknowledged. */
+static void taken_over_in_the_middle(void)
+{
+	struct stage *stage = stage_new();
+	struct room *room = &stage->rooms[0];
+	struct prng prng = {check_seed()};
+
+	for (unsigned round = 1; round <= 5; round++) {
+		for (unsigned i = 0; i < 30; i++)
+			(void)publish_some(&stage->gantry, &prng, 0, 64);
+		atomic_store(&room->taken_over_next, true);
+		session_begin(room);
+		for (unsigned i = 0;
+		     i < 20000 && (atomic_load(&room->sessions) < 2 * round || missing(room, false, true) > 0); i++) {
+			usleep(1000);
+			if (atomic_load(&room->sessions) < 2 * round)
+				continue;
+			acknowledge(room, HIT_LANE_URGENT);
+			acknowledge(room, HIT_LANE_MASS);
+		}
+		CHECK_INT(0, missing(room, false, true));
+		CHECK_INT(2 * round, atomic_load(&room->sessions));
+		leave(room);
+	}
+	CHECK_INT(0, atomic_load(&wrong));
+	stage_free(stage);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct check_test tests[] = {
-		{"everything at once", everything_at_once}, {"a store that fails", a_store_that_fails}, {NULL, NULL}};
+	static const struct check_test tests[] = {{"everything at once", everything_at_once},
+						  {"a store that fails", a_store_that_fails},
+						  {"taken over in the middle", taken_over_in_the_middle},
+						  {NULL, NULL}};
 
 	log_level_set(getenv("GANTRY_TEST_LOG") != NULL ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
 	return check_main(argc, argv, "courier", tests);
