@@ -24,7 +24,7 @@
 #include "tests/check.h"
 
 enum { WORKERS = 3, LISTS = 3, KEYS = 200, BURST = 64, FORMS = 3, STORM_MS = 1000 };
-enum { SETS_MIN = 24, BURSTS_MIN = 500 }; /* the storm goes on until there were so many */
+enum { SETS_MIN = 24, BURSTS_MIN = 300 }; /* the storm goes on until there were so many, and hits of every kind */
 
 /* How a plate may stand on a list: itself, with one character open, with two runs open. */
 enum form { FORM_EXACT, FORM_OPEN, FORM_RUNS };
@@ -167,6 +167,7 @@ static void *work(void *context)
 		burst_check(from, from->scratches[index], &burst,
 			    prng_chance(&prng, 800) ? 256 : 1 + prng_below(&prng, 16));
 		atomic_store_explicit(&quiet[index].number, from->number, memory_order_release);
+		sched_yield(); /* where cores are few, who publishes is to have its share */
 	}
 	atomic_store_explicit(&quiet[index].number, UINT64_MAX, memory_order_release);
 	return NULL;
@@ -247,7 +248,7 @@ static void edition_next(struct prng *prng, struct edition *edition, struct edit
 		info.generation = info.version;
 		CHECK_INT(0, list_restate(previous->list, &info, &err, &list));
 	} else if (what == 2) { /* another head */
-		info.tolerance = prng_chance(prng, 500) ? LIST_TOLERANCE_CLASSES : LIST_TOLERANCE_OFF;
+		info.tolerance = old.tolerance == LIST_TOLERANCE_OFF ? LIST_TOLERANCE_CLASSES : LIST_TOLERANCE_OFF;
 		info.priority = (uint8_t)prng_below(prng, 101);
 		CHECK_INT(0, list_restate(old.list, &info, &err, &list));
 	} else if (what < 6) {
@@ -264,7 +265,12 @@ static void edition_next(struct prng *prng, struct edition *edition, struct edit
 
 static void edition_first(uint32_t id, struct edition *edition)
 {
-	struct list_info info = {.id = id, .version = 1, .generation = 1, .name = "storm", .priority = (uint8_t)id};
+	struct list_info info = {.id = id,
+				 .version = 1,
+				 .generation = 1,
+				 .name = "storm",
+				 .priority = (uint8_t)id,
+				 .tolerance = id == 1 ? LIST_TOLERANCE_CLASSES : LIST_TOLERANCE_OFF};
 	struct list *list;
 
 	memset(edition, 0, sizeof(*edition));
@@ -300,6 +306,12 @@ static void publish(const struct edition editions[LISTS], const struct list *con
 	published_free(old);
 }
 
+static bool enough_seen(void)
+{
+	return bursts >= BURSTS_MIN && hits_seen[HIT_EXACT] > 0 && hits_seen[HIT_PATTERN] > 0 &&
+	       hits_seen[HIT_TOLERANT] > 0;
+}
+
 static void a_storm_of_swaps(void)
 {
 	static struct edition editions[LISTS], previous[LISTS];
@@ -311,7 +323,7 @@ static void a_storm_of_swaps(void)
 
 	for (unsigned i = 0; i < LISTS; i++)
 		edition_first(i + 1, &editions[i]);
-	for (; clock_mono_ns() < end_ns || sets < SETS_MIN || bursts < BURSTS_MIN; sets++) {
+	for (; clock_mono_ns() < end_ns || sets < SETS_MIN || !enough_seen(); sets++) {
 		const struct list *lists[LISTS];
 
 		for (unsigned i = 0; i < LISTS; i++)
@@ -342,7 +354,6 @@ static void a_storm_of_swaps(void)
 		list_free(previous[i].list);
 	}
 	CHECK_INT(0, wrong);
-	CHECK(hits_seen[HIT_EXACT] > 0 && hits_seen[HIT_PATTERN] > 0 && hits_seen[HIT_TOLERANT] > 0);
 }
 
 int main(int argc, char **argv)
