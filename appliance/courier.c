@@ -26,6 +26,8 @@
 #define IDLE_NS INT64_C(50000000)
 #define BLOCKED_NS INT64_C(2000000)
 #define FLUSH_NS INT64_C(1000000000)
+/* A store that cannot say is asked again so much later: each try may cost it a disk's time-out. */
+#define RETRY_NS INT64_C(100000000)
 
 /* Hits in a message: the urgent ones at once, the others many together. */
 static const size_t message_hits_max[HIT_LANE_COUNT] = {[HIT_LANE_URGENT] = 16, [HIT_LANE_MASS] = 256};
@@ -52,10 +54,10 @@ struct courier {
 	pthread_cond_t changed;
 	bool woken;
 	int64_t flush_due_ns;
-	bool flush_failed;
+	struct err fetch_failed; /* why, since each_second looked; empty: nothing */
+	bool alarmed;
 	struct hits_watch watch;
-	unsigned source_next; /* with which the next look at the store begins */
-	size_t mass_next;     /* subscription that has the next turn */
+	size_t mass_next; /* subscription that has the next turn */
 };
 
 /* NULL: out of memory. */
@@ -189,35 +191,67 @@ static enum step step_live(struct courier *courier, struct subscription *subscri
 	return send(courier, &turn);
 }
 
-/* A source of which the store has to be asked; there is one. */
-static unsigned source_of(struct courier *courier, const struct turn *turn, const struct hit_positions *upto)
+/*
+ * A source of which the store has to be asked; there is one. Each in its turn, for itself: where one fails again and
+ * again, the others go on.
+ */
+static unsigned source_of(struct behind *behind, const struct turn *turn, const struct hit_positions *upto)
 {
 	unsigned index;
 
 	do
-		index = courier->source_next++ % HIT_SOURCES;
+		index = behind->source_next++ % HIT_SOURCES;
 	while (turn->seen.at[index] >= upto->at[index]);
 	return index;
 }
 
+/* The log and the client, once, that its hits wait; the alarm with the next look at the clock. */
+static void tell_waiting(struct courier *courier, const struct turn *turn, const struct err *why)
+{
+	struct connection *connection = (struct connection *)turn->follower;
+	struct behind *behind = &connection->behind[turn->lane];
+	const struct reg_subscription *record = &turn->subscription->record;
+
+	if (!behind->failing)
+		log_warn("subscription %u waits: the store was asked for its hits: %s", record->number, why->text);
+	behind->failing = true;
+	courier->fetch_failed = *why;
+	if (!behind->told)
+		behind->told = call_notify_try(connection->call, "hits.waiting",
+					       json_pack("{s:s,s:s,s:s}", "subscription", record->name, "lane",
+							 hit_lane_name(turn->lane), "why", why->text)) == 0;
+}
+
 /*
  * Asks the store for what comes next of one source, into the batch. *ret_upto: what is done with when all of the batch
- * is. -errno when the store cannot say.
+ * is. -errno when the store cannot say, and -EAGAIN when it could not a moment ago.
  */
 static int fetch(struct courier *courier, const struct turn *turn, const struct hit_positions *upto, size_t *ret_count,
 		 uint64_t *ret_upto)
 {
-	unsigned index = source_of(courier, turn, upto);
+	struct behind *behind = &((struct connection *)turn->follower)->behind[turn->lane];
 	struct err err = {""};
-	int result = hit_scan(courier->hits->gantry->store, hit_source_at(index), turn->seen.at[index], upto->at[index],
-			      BATCH, &err, courier->batch, ret_count);
+	unsigned index;
+	int result;
 
-	if (result < 0)
-		log_warn("subscription %u waits: the store was asked for its hits: %s",
-			 turn->subscription->record.number, err.text[0] != '\0' ? err.text : strerror(-result));
-	else
-		*ret_upto = *ret_count < BATCH ? upto->at[index] : courier->batch[BATCH - 1].hit.number;
-	return result;
+	if (behind->retry_ns != 0 && clock_mono_ns() < behind->retry_ns)
+		return -EAGAIN;
+	index = source_of(behind, turn, upto);
+	result = hit_scan(courier->hits->gantry->store, hit_source_at(index), turn->seen.at[index], upto->at[index],
+			  BATCH, &err, courier->batch, ret_count);
+	if (result < 0) {
+		if (err.text[0] == '\0')
+			(void)err_set(&err, result, "%s", strerror(-result));
+		tell_waiting(courier, turn, &err);
+		behind->failed_source = index;
+		behind->retry_ns = clock_mono_ns() + RETRY_NS;
+		return result;
+	}
+	if (index == behind->failed_source)
+		behind->failing = behind->told = false;
+	behind->retry_ns = 0;
+	*ret_upto = *ret_count < BATCH ? upto->at[index] : courier->batch[BATCH - 1].hit.number;
+	return 0;
 }
 
 /* One message of what is left of the batch; the turn ends. *used grows by what was looked at. */
@@ -343,9 +377,28 @@ static enum step round_of_catcher(struct courier *courier)
 	return all;
 }
 
-static void each_second(struct courier *courier)
+/* What could not be brought or noted: an alarm as long as it is so. */
+static void alarm_hits(struct courier *courier, const struct err *flush)
 {
 	struct gantry *gantry = courier->hits->gantry;
+	struct err text = *flush;
+
+	if (courier->fetch_failed.text[0] != '\0')
+		(void)err_set(&text, 0, "hits wait to be delivered: %s", courier->fetch_failed.text);
+	courier->fetch_failed.text[0] = '\0';
+	if (text.text[0] == '\0') {
+		if (courier->alarmed)
+			gantry_alarm_over(gantry, ALARM_HITS);
+	} else if (courier->alarmed) {
+		gantry_alarm_renew(gantry, ALARM_HITS, text.text);
+	} else {
+		gantry_alarm_stand(gantry, ALARM_HITS, text.text);
+	}
+	courier->alarmed = text.text[0] != '\0';
+}
+
+static void each_second(struct courier *courier)
+{
 	int64_t now_ns = clock_mono_ns();
 	struct err err = {""};
 
@@ -353,15 +406,9 @@ static void each_second(struct courier *courier)
 		return;
 	courier->flush_due_ns = now_ns + FLUSH_NS;
 	hits_watch_lists(courier->hits, &courier->watch);
-	if (subscriptions_flush(courier->hits->subscriptions, clock_wall_us(), false, &err) == 0) {
-		if (courier->flush_failed)
-			gantry_alarm_over(gantry, ALARM_HITS);
-		courier->flush_failed = false;
-		return;
-	}
-	if (!courier->flush_failed)
-		gantry_alarm_stand(gantry, ALARM_HITS, err.text);
-	courier->flush_failed = true;
+	if (subscriptions_flush(courier->hits->subscriptions, clock_wall_us(), false, &err) == 0)
+		err.text[0] = '\0';
+	alarm_hits(courier, &err);
 }
 
 static void wait_woken(struct courier *courier, int64_t timeout_ns)

@@ -12,11 +12,21 @@
 #include "appliance/subscription.h"
 #include "appliance/subscriptions.h"
 
+/* How a lane of a connection is served from the store. Of the courier that catches up alone, while it has a turn. */
+struct behind {
+	unsigned source_next;   /* with which the next look at the store begins */
+	int64_t retry_ns;       /* the store could not say: not asked before then; 0: it could */
+	unsigned failed_source; /* of which it could not last */
+	bool failing;           /* since then */
+	bool told;              /* and its client knows */
+};
+
 /* A connection that follows a subscription. */
 struct connection {
 	struct follower follower; /* first */
 	struct call *call;
 	struct hits *hits;
+	struct behind behind[HIT_LANE_COUNT];
 };
 
 struct hits {

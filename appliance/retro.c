@@ -1,7 +1,8 @@
 /*
- * Life cycle: one thread, asleep until there is a request. `lock` guards what the verbs and the thread share; register
- * records are written without it, by the thread alone once a request runs. A request that is cancelled is ended by the
- * thread. What fails (disk, register) is tried again after RETRY_NS and says so.
+ * Life cycle: one thread, asleep until there is a request. `lock` guards what the verbs and the thread share, and is
+ * held while a record that both may write goes to the register. A request is cancelled by its record
+ * (REG_RETRO_CANCELLED without an end), so that no restart goes on with it, and then ended by the thread. What fails
+ * (disk, register) is tried again after RETRY_NS and says so.
  */
 #include "appliance/retro.h"
 
@@ -43,7 +44,6 @@ struct retro {
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t bell;
 	struct reg_retro requests[RETRO_RUNNING_MAX + KEPT_MAX]; /* ascending by number */
-	bool cancelled[RETRO_RUNNING_MAX + KEPT_MAX];
 	size_t count;
 	uint32_t running; /* number of the one in work; 0 none */
 	struct err why;   /* the last attempt failed; empty: it did not */
@@ -77,7 +77,7 @@ static bool is_cancelled(struct retro *retro, uint32_t number)
 
 	pthread_mutex_lock(&retro->lock);
 	request = find(retro, number);
-	cancelled = request == NULL || retro->cancelled[request - retro->requests];
+	cancelled = request == NULL || request->state == REG_RETRO_CANCELLED;
 	pthread_mutex_unlock(&retro->lock);
 	return cancelled;
 }
@@ -101,7 +101,7 @@ static uint32_t oldest_ended(const struct retro *retro)
 	uint32_t oldest = 0;
 
 	for (size_t i = retro->count; i-- > 0;) {
-		if (retro->requests[i].state == REG_RETRO_RUNNING)
+		if (retro->requests[i].ended_us == 0)
 			continue;
 		ended++;
 		oldest = retro->requests[i].number;
@@ -113,7 +113,6 @@ static void remove_at(struct retro *retro, size_t at)
 {
 	retro->count--;
 	memmove(&retro->requests[at], &retro->requests[at + 1], (retro->count - at) * sizeof(retro->requests[0]));
-	memmove(&retro->cancelled[at], &retro->cancelled[at + 1], (retro->count - at) * sizeof(retro->cancelled[0]));
 }
 
 static void forget_old(struct retro *retro)
@@ -142,6 +141,26 @@ static void show(struct retro *retro, const struct reg_retro *request)
 	if (shown != NULL)
 		*shown = *request;
 	pthread_mutex_unlock(&retro->lock);
+}
+
+/*
+ * How far the request in work has come, shown and, when told to, made durable. 1: it was cancelled meanwhile, and stays
+ * so. < 0: not durable.
+ */
+static int note_progress(struct retro *retro, struct reg_retro *request, bool durable, struct err *err)
+{
+	struct reg_retro *shown;
+	int result;
+
+	pthread_mutex_lock(&retro->lock);
+	shown = find(retro, request->number);
+	if (shown != NULL)
+		request->state = shown->state;
+	result = durable ? record_put(retro, request, err) : 0;
+	if (result == 0 && shown != NULL)
+		*shown = *request;
+	pthread_mutex_unlock(&retro->lock);
+	return result < 0 || request->state == REG_RETRO_RUNNING ? result : 1;
 }
 
 /* Into the audit log what came of it: whose, which list, versions, days, finds. */
@@ -338,11 +357,7 @@ static int run_step(struct retro *retro, struct reg_retro *request, bool memory,
 	step_end(&step);
 	if (why != NULL)
 		return end_request(retro, request, REG_RETRO_DONE, why, err) < 0 ? -EIO : 1;
-	if (result == 0 && !memory)
-		result = record_put(retro, request, err);
-	if (result == 0)
-		show(retro, request);
-	return result;
+	return result == 0 ? note_progress(retro, request, !memory, err) : result;
 }
 
 static const char *end_text(const struct retro *retro, const struct reg_retro *request, char text[REG_TEXT_SIZE])
@@ -360,26 +375,28 @@ static int run_request(struct retro *retro, struct reg_retro *request, struct er
 	char text[REG_TEXT_SIZE];
 	int result;
 
+	if (request->state == REG_RETRO_CANCELLED)
+		return end_request(retro, request, REG_RETRO_CANCELLED, "cancelled", err);
 	if (!late_match_settle(retro->gantry, &retro->stopping))
 		return 1;
 	result = run_step(retro, request, true, err);
 	while (result == 0 && request->next_day >= request->first_day)
 		result = run_step(retro, request, false, err);
-	if (result < 0 || request->state != REG_RETRO_RUNNING || atomic_load(&retro->stopping))
+	if (result < 0 || request->ended_us != 0 || atomic_load(&retro->stopping))
 		return result;
 	if (result == 1)
 		return end_request(retro, request, REG_RETRO_CANCELLED, "cancelled", err);
 	return end_request(retro, request, REG_RETRO_DONE, end_text(retro, request, text), err);
 }
 
-/* lock held; waits for a request to run. False: the thread is to end. */
+/* lock held; waits for a request that has not ended. False: the thread is to end. */
 static bool wait_request(struct retro *retro, struct reg_retro *ret_request)
 {
 	for (;;) {
 		if (atomic_load(&retro->stopping))
 			return false;
 		for (size_t i = 0; i < retro->count; i++) {
-			if (retro->requests[i].state != REG_RETRO_RUNNING)
+			if (retro->requests[i].ended_us != 0)
 				continue;
 			*ret_request = retro->requests[i];
 			return true;
@@ -525,12 +542,24 @@ int retro_request(struct retro *retro, const struct retro_order *order, struct e
 	request = record_of(retro, order);
 	result = record_put(retro, &request, err);
 	if (result == 0) {
-		retro->cancelled[retro->count] = false;
 		retro->requests[retro->count++] = request;
 		*ret_number = request.number;
 		pthread_cond_broadcast(&retro->bell);
 	}
 	pthread_mutex_unlock(&retro->lock);
+	return result;
+}
+
+/* lock held: the thread looks at the same record. */
+static int cancel(struct retro *retro, struct reg_retro *request, struct err *err)
+{
+	struct reg_retro cancelled = *request;
+	int result;
+
+	cancelled.state = REG_RETRO_CANCELLED;
+	result = record_put(retro, &cancelled, err);
+	if (result == 0)
+		*request = cancelled;
 	return result;
 }
 
@@ -546,7 +575,7 @@ int retro_cancel(struct retro *retro, uint32_t number, struct err *err)
 	else if (request->state != REG_RETRO_RUNNING)
 		result = RETRO_ENDED;
 	else
-		retro->cancelled[request - retro->requests] = true;
+		result = cancel(retro, request, err);
 	pthread_cond_broadcast(&retro->bell);
 	pthread_mutex_unlock(&retro->lock);
 	if (result == RETRO_UNKNOWN)

@@ -49,7 +49,8 @@ struct retro_order {
 #define RETRO_RUNNING_MAX 64
 int retro_request(struct retro *retro, const struct retro_order *order, struct err *err, uint32_t *ret_number);
 
-/* 0: it ends after the burst in work at the latest. An outcome, or < 0 with err. */
+/* 0: durable; it ends after the burst in work, or the finds that are being put, and no restart goes on with it. An
+ * outcome, or < 0 with err: it goes on. */
 int retro_cancel(struct retro *retro, uint32_t number, struct err *err);
 
 /* What runs and the last that ended: [{number, list, state, days, days_done, finds, …}]. New reference. */

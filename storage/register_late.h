@@ -44,7 +44,7 @@ struct reg_retro {
 	uint32_t who_uid;
 	uint8_t state; /* enum reg_retro_state */
 	int64_t made_us;
-	int64_t ended_us;        /* 0 while it runs */
+	int64_t ended_us;        /* 0 while it runs, or is cancelled and yet to be ended */
 	uint64_t finds;          /* late hits that it put */
 	uint64_t met;            /* reads that met an entry, those beyond the bound and those told before too */
 	char why[REG_TEXT_SIZE]; /* it ended before its time; empty: it did not */

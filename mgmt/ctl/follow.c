@@ -56,12 +56,17 @@ static bool print_hit(struct following *following, const json_t *hit)
 	return following->request.options->row_max == 0 || following->count < following->request.options->row_max;
 }
 
-/* hits.escalated: of a hit that came before, so neither counted nor acknowledged. */
-static bool print_escalation(const struct following *following, const json_t *message)
+/* hits.escalated, of a hit that came before, and hits.waiting: neither counted nor acknowledged. */
+static bool print_notice(const struct following *following, const json_t *message)
 {
+	const char *why = json_string_value(json_object_get(message, "why"));
+
 	if (following->request.options->json) {
 		(void)json_dumpf(message, stdout, JSON_COMPACT);
 		(void)fputc('\n', stdout);
+	} else if (why != NULL) {
+		(void)printf("hits of lane %s wait, the store cannot be read now: %s\n",
+			     json_string_value(json_object_get(message, "lane")), why);
 	} else {
 		(void)printf("escalated: hit %s of list %s, nobody has acknowledged it since %s\n",
 			     json_string_value(json_object_get(message, "number")),
@@ -81,7 +86,7 @@ static bool take_message(const json_t *message, void *ctx)
 	size_t i;
 
 	if (hits == NULL)
-		return print_escalation(following, message);
+		return print_notice(following, message);
 	for (i = 0; i < json_array_size(hits) && more; i++)
 		more = print_hit(following, json_array_get(hits, i));
 	if (fflush(stdout) != 0 || i < json_array_size(hits))

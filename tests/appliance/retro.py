@@ -131,6 +131,8 @@ def restarts_in_the_middle(directory, random):
     appliance.start()
     last = ended(appliance, answer["retro"])
     check(last["state"] == "done" and last["why"] == "" and last["days_done"] == last["days"], f"{last}")
+    searched = appliance.ctl("hits", "search", "--from", day(10), "--kind", "retro", "--limit", "10000", *GROUNDS)[:-1]
+    check(len(searched) == wanted == len({row["number"] for row in searched}), f"{len(searched)} hits for {wanted} reads")
     again = ended(appliance, appliance.ctl("lists", "retro", "crime", "--days", "300", *GROUNDS)[-1]["number"])
     check(again["finds"] == 0 and again["met"] == wanted, f"{again}, {wanted} are there")
     appliance.stop()

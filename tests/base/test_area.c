@@ -266,6 +266,47 @@ static void texts_become_areas(void)
 	CHECK_INT(-EINVAL, area_polygon_parse(many, &err, &area));
 }
 
+/* Areas as they stand in the heads of lists, made wrong: refused and nothing touched, or an area as it ought to be. */
+static void any_text_is_safe(void)
+{
+	static const char *const seeds[] = {"circle 51.5,-0.12,500", "polygon 51.5,-0.14 51.6,-0.14 51.6,-0.1",
+					    "polygon 89.9,179.9 -89.9,179.9 0,1 0.0000001,-1"};
+	static const char likely[] = "0123456789,,,. -+eE\tnaif";
+	static struct area area, before;
+	struct prng prng = {check_seed()};
+	unsigned taken = 0, refused = 0;
+
+	for (unsigned turn = 0; turn < 50000; turn++) {
+		const char *seed = seeds[prng_below(&prng, 3)];
+		size_t size = strlen(seed);
+		char *text = malloc(size + 1); /* of its size, for ASan */
+		struct err err = {""};
+		int status;
+
+		memcpy(text, seed, size + 1);
+		for (uint64_t i = 1 + prng_below(&prng, 3); i > 0; i--)
+			text[prng_below(&prng, size)] = prng_chance(&prng, 950)
+								? likely[prng_below(&prng, sizeof(likely) - 1)]
+								: (char)prng_next(&prng);
+		memset(&area, 0x5a, sizeof(area));
+		before = area;
+		status = area_parse(text, &err, &area);
+		CHECK(status == 0 || (status == -EINVAL && err.text[0] != '\0'));
+		CHECK(status == 0 || memcmp(&area, &before, sizeof(area)) == 0);
+		if (status == 0 && area.kind == AREA_POLYGON) {
+			CHECK(area.count >= 3 && area.count <= AREA_POINTS_MAX);
+			CHECK(area.low.lat_e7 >= -AREA_LAT_E7_MAX && area.high.lat_e7 <= AREA_LAT_E7_MAX);
+			CHECK(area.low.lon_e7 >= -AREA_LON_E7_MAX && area.high.lon_e7 <= AREA_LON_E7_MAX);
+			for (size_t i = 0; i < area.count; i++)
+				CHECK(area_contains(&area, area.points[i]));
+		}
+		taken += status == 0;
+		refused += status < 0;
+		free(text);
+	}
+	CHECK(taken > 500 && refused > 500);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
@@ -275,6 +316,7 @@ int main(int argc, char **argv)
 		{"polygons agree with the model", polygons_agree_with_the_model},
 		{"polygons know their limits", polygons_know_their_limits},
 		{"texts become areas", texts_become_areas},
+		{"any text is safe", any_text_is_safe},
 		{NULL, NULL},
 	};
 
