@@ -4,37 +4,40 @@ static const char *const list_purposes[] = {"monitor", "respond", NULL};
 static const char *const tolerances[] = {"off", "classes", "substitution", NULL};
 static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 
-/* Of lists.load and lists.edit. What is not given stays as it was; of a new list the defaults. */
-#define LIST_HEAD_PARAMS                                                                                                \
-	{"priority", API_INTEGER, false, 0, 100, NULL, "of its hits; of a new list 50"},                                \
-		{"class", API_STRING, false, NAME, NULL, "class of list (R21); of a new list local"},                   \
-		{"list_purpose",                                                                                        \
-		 API_CHOICE,                                                                                            \
-		 false,                                                                                                 \
-		 0,                                                                                                     \
-		 0,                                                                                                     \
-		 list_purposes,                                                                                         \
-		 "what a hit asks of its reader (R23); of a new list respond"},                                         \
-		{"owner", API_STRING, false, NAME, NULL, "the organisation that answers for it (R23)"},                 \
-		{"subscribers", API_STRINGS, false, 1, 32, NULL, "organisations that may subscribe; none: the owner"},  \
-		{"marking", API_STRING, false, NAME, NULL, "protective marking; of a new list OFFICIAL-SENSITIVE"},     \
-		{"tolerance",                                                                                           \
-		 API_CHOICE,                                                                                            \
-		 false,                                                                                                 \
-		 0,                                                                                                     \
-		 0,                                                                                                     \
-		 tolerances,                                                                                            \
-		 "misreads that exact entries accept unless their row says otherwise; of a new list off"},              \
-		{"suppress_minutes", API_INTEGER, false, 0, 10080, NULL, "repeats are silent for so long; 0: never"},   \
-		{"suppress_scope", API_CHOICE, false, 0, 0, scopes, "which repeats"},                                   \
-		{"hours", API_STRINGS, false, 1, 16, NULL, "only then, local time: mon-fri 08:00-18:00; none: always"}, \
-		{"directions", API_STRINGS, false, 1, 3, NULL, "only approaching, receding or unknown; none: any"},     \
-		{"camera_types", API_STRINGS, false, 1, 5, NULL, "only of these cameras; none: any"},                   \
-		{"circles", API_STRINGS, false, 1, 8, NULL, "only in these areas: LAT,LON,RADIUS; none: no circle"},    \
-	{                                                                                                               \
-		"polygon", API_STRING, false, 4, 4000, NULL,                                                            \
-			"and in these: LAT,LON LAT,LON LAT,LON …, a semicolon before the next; none: no polygon"      \
+/* When, where and of which reads a list alarms. What is not given stays as it was. */
+#define LIST_CONDITION_PARAMS                                                                                          \
+	{"hours", API_STRINGS, false, 1, 16, NULL, "only then, local time: mon-fri 08:00-18:00; none: always"},        \
+		{"directions", API_STRINGS, false, 1, 3, NULL, "only approaching, receding or unknown; none: any"},    \
+		{"camera_types", API_STRINGS, false, 1, 5, NULL, "only of these cameras; none: any"},                  \
+		{"circles", API_STRINGS, false, 1, 8, NULL, "only in these areas: LAT,LON,RADIUS; none: no circle"},   \
+	{                                                                                                              \
+		"polygon", API_STRING, false, 4, 4000, NULL,                                                           \
+			"and in these: LAT,LON LAT,LON LAT,LON …, a semicolon before the next; none: no polygon"     \
 	}
+
+/* Of lists.load and lists.edit. What is not given stays as it was; of a new list the defaults. */
+#define LIST_HEAD_PARAMS                                                                                               \
+	{"priority", API_INTEGER, false, 0, 100, NULL, "of its hits; of a new list 50"},                               \
+		{"class", API_STRING, false, NAME, NULL, "class of list (R21); of a new list local"},                  \
+		{"list_purpose",                                                                                       \
+		 API_CHOICE,                                                                                           \
+		 false,                                                                                                \
+		 0,                                                                                                    \
+		 0,                                                                                                    \
+		 list_purposes,                                                                                        \
+		 "what a hit asks of its reader (R23); of a new list respond"},                                        \
+		{"owner", API_STRING, false, NAME, NULL, "the organisation that answers for it (R23)"},                \
+		{"subscribers", API_STRINGS, false, 1, 32, NULL, "organisations that may subscribe; none: the owner"}, \
+		{"marking", API_STRING, false, NAME, NULL, "protective marking; of a new list OFFICIAL-SENSITIVE"},    \
+		{"tolerance",                                                                                          \
+		 API_CHOICE,                                                                                           \
+		 false,                                                                                                \
+		 0,                                                                                                    \
+		 0,                                                                                                    \
+		 tolerances,                                                                                           \
+		 "misreads that exact entries accept unless their row says otherwise; of a new list off"},             \
+		{"suppress_minutes", API_INTEGER, false, 0, 10080, NULL, "repeats are silent for so long; 0: never"},  \
+		{"suppress_scope", API_CHOICE, false, 0, 0, scopes, "which repeats"}, LIST_CONDITION_PARAMS
 #define LIST_ROW_PARAMS                                                                                                \
 	{"upload", API_UPLOAD, true, U32, NULL, "the CSV text"},                                                       \
 		{"name", API_STRING, true, NAME, NULL, "name of the list"},                                            \
@@ -111,12 +114,15 @@ const struct api_method api_lists[] = {
 	  {"vrm", API_VRM, true, NAME, NULL, "plate, no pattern"},
 	  {0}}},
 	{"lists.preview",
-	 "Which misreads of a VRM a tolerance accepts, and how many of yesterday's reads they were",
+	 "Which misreads of a VRM a list would accept, and how many of yesterday's reads each would have hit",
 	 API_GROUNDS | API_READS | API_LONG,
 	 NULL,
-	 "tolerance, variants_total, variants[], from, to, complete",
+	 "tolerance, conditional, variants_total, truncated, variants[], from, to, complete",
 	 {{"vrm", API_VRM, true, NAME, NULL, "plate, no pattern"},
-	  {"tolerance", API_CHOICE, false, 0, 0, tolerances, "default classes"},
+	  {"name", API_STRING, false, NAME, NULL,
+	   "as this list is: its tolerance and conditions; default: as a new one"},
+	  {"tolerance", API_CHOICE, false, 0, 0, tolerances, "instead of the list's; of a new list classes"},
+	  LIST_CONDITION_PARAMS,
 	  {"limit", API_INTEGER, false, 1, 1000, NULL, "look at so many variants at most; default 100"},
 	  BUDGET("ms_max", "take so many ms at most; default: search.ms_max"),
 	  {0}}},
