@@ -98,8 +98,8 @@ static int take_list(struct hit_rules *rules, const struct list_info *info, cons
 	return result;
 }
 
-int hit_rules_new(const struct list *const *lists, size_t count, const struct hit_rules_options *options,
-		  struct hit_rules **ret_rules)
+/* Room for `count` lists, and the rule of clones. */
+static int rules_new(size_t count, const struct hit_rules_options *options, struct hit_rules **ret_rules)
 {
 	struct hit_rules *rules = calloc(1, sizeof(*rules));
 	int result;
@@ -109,22 +109,48 @@ int hit_rules_new(const struct list *const *lists, size_t count, const struct hi
 	rules->zone = *options->zone;
 	rules->rules = calloc(count + 1, sizeof(*rules->rules));
 	result = slot_table_init(&rules->by_list, count + 1);
-	if (rules->rules == NULL)
-		result = -ENOMEM;
-	if (result == 0) {
-		rules->rules[0] = (struct hit_rule){.suppress_minutes = options->clone_minutes,
-						    .suppress_scope = LIST_SCOPE_ANYWHERE};
-		slot_put(&rules->by_list, 1, 0);
-		rules->count = 1;
+	if (rules->rules == NULL || result < 0) {
+		(void)hit_rules_free(rules);
+		return -ENOMEM;
 	}
-	for (size_t i = 0; i < count && result == 0; i++)
-		result = take_list(rules, list_info(lists[i]), options);
+	rules->rules[0] =
+		(struct hit_rule){.suppress_minutes = options->clone_minutes, .suppress_scope = LIST_SCOPE_ANYWHERE};
+	slot_put(&rules->by_list, 1, 0);
+	rules->count = 1;
+	*ret_rules = rules;
+	return 0;
+}
+
+static int rules_give(struct hit_rules *rules, int result, struct hit_rules **ret_rules)
+{
 	if (result < 0) {
 		(void)hit_rules_free(rules);
 		return result;
 	}
 	*ret_rules = rules;
 	return 0;
+}
+
+int hit_rules_new(const struct list *const *lists, size_t count, const struct hit_rules_options *options,
+		  struct hit_rules **ret_rules)
+{
+	struct hit_rules *rules = NULL;
+	int result = rules_new(count, options, &rules);
+
+	for (size_t i = 0; i < count && result == 0; i++)
+		result = take_list(rules, list_info(lists[i]), options);
+	return rules_give(rules, result, ret_rules);
+}
+
+int hit_rules_of_head(const struct list_info *info, const struct hit_rules_options *options,
+		      struct hit_rules **ret_rules)
+{
+	struct hit_rules *rules = NULL;
+	int result = rules_new(1, options, &rules);
+
+	if (result == 0)
+		result = take_list(rules, info, options);
+	return rules_give(rules, result, ret_rules);
 }
 
 struct hit_rules *hit_rules_free(struct hit_rules *rules)

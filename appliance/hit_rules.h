@@ -55,6 +55,9 @@ struct hit_rules_options {
 /* Copies what it needs. An area that cannot be read admits everything and is logged. -ENOMEM. Control thread. */
 int hit_rules_new(const struct list *const *lists, size_t count, const struct hit_rules_options *options,
 		  struct hit_rules **ret_rules);
+/* The same of one head alone, whether there is such a list or not. */
+int hit_rules_of_head(const struct list_info *info, const struct hit_rules_options *options,
+		      struct hit_rules **ret_rules);
 struct hit_rules *hit_rules_free(struct hit_rules *rules); /* accepts NULL */
 
 /* NULL: nothing is known of that list. Any thread, as all below. */

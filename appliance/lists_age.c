@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define LOG_MODULE "lists"
+#include "appliance/base/array.h"
 #include "appliance/base/log.h"
 #include "appliance/base/read.h"
 #include "storage/register.h"
@@ -42,13 +43,10 @@ static int gather(void *context, const struct reg_record *record)
 	if (reg_list_decode(record->value, record->value_size, &list) < 0 || list.removed ||
 	    lists_age(list.now.revised_us, gathering->now_us) != LISTS_DUE)
 		return 0;
-	if (gathering->count == gathering->room) {
-		gathering->room = 2 * gathering->room + 8;
-		grown = realloc(gathering->lists, gathering->room * sizeof(*gathering->lists));
-		if (grown == NULL)
-			return -ENOMEM;
-		gathering->lists = grown;
-	}
+	grown = array_grow(gathering->lists, gathering->count, &gathering->room, sizeof(*gathering->lists));
+	if (grown == NULL)
+		return -ENOMEM;
+	gathering->lists = grown;
 	gathering->lists[gathering->count++] = list.list;
 	return 0;
 }

@@ -161,7 +161,7 @@ static int take_areas(struct call *call, struct list_conditions *conditions)
 	return result == -E2BIG ? refuse(call, "areas", "a list has at most 8 areas of 4 KiB together") : result;
 }
 
-static int take_conditions(struct call *call, struct list_conditions *conditions)
+int lists_head_take_conditions(struct call *call, struct list_conditions *conditions)
 {
 	int result = take_hours(call, conditions);
 
@@ -213,7 +213,7 @@ int lists_head_take(struct call *call, struct list_info *info)
 	info->priority = (uint8_t)call_integer(call, "priority", info->priority);
 	info->suppress_minutes = (uint16_t)call_integer(call, "suppress_minutes", info->suppress_minutes);
 	result = take_names(call, info);
-	return result == 0 ? take_conditions(call, &info->conditions) : result;
+	return result == 0 ? lists_head_take_conditions(call, &info->conditions) : result;
 }
 
 static json_t *bits_json(uint8_t bits, const char *(*name_of)(uint8_t value), unsigned names)

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 struct call;
+struct list_conditions;
 struct list_info;
 
 /* A new list's, of that name. */
@@ -12,6 +13,9 @@ void lists_head_default(const char *name, struct list_info *ret_info);
 
 /* What the call gives goes into `info`; the rest stays. -EINVAL with the call failed; info is then half changed. */
 int lists_head_take(struct call *call, struct list_info *info);
+
+/* Only the conditions: hours, directions, camera types, areas. The same. */
+int lists_head_take_conditions(struct call *call, struct list_conditions *conditions);
 
 /* All of it, into an object. */
 void lists_head_show(const struct list_info *info, json_t *object);

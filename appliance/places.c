@@ -18,6 +18,15 @@ int places_init(struct places *places, size_t count)
 	return slot_table_init(&places->by_camera, count);
 }
 
+int places_copy(const struct places *places, struct places *ret_copy)
+{
+	int result = places_init(ret_copy, places->count);
+
+	for (size_t i = 0; result == 0 && i < places->count; i++)
+		places_add(ret_copy, places->table[i].camera, places->table[i].point, places->table[i].type, 0);
+	return result;
+}
+
 void places_fini(struct places *places)
 {
 	free(places->table);

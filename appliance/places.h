@@ -31,6 +31,8 @@ struct places {
 /* Room for `count` cameras; then each is added. -ENOMEM; places_fini is right then too. */
 int places_init(struct places *places, size_t count);
 void places_fini(struct places *places);
+/* -ENOMEM; places_fini is right then too. Nobody is suspended in the copy. */
+int places_copy(const struct places *places, struct places *ret_copy);
 void places_add(struct places *places, uint32_t camera, struct area_point point, uint8_t type, int suspended);
 
 /* A value of by_camera, as slot_find gives it (+ 1); 0: PLACE_NONE. */

@@ -22,17 +22,14 @@
 #include "appliance/base/log.h"
 #include "appliance/gantry.h"
 #include "appliance/late_match.h"
-#include "appliance/lists.h"
-#include "appliance/present.h"
-#include "appliance/retro_keys.h"
-#include "matcher/list.h"
+#include "appliance/retro_book.h"
+#include "appliance/retro_step.h"
 #include "storage/register.h"
 #include "storage/register_late.h"
 #include "storage/store.h"
 
 #define RETRO_NICE 19
 #define RETRY_NS (INT64_C(10) * 1000000000)
-#define KEPT_MAX 32 /* requests that have ended, for retros.show */
 #define IOPRIO_WHO_THREAD 1
 #define IOPRIO_LOWEST (2 << 13 | 7)
 
@@ -43,124 +40,34 @@ struct retro {
 
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t bell;
-	struct reg_retro requests[RETRO_RUNNING_MAX + KEPT_MAX]; /* ascending by number */
-	size_t count;
+	struct retro_book book;
 	uint32_t running; /* number of the one in work; 0 none */
 	struct err why;   /* the last attempt failed; empty: it did not */
 };
 
-/* One step of a request: what is not sealed, or one day. */
-struct step {
-	struct retro *retro;
-	struct reg_retro request;
-	struct late_match match;
-	struct retro_keys keys;
-	uint32_t *since; /* by entry; 0: not asked for */
-	uint32_t entry_count;
-	uint32_t version; /* of the list that `since` is of */
-	unsigned faults;
-};
-
-/* lock held. NULL: unknown. */
-static struct reg_retro *find(struct retro *retro, uint32_t number)
+static struct reg *register_of(const struct retro *retro)
 {
-	for (size_t i = 0; i < retro->count; i++)
-		if (retro->requests[i].number == number)
-			return &retro->requests[i];
-	return NULL;
-}
-
-static bool is_cancelled(struct retro *retro, uint32_t number)
-{
-	struct reg_retro *request;
-	bool cancelled;
-
-	pthread_mutex_lock(&retro->lock);
-	request = find(retro, number);
-	cancelled = request == NULL || request->state == REG_RETRO_CANCELLED;
-	pthread_mutex_unlock(&retro->lock);
-	return cancelled;
-}
-
-static int record_put(struct retro *retro, const struct reg_retro *request, struct err *err)
-{
-	struct reg *reg = store_register(retro->gantry->store, NULL);
-	uint8_t buffer[REG_RECORD_SIZE_MAX];
-	struct reg_change change = {.kind = REG_RETRO, .a = request->number, .value = buffer};
-
-	if (reg == NULL)
-		return err_set(err, -ENOKEY, "the register is incomplete: nothing is searched");
-	change.value_size = reg_retro_encode(request, buffer);
-	return reg_change(reg, &change, 1, request->who_uid, "search back", err);
-}
-
-/* lock held. Makes room: the oldest that have ended go, of the register by and by. Its number, 0: none has to go. */
-static uint32_t oldest_ended(const struct retro *retro)
-{
-	uint32_t ended = 0;
-	uint32_t oldest = 0;
-
-	for (size_t i = retro->count; i-- > 0;) {
-		if (retro->requests[i].ended_us == 0)
-			continue;
-		ended++;
-		oldest = retro->requests[i].number;
-	}
-	return ended > KEPT_MAX ? oldest : 0;
-}
-
-static void remove_at(struct retro *retro, size_t at)
-{
-	retro->count--;
-	memmove(&retro->requests[at], &retro->requests[at + 1], (retro->count - at) * sizeof(retro->requests[0]));
-}
-
-static void forget_old(struct retro *retro)
-{
-	struct reg *reg = store_register(retro->gantry->store, NULL);
-	struct reg_change change = {.kind = REG_RETRO};
-	struct reg_retro *request;
-	struct err err = {""};
-
-	pthread_mutex_lock(&retro->lock);
-	change.a = oldest_ended(retro);
-	request = change.a != 0 ? find(retro, change.a) : NULL;
-	if (request != NULL)
-		remove_at(retro, (size_t)(request - retro->requests));
-	pthread_mutex_unlock(&retro->lock);
-	if (change.a != 0 && reg != NULL && reg_change(reg, &change, 1, 0, "ended long ago", &err) < 0)
-		log_info("%s", err.text); /* it is shown again after the next start */
+	return store_register(retro->gantry->store, NULL);
 }
 
 static void show(struct retro *retro, const struct reg_retro *request)
 {
-	struct reg_retro *shown;
-
 	pthread_mutex_lock(&retro->lock);
-	shown = find(retro, request->number);
-	if (shown != NULL)
-		*shown = *request;
+	retro_book_renew(&retro->book, request);
 	pthread_mutex_unlock(&retro->lock);
 }
 
-/*
- * How far the request in work has come, shown and, when told to, made durable. 1: it was cancelled meanwhile, and stays
- * so. < 0: not durable.
- */
-static int note_progress(struct retro *retro, struct reg_retro *request, bool durable, struct err *err)
+/* Makes room: the oldest that have ended go, of the register by and by. */
+static void forget_old(struct retro *retro)
 {
-	struct reg_retro *shown;
-	int result;
+	struct err err = {""};
+	uint32_t number;
 
 	pthread_mutex_lock(&retro->lock);
-	shown = find(retro, request->number);
-	if (shown != NULL)
-		request->state = shown->state;
-	result = durable ? record_put(retro, request, err) : 0;
-	if (result == 0 && shown != NULL)
-		*shown = *request;
+	number = retro_book_forget(&retro->book);
 	pthread_mutex_unlock(&retro->lock);
-	return result < 0 || request->state == REG_RETRO_RUNNING ? result : 1;
+	if (number != 0 && retro_record_remove(register_of(retro), number, &err) < 0)
+		log_info("%s", err.text); /* it is shown again after the next start */
 }
 
 /* Into the audit log what came of it: whose, which list, versions, days, finds. */
@@ -191,7 +98,7 @@ static int end_request(struct retro *retro, struct reg_retro *request, enum reg_
 	if (why != NULL)
 		(void)snprintf(request->why, sizeof(request->why), "%s", why);
 	audit_end(retro, request);
-	result = record_put(retro, request, err);
+	result = retro_record_put(register_of(retro), request, err);
 	if (result < 0)
 		return result;
 	show(retro, request);
@@ -201,163 +108,51 @@ static int end_request(struct retro *retro, struct reg_retro *request, enum reg_
 	return 0;
 }
 
+static bool is_stopped(void *context, const struct reg_retro *request)
+{
+	struct retro *retro = context;
+	bool cancelled;
+
+	if (atomic_load(&retro->stopping))
+		return true;
+	pthread_mutex_lock(&retro->lock);
+	cancelled = retro_book_cancelled(&retro->book, request->number);
+	pthread_mutex_unlock(&retro->lock);
+	return cancelled;
+}
+
 /*
- * An entry is wanted that came with one of the versions asked for; and not for a read that was matched with it: one
- * that hit the list in a version in which the entry stood.
+ * How far the request in work has come, shown and, when told to, made durable. 1: it was cancelled meanwhile, and stays
+ * so. < 0: not durable.
  */
-static bool wants(void *context, const struct hit *hit, const struct hit *known, size_t known_count)
+static int note_progress(struct retro *retro, struct reg_retro *request, bool durable, struct err *err)
 {
-	const struct step *step = context;
-
-	if (hit->list != step->request.list || hit->version != step->version || hit->entry >= step->entry_count ||
-	    step->since[hit->entry] == 0)
-		return false;
-	for (size_t i = 0; i < known_count; i++)
-		if (known[i].version >= step->since[hit->entry])
-			return false;
-	return true;
-}
-
-/* change_lock held. */
-static int note_entries(struct step *step, const struct list *list)
-{
-	const struct reg_retro *request = &step->request;
-
-	step->entry_count = list_count(list);
-	step->version = list_info(list)->version;
-	step->since = calloc((size_t)step->entry_count + 1, sizeof(*step->since));
-	if (step->since == NULL)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < step->entry_count; i++) {
-		struct list_entry entry;
-
-		if ((list_entry_flags(list, i) & LIST_FLAG_REMOVED) != 0)
-			continue;
-		list_entry(list, i, &entry);
-		if (entry.since >= request->since_version && entry.since <= request->upto_version) {
-			/* Version 0 is none, and 1 the first. */
-			step->since[i] = entry.since > 0 ? entry.since : 1;
-			retro_keys_add(&step->keys, list_info(list), &entry);
-		}
-	}
-	return 0;
-}
-
-/* 0; 1 with *ret_why: there is nothing to search any more; -EAGAIN no list is loaded now; -ENOMEM. */
-static int step_begin(struct step *step, const char **ret_why)
-{
-	struct gantry *gantry = step->retro->gantry;
-	const struct list *list;
-	int result = 0;
-
-	pthread_mutex_lock(&gantry->change_lock);
-	list = lists_loaded(gantry, step->request.list);
-	if (gantry->matching == NULL) {
-		result = -EAGAIN;
-	} else if (list == NULL || list_info(list)->generation != step->request.generation) {
-		*ret_why = "the list was replaced or removed: ask again for the new one";
-		result = 1;
-	} else {
-		result = note_entries(step, list);
-		if (result == 0)
-			result = late_match_init(&step->match, gantry);
-	}
-	pthread_mutex_unlock(&gantry->change_lock);
-	if (result != 0)
-		return result;
-	retro_keys_settle(&step->keys);
-	step->match.kind = HIT_RETRO;
-	step->match.wants = wants;
-	step->match.context = step;
-	return 0;
-}
-
-static void step_end(struct step *step)
-{
-	late_match_fini(&step->match);
-	retro_keys_fini(&step->keys);
-	free(step->since);
-	step->since = NULL;
-}
-
-static int on_burst(void *context, const struct sweep_burst *burst)
-{
-	struct step *step = context;
-
-	if (atomic_load(&step->retro->stopping) || is_cancelled(step->retro, step->request.number))
-		return 1;
-	return late_match_burst(&step->match, burst);
-}
-
-static void on_fault(void *context, const char *text)
-{
-	struct step *step = context;
-
-	step->faults++;
-	store_damage_met(step->retro->gantry->store, text);
-}
-
-static uint64_t finds_left(const struct step *step)
-{
-	uint64_t max = (uint64_t)step->retro->gantry->config.retro_hits_max;
-
-	return max > step->request.finds ? max - step->request.finds : 0;
-}
-
-/* 0; 1 cancelled or stopping, and nothing is put; < 0. */
-static int step_search(struct step *step, bool memory, struct err *err)
-{
-	struct reg_retro *request = &step->request;
-	struct sweep sweep = {.first_day = memory ? request->first_day : request->next_day,
-			      .last_day = memory ? request->last_day : request->next_day,
-			      .memory = memory,
-			      .segments = !memory,
-			      .receipt_to_us = INT64_MAX,
-			      .list = request->list,
-			      .ranges = step->keys.ranges,
-			      .range_count = step->keys.count,
-			      .burst = on_burst,
-			      .fault = on_fault,
-			      .context = step};
-	uint64_t put = 0;
 	int result;
 
-	step->match.hits_max = finds_left(step);
-	result = sweep_run(step->retro->gantry->views, &sweep, err);
-	if (result != 0)
-		return result;
-	result = late_match_put(&step->match, request->who_uid, err, &put);
-	if (result < 0)
-		return result;
-	request->finds += put;
-	request->met += step->match.met;
-	if (step->faults > 0)
-		(void)snprintf(request->why, sizeof(request->why),
-			       "parts of its days could not be read: see status and gantry-fsck");
-	return 0;
+	pthread_mutex_lock(&retro->lock);
+	if (retro_book_cancelled(&retro->book, request->number))
+		request->state = REG_RETRO_CANCELLED;
+	result = durable ? retro_record_put(register_of(retro), request, err) : 0;
+	if (result == 0)
+		retro_book_renew(&retro->book, request);
+	pthread_mutex_unlock(&retro->lock);
+	return result < 0 || request->state == REG_RETRO_RUNNING ? result : 1;
 }
 
 /* One step of the request, durable behind it. 0 go on; 1 the thread ends or the request is over; < 0. */
 static int run_step(struct retro *retro, struct reg_retro *request, bool memory, struct err *err)
 {
-	struct step step = {.retro = retro, .request = *request};
+	struct retro_step_order order = {
+		.gantry = retro->gantry, .memory = memory, .stopped = is_stopped, .context = retro};
 	const char *why = NULL;
-	int result = step_begin(&step, &why);
+	int result = retro_step_run(&order, request, &why, err);
 
-	if (result == 0)
-		result = step_search(&step, memory, err);
-	else if (result == -EAGAIN)
-		(void)err_set(err, result, "no list is loaded");
-	else if (result < 0)
-		(void)err_set(err, result, "%s", strerror(-result));
-	if (result == 0) {
-		*request = step.request;
-		request->next_day -= !memory;
-	}
-	step_end(&step);
 	if (why != NULL)
 		return end_request(retro, request, REG_RETRO_DONE, why, err) < 0 ? -EIO : 1;
-	return result == 0 ? note_progress(retro, request, !memory, err) : result;
+	if (result != 0)
+		return result;
+	request->next_day -= !memory;
+	return note_progress(retro, request, !memory, err);
 }
 
 static const char *end_text(const struct retro *retro, const struct reg_retro *request, char text[REG_TEXT_SIZE])
@@ -395,12 +190,8 @@ static bool wait_request(struct retro *retro, struct reg_retro *ret_request)
 	for (;;) {
 		if (atomic_load(&retro->stopping))
 			return false;
-		for (size_t i = 0; i < retro->count; i++) {
-			if (retro->requests[i].ended_us != 0)
-				continue;
-			*ret_request = retro->requests[i];
+		if (retro_book_next(&retro->book, ret_request))
 			return true;
-		}
 		pthread_cond_wait(&retro->bell, &retro->lock);
 	}
 }
@@ -443,15 +234,6 @@ static void *attend(void *context)
 	return NULL;
 }
 
-static int load_request(void *context, const struct reg_record *record)
-{
-	struct retro *retro = context;
-
-	if (retro->count == sizeof(retro->requests) / sizeof(retro->requests[0]))
-		return 1;
-	return reg_retro_decode(record->value, record->value_size, &retro->requests[retro->count++]);
-}
-
 int retro_start(struct gantry *gantry, struct retro **ret_retro, struct err *err)
 {
 	struct retro *retro = calloc(1, sizeof(*retro));
@@ -460,7 +242,7 @@ int retro_start(struct gantry *gantry, struct retro **ret_retro, struct err *err
 	int result = retro != NULL ? 0 : -ENOMEM;
 
 	if (result == 0 && reg != NULL)
-		result = reg_each(reg, REG_RETRO, 0, UINT32_MAX, load_request, retro);
+		result = retro_book_load(&retro->book, reg);
 	if (result < 0) {
 		free(retro);
 		return err_set(err, result, "requests for a search back: %s", strerror(-result));
@@ -497,15 +279,6 @@ struct retro *retro_stop(struct retro *retro)
 	return NULL;
 }
 
-static size_t running_count(const struct retro *retro)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < retro->count; i++)
-		count += retro->requests[i].state == REG_RETRO_RUNNING;
-	return count;
-}
-
 static struct reg_retro record_of(struct retro *retro, const struct retro_order *order)
 {
 	const struct config *config = &retro->gantry->config;
@@ -513,7 +286,7 @@ static struct reg_retro record_of(struct retro *retro, const struct retro_order 
 	int64_t days = order->days < config->retention_days ? order->days : config->retention_days;
 
 	return (struct reg_retro){
-		.number = (uint32_t)reg_sequence(store_register(retro->gantry->store, NULL)) + 1,
+		.number = (uint32_t)reg_sequence(register_of(retro)) + 1,
 		.list = order->list,
 		.generation = order->generation,
 		.since_version = order->since_version,
@@ -531,18 +304,17 @@ int retro_request(struct retro *retro, const struct retro_order *order, struct e
 	struct reg_retro request;
 	int result;
 
-	if (store_register(retro->gantry->store, NULL) == NULL)
+	if (register_of(retro) == NULL)
 		return err_set(err, -ENOKEY, "the register is incomplete: nothing is searched");
 	pthread_mutex_lock(&retro->lock);
-	if (running_count(retro) >= RETRO_RUNNING_MAX ||
-	    retro->count == sizeof(retro->requests) / sizeof(retro->requests[0])) {
+	if (retro_book_full(&retro->book)) {
 		pthread_mutex_unlock(&retro->lock);
 		return err_set(err, -EBUSY, "%d searches back wait already: see retros.show", RETRO_RUNNING_MAX);
 	}
 	request = record_of(retro, order);
-	result = record_put(retro, &request, err);
+	result = retro_record_put(register_of(retro), &request, err);
 	if (result == 0) {
-		retro->requests[retro->count++] = request;
+		retro_book_add(&retro->book, &request);
 		*ret_number = request.number;
 		pthread_cond_broadcast(&retro->bell);
 	}
@@ -550,32 +322,12 @@ int retro_request(struct retro *retro, const struct retro_order *order, struct e
 	return result;
 }
 
-/* lock held: the thread looks at the same record. */
-static int cancel(struct retro *retro, struct reg_retro *request, struct err *err)
-{
-	struct reg_retro cancelled = *request;
-	int result;
-
-	cancelled.state = REG_RETRO_CANCELLED;
-	result = record_put(retro, &cancelled, err);
-	if (result == 0)
-		*request = cancelled;
-	return result;
-}
-
 int retro_cancel(struct retro *retro, uint32_t number, struct err *err)
 {
-	struct reg_retro *request;
-	int result = 0;
+	int result;
 
 	pthread_mutex_lock(&retro->lock);
-	request = find(retro, number);
-	if (request == NULL)
-		result = RETRO_UNKNOWN;
-	else if (request->state != REG_RETRO_RUNNING)
-		result = RETRO_ENDED;
-	else
-		result = cancel(retro, request, err);
+	result = retro_book_cancel(&retro->book, register_of(retro), number, err);
 	pthread_cond_broadcast(&retro->bell);
 	pthread_mutex_unlock(&retro->lock);
 	if (result == RETRO_UNKNOWN)
@@ -585,34 +337,14 @@ int retro_cancel(struct retro *retro, uint32_t number, struct err *err)
 	return result;
 }
 
-static json_t *request_json(const struct retro *retro, const struct reg_retro *request)
-{
-	static const char *const states[REG_RETRO_STATE_COUNT] = {"waiting", "done", "cancelled"};
-	char made[CLOCK_TEXT_SIZE], ended[CLOCK_TEXT_SIZE];
-	bool running = request->number == retro->running && request->state == REG_RETRO_RUNNING;
-	json_t *object = json_pack(
-		"{s:I,s:I,s:I,s:I,s:s,s:I,s:I,s:I,s:I,s:s,s:I,s:s}", "number", (json_int_t)request->number, "list",
-		(json_int_t)request->list, "since_version", (json_int_t)request->since_version, "upto_version",
-		(json_int_t)request->upto_version, "state", running ? "running" : states[request->state], "days",
-		(json_int_t)(request->last_day - request->first_day + 1), "days_done",
-		(json_int_t)(request->last_day - request->next_day), "finds", (json_int_t)request->finds, "met",
-		(json_int_t)request->met, "asked", clock_text_utc(request->made_us, made), "uid",
-		(json_int_t)request->who_uid, "why", running ? retro->why.text : request->why);
-
-	if (request->ended_us != 0)
-		(void)json_object_set_new(object, "ended", json_string(clock_text_utc(request->ended_us, ended)));
-	return object;
-}
-
 json_t *retro_json(struct retro *retro)
 {
-	json_t *array = json_array();
+	json_t *array;
 
 	if (retro == NULL)
-		return array;
+		return json_array();
 	pthread_mutex_lock(&retro->lock);
-	for (size_t i = 0; i < retro->count; i++)
-		(void)json_array_append_new(array, request_json(retro, &retro->requests[i]));
+	array = retro_book_json(&retro->book, retro->running, retro->why.text);
 	pthread_mutex_unlock(&retro->lock);
 	return array;
 }

@@ -1,7 +1,7 @@
 /*
- * The methods of the management socket: one table, as data. The server checks parameters by it, gantryctl parses its
- * options and prints its help from it, docs/management-socket.md shows it (gantryctl api --markdown), rpc.discover
- * answers it. Constant; any thread.
+ * The methods of the management socket: one table, as data (its rows by area: mgmt/api_tables.h). The server checks
+ * parameters by it, gantryctl parses its options and prints its help from it, docs/management-socket.md shows it
+ * (gantryctl api --markdown), rpc.discover answers it. Constant; any thread.
  */
 #ifndef GANTRY_MGMT_API_H
 #define GANTRY_MGMT_API_H
@@ -63,7 +63,10 @@ struct api_method {
 	struct api_param params[API_PARAM_MAX]; /* ends with a NULL name; grounds not listed, the flag adds them */
 };
 
-extern const struct api_method api_methods[]; /* ends with a NULL name */
+/* The methods in the table's order, from index 0 on; NULL behind the last. */
+const struct api_method *api_at(size_t index);
+/* Its place in that order; how many there are, for a row that is not of the table. */
+size_t api_index(const struct api_method *method);
 
 /* NULL when there is none. */
 const struct api_method *api_find(const char *name);

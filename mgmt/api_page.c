@@ -143,8 +143,9 @@ static json_t *discover_method(const struct api_method *method)
 json_t *api_discover(const char *version)
 {
 	json_t *methods = json_array();
+	const struct api_method *method;
 
-	for (const struct api_method *method = api_methods; method->name != NULL; method++)
+	for (size_t i = 0; (method = api_at(i)) != NULL; i++)
 		(void)json_array_append_new(methods, discover_method(method));
 	return json_pack("{s:s, s:{s:s, s:s}, s:i, s:o}", "openrpc", "1.2.6", "info", "title",
 			 "Gantry management socket", "version", version, "x-api-revision", API_REVISION, "methods",
@@ -212,10 +213,11 @@ char *api_markdown(void)
 	char *text = NULL;
 	size_t size = 0;
 	FILE *to = open_memstream(&text, &size);
+	const struct api_method *method;
 
 	if (to == NULL)
 		return NULL;
-	for (const struct api_method *method = api_methods; method->name != NULL; method++)
+	for (size_t i = 0; (method = api_at(i)) != NULL; i++)
 		print_method(to, method);
 	(void)fputs("### Grounds\nPart of every request that needs them.\n\n", to);
 	print_params(to, api_grounds);

@@ -169,7 +169,7 @@ static int admit(struct client *client, const struct api_method *method, const j
 	(void)pthread_mutex_lock(&server->lock);
 	if (server->stopping)
 		code = err_set(err, CALL_STOPPING, "the appliance is stopping");
-	else if (server->bindings[method - api_methods].handler == NULL)
+	else if (server->bindings[api_index(method)].handler == NULL)
 		code = err_set(err, CALL_NOT_AVAILABLE, "%s is not available on this appliance", method->name);
 	else if (find_call(client, id) != NULL)
 		code = err_set(err, CALL_INVALID_REQUEST, "id: a request with this id is still in flight");

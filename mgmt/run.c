@@ -25,7 +25,7 @@ static void decide(struct call *call, int r)
 /* True when the pool is to answer now; a kept call is its owner's until call_finish. */
 static bool handle(struct call *call)
 {
-	const struct binding *binding = &call->server->bindings[call->method - api_methods];
+	const struct binding *binding = &call->server->bindings[api_index(call->method)];
 	bool kept;
 	int r;
 

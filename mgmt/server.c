@@ -128,8 +128,8 @@ int server_bind(struct server *server, const char *name, call_handler *handler, 
 
 	if (method == NULL || (method->flags & API_INLINE) != 0)
 		return -ENOENT;
-	assert(method - api_methods < API_METHOD_MAX);
-	binding = &server->bindings[method - api_methods];
+	assert(api_index(method) < API_METHOD_MAX);
+	binding = &server->bindings[api_index(method)];
 	if (server->started || binding->handler != NULL)
 		return -EBUSY;
 	*binding = (struct binding){handler, ctx};

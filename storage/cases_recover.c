@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LOG_MODULE "recovery"
+#include "appliance/base/array.h"
 #include "appliance/base/log.h"
 #include "storage/hold.h"
 #include "storage/segment_read.h"
@@ -25,16 +26,11 @@ struct keys {
 static int key_collect(void *context, struct key_id key)
 {
 	struct keys *keys = context;
+	void *grown = array_grow(keys->ids, keys->count, &keys->capacity, sizeof(*keys->ids));
 
-	if (keys->count == keys->capacity) {
-		size_t capacity = keys->capacity * 2 + 64;
-		void *grown = realloc(keys->ids, capacity * sizeof(*keys->ids));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		keys->ids = grown;
-		keys->capacity = capacity;
-	}
+	if (grown == NULL)
+		return -ENOMEM;
+	keys->ids = grown;
 	keys->ids[keys->count++] = key;
 	return 0;
 }

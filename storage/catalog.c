@@ -85,23 +85,31 @@ int catalog_each_lane(struct catalog *catalog, int (*each)(void *context, const 
 	return catalog_each_pair(catalog, DB_LANES, call_lane, &call);
 }
 
-int catalog_segment(struct catalog *catalog, int32_t day, uint64_t id, struct segment_summary *ret_summary)
+int catalog_summary_get(struct catalog *catalog, enum catalog_db db, const MDB_val *key, int32_t day, uint64_t id,
+			struct segment_summary *ret_summary)
 {
-	uint8_t key[CATALOG_SEGMENT_KEY_SIZE];
 	MDB_val value;
 	MDB_txn *txn;
 	int r = catalog_read_begin(catalog, &txn);
 
 	if (r < 0)
 		return r;
-	catalog_segment_key(day, id, key);
-	r = catalog_txn_get(txn, catalog->dbs[DB_SEGMENTS], key, sizeof(key), &value);
+	r = catalog_txn_get(txn, catalog->dbs[db], key->mv_data, key->mv_size, &value);
 	if (r == 0)
 		r = segment_summary_decode(value.mv_data, value.mv_size, NULL, ret_summary);
 	mdb_txn_abort(txn);
 	if (r == 0 && (ret_summary->day != day || ret_summary->id != id))
 		return -EBADMSG;
 	return r;
+}
+
+int catalog_segment(struct catalog *catalog, int32_t day, uint64_t id, struct segment_summary *ret_summary)
+{
+	uint8_t bytes[CATALOG_SEGMENT_KEY_SIZE];
+	MDB_val key = catalog_bytes(bytes, sizeof(bytes));
+
+	catalog_segment_key(day, id, bytes);
+	return catalog_summary_get(catalog, DB_SEGMENTS, &key, day, id, ret_summary);
 }
 
 static int segment_wanted(const struct catalog_wanted *wanted, const MDB_val *key)

@@ -55,21 +55,11 @@ int catalog_case_segments(struct catalog *catalog, uint32_t number, int32_t firs
 int catalog_case_segment(struct catalog *catalog, uint32_t number, int32_t day, uint64_t id,
 			 struct segment_summary *ret_summary)
 {
-	uint8_t key[KEY_CASE_SIZE];
-	MDB_val value;
-	MDB_txn *txn;
-	int r = catalog_read_begin(catalog, &txn);
+	uint8_t bytes[KEY_CASE_SIZE];
+	MDB_val key = catalog_bytes(bytes, sizeof(bytes));
 
-	if (r < 0)
-		return r;
-	case_key_make(number, day, id, key);
-	r = catalog_txn_get(txn, catalog->dbs[DB_CASES], key, sizeof(key), &value);
-	if (r == 0)
-		r = segment_summary_decode(value.mv_data, value.mv_size, NULL, ret_summary);
-	mdb_txn_abort(txn);
-	if (r == 0 && (ret_summary->day != day || ret_summary->id != id))
-		return -EBADMSG;
-	return r;
+	case_key_make(number, day, id, bytes);
+	return catalog_summary_get(catalog, DB_CASES, &key, day, id, ret_summary);
 }
 
 /* Drops the case's rows of these days; keys are gathered first, for nothing is deleted through a moving cursor. */

@@ -53,6 +53,9 @@ int catalog_change_end(struct catalog_change *change, int r);
 int catalog_read_begin(struct catalog *catalog, MDB_txn **ret_txn);
 /* 0, -ENOENT, -EBADMSG, or < 0; the value is valid until the next put. */
 int catalog_txn_get(MDB_txn *txn, MDB_dbi db, const void *key, size_t key_size, MDB_val *ret_value);
+/* A segment's summary, of the catalog or of a case: -EBADMSG also when it is of another segment than its key says. */
+int catalog_summary_get(struct catalog *catalog, enum catalog_db db, const MDB_val *key, int32_t day, uint64_t id,
+			struct segment_summary *ret_summary);
 int catalog_get_totals(struct catalog *catalog, MDB_txn *txn, struct catalog_totals *ret_totals);
 int catalog_get_day(struct catalog *catalog, MDB_txn *txn, int32_t number, struct catalog_day *ret_day);
 

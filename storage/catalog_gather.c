@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "appliance/base/array.h"
 #include "storage/segment_format.h"
 
 struct gathering {
@@ -17,16 +18,11 @@ struct gathering {
 static int list_add(struct gathering *gathering)
 {
 	const struct segment_summary *summary = &gathering->summary;
+	void *grown = array_grow(gathering->list, gathering->count, &gathering->room, sizeof(*gathering->list));
 
-	if (gathering->count == gathering->room) {
-		size_t room = 2 * gathering->room + 64;
-		struct catalog_segment *list = realloc(gathering->list, room * sizeof(*list));
-
-		if (list == NULL)
-			return -ENOMEM;
-		gathering->list = list;
-		gathering->room = room;
-	}
+	if (grown == NULL)
+		return -ENOMEM;
+	gathering->list = grown;
 	gathering->list[gathering->count++] =
 		(struct catalog_segment){.id = summary->id,
 					 .case_number = gathering->wanted->case_number,

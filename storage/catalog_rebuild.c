@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/array.h"
 #include "appliance/base/bytes.h"
 #include "storage/catalog.h"
 #include "storage/io.h"
@@ -74,19 +75,15 @@ static int on_name(void *context, const char *name)
 	struct found *found = &rebuilding->found;
 	int32_t day;
 	uint64_t id;
+	void *grown;
 
 	if (segment_name_parse(name, ".seg", &day, &id) != 0 ||
 	    keyring_day_destroyed(rebuilding->options->keyring, day))
 		return 0;
-	if (found->count == found->room) {
-		size_t room = found->room * 2 + 64;
-		void *grown = realloc(found->summaries, room * sizeof(*found->summaries));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		found->summaries = grown;
-		found->room = room;
-	}
+	grown = array_grow(found->summaries, found->count, &found->room, sizeof(*found->summaries));
+	if (grown == NULL)
+		return -ENOMEM;
+	found->summaries = grown;
 	return name_take(rebuilding, name, day, id);
 }
 

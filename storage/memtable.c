@@ -1,15 +1,8 @@
 /*
- * Overview. One mapping is cut into chunks. A chunk is free (memtable->free), ready (in one worker's ring), or part of
- * a generation's chain. Keeper: free → ready. Worker: ready → chain. Last release of a retired generation: chain →
- * free.
+ * Overview. The memtable's life, its generations and the views of them; the chunks that they are made of are
+ * memtable_pool.h's, what workers do is in memtable_append.c.
  *
- * Synchronisation. `lock` (recursive) guards the free list, the live list, the references and the retired flag. A ready
- * ring has the keeper as its producer and its worker as its consumer. Chain and counts: see the header.
- *
- * Prefault. A thread of the memtable brings the pool's pages from its beginning while recovery goes on and the
- * appliance accepts its first reads: of gigabytes that takes a second or more, and nobody waits for it.
- *
- * Key invariant: rows_durable ≤ row_count ≤ CHUNK_ROWS, and nothing below a published count is ever written again.
+ * Synchronisation. See memtable_internal.h for the lock. Chain and counts: see the header.
  */
 #include "storage/memtable.h"
 
@@ -18,138 +11,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "storage/memtable_internal.h"
 #include "storage/memtable_sort.h"
 
-#define CHUNK_ALIGN 4096
-#define CHUNK_SIZE ((sizeof(struct chunk) + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN)
-#define READY_MAX 64 /* ring of ready chunks: a power of two */
 #define CHUNKS_MIN 4 /* of one worker */
-#define PREFAULT_STEP ((size_t)32 << 20)
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
-struct ready_ring {
-	_Alignas(64) _Atomic uint32_t head; /* keeper writes */
-	_Alignas(64) _Atomic uint32_t tail; /* worker writes */
-	struct chunk *chunks[READY_MAX];
-};
-
-struct memtable {
-	pthread_mutex_t lock;
-	uint8_t *pool;
-	size_t pool_size;
-	pthread_t prefault; /* brings the pool's pages, then ends */
-	bool prefaulting;
-	atomic_bool prefault_stop;
-	_Atomic size_t prefaulted; /* bytes of the pool, from its beginning, whose pages are there; prefault writes */
-	size_t chunk_count;
-	struct chunk *free; /* chained by next */
-	size_t free_count;
-	struct generation *live;
-	struct sort_space *sort; /* keeper's */
-	unsigned workers;
-	unsigned ready_target;
-	struct ready_ring ready[];
-};
-
-static unsigned ready_count(const struct ready_ring *ring)
-{
-	return atomic_load_explicit(&ring->head, memory_order_acquire) -
-	       atomic_load_explicit(&ring->tail, memory_order_acquire);
-}
-
-static struct chunk *ready_pop(struct ready_ring *ring)
-{
-	uint32_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-	struct chunk *chunk;
-
-	if (tail == atomic_load_explicit(&ring->head, memory_order_acquire))
-		return NULL;
-	chunk = ring->chunks[tail % READY_MAX];
-	atomic_store_explicit(&ring->tail, tail + 1, memory_order_release);
-	return chunk;
-}
-
-static void ready_push(struct ready_ring *ring, struct chunk *chunk)
-{
-	uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-
-	ring->chunks[head % READY_MAX] = chunk;
-	atomic_store_explicit(&ring->head, head + 1, memory_order_release);
-}
-
-static void chunk_reset(struct chunk *chunk)
-{
-	atomic_init(&chunk->next, NULL);
-	atomic_init(&chunk->rows_durable, 0);
-	atomic_init(&chunk->runs_durable, 0);
-	atomic_init(&chunk->hits_durable, 0);
-	atomic_init(&chunk->hits_mixed, false);
-	chunk->row_count = 0;
-	chunk->run_count = 0;
-	chunk->hit_count = 0;
-	chunk->first_row = 0;
-	chunk->run_closed = 0;
-	atomic_init(&chunk->order, NULL);
-}
-
-/* Lock held. */
-static struct chunk *free_pop(struct memtable *memtable)
-{
-	struct chunk *chunk = memtable->free;
-
-	if (chunk == NULL)
-		return NULL;
-	memtable->free = atomic_load_explicit(&chunk->next, memory_order_relaxed);
-	memtable->free_count--;
-	chunk_reset(chunk);
-	return chunk;
-}
-
-/* Lock held. */
-static void free_push(struct memtable *memtable, struct chunk *chunk)
-{
-	atomic_store_explicit(&chunk->next, memtable->free, memory_order_relaxed);
-	memtable->free = chunk;
-	memtable->free_count++;
-}
-
-/* From the beginning: recovery, which takes chunks from there on, finds their pages there too. */
-static void *pool_prefault(void *argument)
-{
-	struct memtable *memtable = argument;
-
-	for (size_t at = 0; at < memtable->pool_size && !atomic_load(&memtable->prefault_stop);) {
-		size_t left = memtable->pool_size - at;
-		size_t size = left < PREFAULT_STEP ? left : PREFAULT_STEP;
-
-		/* Linux before 5.14 does not know it: then every page comes at its first use, as without prefault. */
-		if (madvise(memtable->pool + at, size, MADV_POPULATE_WRITE) < 0)
-			break;
-		at += size;
-		atomic_store_explicit(&memtable->prefaulted, at, memory_order_release);
-	}
-	atomic_store_explicit(&memtable->prefaulted, memtable->pool_size, memory_order_release);
-	return NULL;
-}
-
-static int memtable_map(struct memtable *memtable, bool prefault)
-{
-	void *pool = mmap(NULL, memtable->pool_size, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | (prefault ? 0 : MAP_NORESERVE), -1, 0);
-
-	if (pool == MAP_FAILED)
-		return -ENOMEM;
-	(void)madvise(pool, memtable->pool_size, MADV_DONTDUMP); /* VRMs stay out of core files */
-	memtable->pool = pool;
-	for (size_t i = memtable->chunk_count; i-- > 0;)
-		free_push(memtable, (struct chunk *)(memtable->pool + i * CHUNK_SIZE));
-	return 0;
-}
 
 static int memtable_lock_init(struct memtable *memtable)
 {
@@ -188,26 +54,18 @@ int memtable_new(const struct memtable_options *options, struct memtable **ret_m
 		return -ENOMEM;
 	memset(memtable, 0, size);
 	memtable->workers = options->workers;
-	memtable->chunk_count = options->bytes_max / CHUNK_SIZE;
-	memtable->pool_size = memtable->chunk_count * CHUNK_SIZE;
-	memtable->ready_target = ready_target(memtable->chunk_count, options->workers);
+	memtable->ready_target = ready_target(options->bytes_max / CHUNK_SIZE, options->workers);
 	r = memtable_lock_init(memtable);
 	if (r < 0) {
 		free(memtable);
 		return r;
 	}
 	memtable->sort = sort_space_new();
-	r = memtable->sort == NULL ? -ENOMEM : memtable_map(memtable, options->prefault);
+	r = memtable->sort == NULL ? -ENOMEM : chunk_pool_init(&memtable->pool, options->bytes_max, options->prefault);
 	if (r < 0) {
 		memtable_free(memtable);
 		return r;
 	}
-	if (!options->prefault)
-		atomic_store(&memtable->prefaulted, memtable->pool_size);
-	else if (pthread_create(&memtable->prefault, NULL, pool_prefault, memtable) == 0)
-		memtable->prefaulting = true;
-	else
-		(void)pool_prefault(memtable);
 	(void)memtable_keep(memtable);
 	*ret_memtable = memtable;
 	return 0;
@@ -217,17 +75,13 @@ struct memtable *memtable_free(struct memtable *memtable)
 {
 	if (memtable == NULL)
 		return NULL;
-	atomic_store(&memtable->prefault_stop, true);
-	if (memtable->prefaulting)
-		(void)pthread_join(memtable->prefault, NULL);
 	while (memtable->live != NULL) {
 		struct generation *generation = memtable->live;
 
 		memtable->live = generation->list_next;
 		free(generation);
 	}
-	if (memtable->pool != NULL)
-		(void)munmap(memtable->pool, memtable->pool_size);
+	chunk_pool_fini(&memtable->pool);
 	sort_space_free(memtable->sort);
 	(void)pthread_mutex_destroy(&memtable->lock);
 	free(memtable);
@@ -244,15 +98,6 @@ void memtable_unlock(struct memtable *memtable)
 	(void)pthread_mutex_unlock(&memtable->lock);
 }
 
-/* A worker meets no missing page: the chunk waits for its own. Lock held. */
-static bool free_is_prefaulted(const struct memtable *memtable)
-{
-	size_t prefaulted = atomic_load_explicit(&memtable->prefaulted, memory_order_acquire);
-
-	return memtable->free != NULL &&
-	       (size_t)((const uint8_t *)memtable->free - memtable->pool) + CHUNK_SIZE <= prefaulted;
-}
-
 static bool memtable_top_up(struct memtable *memtable)
 {
 	bool done = false;
@@ -261,8 +106,8 @@ static bool memtable_top_up(struct memtable *memtable)
 	for (unsigned i = 0; i < memtable->workers; i++) {
 		struct ready_ring *ring = &memtable->ready[i];
 
-		while (free_is_prefaulted(memtable) && ready_count(ring) < memtable->ready_target) {
-			ready_push(ring, free_pop(memtable));
+		while (chunk_pool_ready(&memtable->pool) && ready_count(ring) < memtable->ready_target) {
+			ready_push(ring, chunk_pool_pop(&memtable->pool));
 			done = true;
 		}
 	}
@@ -331,164 +176,6 @@ int memtable_open_generation(struct memtable *memtable, unsigned worker, uint64_
 	return 0;
 }
 
-static bool chunk_has_room(const struct chunk *chunk, unsigned rows, unsigned runs, unsigned hits)
-{
-	return chunk != NULL && CHUNK_ROWS - chunk->row_count >= rows && CHUNK_RUNS - chunk->run_count >= runs &&
-	       CHUNK_HITS - chunk->hit_count >= hits;
-}
-
-static void generation_extend(struct generation *generation, struct chunk *chunk)
-{
-	struct chunk *last = generation->last;
-
-	generation->last = chunk;
-	if (last == NULL) {
-		atomic_store_explicit(&generation->first, chunk, memory_order_release);
-		return;
-	}
-	chunk->first_row = last->first_row + last->row_count;
-	atomic_store_explicit(&last->next, chunk, memory_order_release);
-}
-
-bool memtable_reserve(struct memtable *memtable, struct generation *generation, unsigned rows, unsigned runs,
-		      unsigned hits)
-{
-	struct chunk *chunk;
-
-	if (chunk_has_room(generation->last, rows, runs, hits))
-		return true;
-	if (rows > CHUNK_ROWS || runs > CHUNK_RUNS || hits > CHUNK_HITS)
-		return false;
-	chunk = ready_pop(&memtable->ready[generation->worker]);
-	if (chunk == NULL)
-		return false;
-	generation_extend(generation, chunk);
-	return true;
-}
-
-bool memtable_reserve_recovery(struct memtable *memtable, struct generation *generation, unsigned rows, unsigned runs,
-			       unsigned hits)
-{
-	struct chunk *chunk;
-
-	if (chunk_has_room(generation->last, rows, runs, hits))
-		return true;
-	if (rows > CHUNK_ROWS || runs > CHUNK_RUNS || hits > CHUNK_HITS)
-		return false;
-	memtable_lock(memtable);
-	chunk = free_pop(memtable);
-	memtable_unlock(memtable);
-	if (chunk == NULL)
-		return memtable_reserve(memtable, generation, rows, runs, hits); /* what waits in the worker's ring */
-	generation_extend(generation, chunk);
-	return true;
-}
-
-/* The last run may grow when the new one is its continuation and nobody has seen its length yet. */
-static bool run_continues(const struct chunk *chunk, const struct run *run)
-{
-	const struct run *last;
-
-	if (chunk->run_count <= chunk->run_closed)
-		return false;
-	last = &chunk->runs[chunk->run_count - 1];
-	return last->first + last->count == run->first && last->feed == run->feed && last->epoch == run->epoch &&
-	       last->lane == run->lane && last->refusal == run->refusal && last->count + run->count <= UINT16_MAX;
-}
-
-static void run_add(struct chunk *chunk, const struct run *run)
-{
-	chunk->watermarks[chunk->run_count] = 0;
-	chunk->runs[chunk->run_count++] = *run;
-}
-
-const struct read *memtable_append(struct generation *generation, const struct run *run, const struct read *reads,
-				   const struct hit *hits, unsigned hit_count)
-{
-	struct chunk *chunk = generation->last;
-	struct read *rows = &chunk->rows[chunk->row_count];
-
-	if (run_continues(chunk, run))
-		chunk->runs[chunk->run_count - 1].count += run->count;
-	else
-		run_add(chunk, run);
-	if (run->refusal != REFUSAL_NONE)
-		return NULL;
-	memcpy(rows, reads, run->count * sizeof(*reads));
-	for (unsigned i = 0; i < hit_count; i++) {
-		struct hit *hit = &chunk->hits[chunk->hit_count++];
-
-		*hit = hits[i];
-		hit->row += chunk->first_row + chunk->row_count;
-		if (chunk->hit_count > 1 && hit->number <= hit[-1].number)
-			atomic_store_explicit(&chunk->hits_mixed, true, memory_order_relaxed);
-	}
-	chunk->row_count += run->count;
-	assert(chunk->row_count <= CHUNK_ROWS);
-	return rows;
-}
-
-void memtable_watermark(struct generation *generation, uint64_t watermark)
-{
-	struct chunk *chunk = generation->last;
-
-	chunk->watermarks[chunk->run_count - 1] = watermark;
-}
-
-void memtable_mark_take(struct generation *generation, struct memtable_mark *ret_mark)
-{
-	struct chunk *chunk = generation->last;
-
-	*ret_mark = (struct memtable_mark){.chunk = chunk};
-	if (chunk == NULL)
-		return;
-	chunk->run_closed = chunk->run_count;
-	ret_mark->rows = chunk->row_count;
-	ret_mark->runs = chunk->run_count;
-	ret_mark->hits = chunk->hit_count;
-}
-
-/* Returns how many rows became visible. Runs and hits first: who sees a row finds its hits. */
-static uint32_t chunk_publish(struct chunk *chunk, uint32_t rows, uint32_t runs, uint32_t hits)
-{
-	uint32_t before = atomic_load_explicit(&chunk->rows_durable, memory_order_relaxed);
-
-	assert(rows >= before);
-	atomic_store_explicit(&chunk->hits_durable, hits, memory_order_release);
-	atomic_store_explicit(&chunk->runs_durable, runs, memory_order_release);
-	atomic_store_explicit(&chunk->rows_durable, rows, memory_order_release);
-	return rows - before;
-}
-
-void memtable_publish(struct generation *generation, const struct memtable_mark *mark)
-{
-	struct chunk *chunk = generation->published;
-	uint64_t rows = 0;
-
-	if (mark->chunk == NULL)
-		return;
-	if (chunk == NULL)
-		chunk = atomic_load_explicit(&generation->first, memory_order_relaxed);
-	while (chunk != mark->chunk) {
-		rows += chunk_publish(chunk, chunk->row_count, chunk->run_count, chunk->hit_count);
-		chunk = atomic_load_explicit(&chunk->next, memory_order_relaxed);
-		assert(chunk != NULL);
-	}
-	rows += chunk_publish(chunk, mark->rows, mark->runs, mark->hits);
-	generation->published = chunk;
-	rows += atomic_load_explicit(&generation->row_count_durable, memory_order_relaxed);
-	atomic_store_explicit(&generation->row_count_durable, rows, memory_order_release);
-}
-
-size_t memtable_room(const struct memtable *memtable, unsigned worker, const struct generation *generation)
-{
-	size_t room = (size_t)ready_count(&memtable->ready[worker]) * CHUNK_ROWS;
-
-	if (generation != NULL && generation->last != NULL)
-		room += CHUNK_ROWS - generation->last->row_count;
-	return room;
-}
-
 static int generation_order(const void *a, const void *b)
 {
 	const struct generation *left = *(struct generation *const *)a;
@@ -534,7 +221,7 @@ static void generation_release(struct memtable *memtable, struct generation *gen
 	while (chunk != NULL) {
 		struct chunk *next = atomic_load_explicit(&chunk->next, memory_order_acquire);
 
-		free_push(memtable, chunk);
+		chunk_pool_push(&memtable->pool, chunk);
 		chunk = next;
 	}
 	free(generation);
@@ -564,10 +251,10 @@ void memtable_retire(struct memtable *memtable, struct generation *generation)
 
 void memtable_info(struct memtable *memtable, struct memtable_info *ret_info)
 {
-	struct memtable_info info = {.bytes_max = memtable->chunk_count * CHUNK_SIZE};
+	struct memtable_info info = {.bytes_max = memtable->pool.chunk_count * CHUNK_SIZE};
 
 	memtable_lock(memtable);
-	info.bytes_used = (memtable->chunk_count - memtable->free_count) * CHUNK_SIZE;
+	info.bytes_used = (memtable->pool.chunk_count - memtable->pool.free_count) * CHUNK_SIZE;
 	for (unsigned i = 0; i < memtable->workers; i++)
 		info.bytes_used -= ready_count(&memtable->ready[i]) * CHUNK_SIZE;
 	for (struct generation *g = memtable->live; g != NULL; g = g->list_next) {

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/array.h"
 #include "storage/hit_lives.h"
 #include "storage/marks.h"
 #include "storage/purge_file.h"
@@ -24,20 +25,16 @@ struct plan {
 static struct purge_day *plan_day(struct plan *plan, int32_t day)
 {
 	size_t at = plan->count;
+	void *grown;
 
 	while (at > 0 && plan->days[at - 1].day >= day)
 		at--;
 	if (at < plan->count && plan->days[at].day == day)
 		return &plan->days[at];
-	if (plan->count == plan->capacity) {
-		size_t capacity = plan->capacity * 2 + 64;
-		void *grown = realloc(plan->days, capacity * sizeof(*plan->days));
-
-		if (grown == NULL)
-			return NULL;
-		plan->days = grown;
-		plan->capacity = capacity;
-	}
+	grown = array_grow(plan->days, plan->count, &plan->capacity, sizeof(*plan->days));
+	if (grown == NULL)
+		return NULL;
+	plan->days = grown;
 	memmove(&plan->days[at + 1], &plan->days[at], (plan->count - at) * sizeof(*plan->days));
 	plan->days[at] = (struct purge_day){.day = day};
 	plan->count++;

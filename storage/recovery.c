@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LOG_MODULE "recovery"
+#include "appliance/base/array.h"
 #include "appliance/base/log.h"
 #include "storage/purge_file.h"
 #include "storage/sealer.h"
@@ -69,18 +70,14 @@ static int file_collect(void *context, const char *name)
 {
 	struct files *files = context;
 	struct journal_file_name parsed;
+	void *grown;
 
 	if (!journal_file_name_parse(name, &parsed))
 		return 0;
-	if (files->count == files->capacity) {
-		size_t capacity = files->capacity * 2 + 16;
-		void *grown = realloc(files->names, capacity * sizeof(parsed));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		files->names = grown;
-		files->capacity = capacity;
-	}
+	grown = array_grow(files->names, files->count, &files->capacity, sizeof(*files->names));
+	if (grown == NULL)
+		return -ENOMEM;
+	files->names = grown;
 	files->names[files->count++] = parsed;
 	return 0;
 }
@@ -170,15 +167,11 @@ struct orphans {
 
 static int orphan_add(struct orphans *orphans, struct key_id key)
 {
-	if (orphans->count == orphans->capacity) {
-		size_t capacity = orphans->capacity * 2 + 16;
-		void *grown = realloc(orphans->keys, capacity * sizeof(key));
+	void *grown = array_grow(orphans->keys, orphans->count, &orphans->capacity, sizeof(*orphans->keys));
 
-		if (grown == NULL)
-			return -ENOMEM;
-		orphans->keys = grown;
-		orphans->capacity = capacity;
-	}
+	if (grown == NULL)
+		return -ENOMEM;
+	orphans->keys = grown;
 	orphans->keys[orphans->count++] = key;
 	return 0;
 }

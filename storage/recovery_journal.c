@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define LOG_MODULE "recovery"
+#include "appliance/base/array.h"
 #include "appliance/base/log.h"
 #include "storage/sealer.h"
 #include "storage/store_internal.h"
@@ -144,21 +145,17 @@ static int stored_append(struct intake *intake, const struct run *run, const str
 static int mark_add(struct recovery_marks *marks, const struct lane_id *id, uint64_t watermark)
 {
 	struct recovery_watermark *last = marks->count > 0 ? &marks->marks[marks->count - 1] : NULL;
+	void *grown;
 
 	if (last != NULL && last->id.feed == id->feed && last->id.epoch == id->epoch && last->id.lane == id->lane) {
 		if (last->watermark < watermark)
 			last->watermark = watermark;
 		return 0;
 	}
-	if (marks->count == marks->capacity) {
-		size_t capacity = marks->capacity * 2 + 64;
-		void *grown = realloc(marks->marks, capacity * sizeof(*marks->marks));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		marks->marks = grown;
-		marks->capacity = capacity;
-	}
+	grown = array_grow(marks->marks, marks->count, &marks->capacity, sizeof(*marks->marks));
+	if (grown == NULL)
+		return -ENOMEM;
+	marks->marks = grown;
 	marks->marks[marks->count++] = (struct recovery_watermark){.id = *id, .watermark = watermark};
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define LOG_MODULE "recovery"
+#include "appliance/base/array.h"
 #include "appliance/base/log.h"
 #include "storage/catalog_rebuild.h"
 #include "storage/segment_read.h"
@@ -30,30 +31,19 @@ struct segment_files {
 	size_t capacity;
 };
 
-static int grow(void **items, size_t *capacity, size_t count, size_t size)
-{
-	void *grown;
-
-	if (count < *capacity)
-		return 0;
-	grown = realloc(*items, (*capacity * 2 + 64) * size);
-	if (grown == NULL)
-		return -ENOMEM;
-	*items = grown;
-	*capacity = *capacity * 2 + 64;
-	return 0;
-}
-
 static int file_collect(void *context, const char *name)
 {
 	struct segment_files *files = context;
 	struct segment_file file = {0};
+	void *grown;
 
 	file.unfinished = segment_name_parse(name, ".tmp", &file.day, &file.id) == 0;
 	if (!file.unfinished && segment_name_parse(name, ".seg", &file.day, &file.id) != 0)
 		return 0; /* not ours: left alone */
-	if (grow((void **)&files->files, &files->capacity, files->count, sizeof(file)) < 0)
+	grown = array_grow(files->files, files->count, &files->capacity, sizeof(file));
+	if (grown == NULL)
 		return -ENOMEM;
+	files->files = grown;
 	files->files[files->count++] = file;
 	return 0;
 }

@@ -3,9 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "storage/cursor.h"
-
-#define RECORD_VERSION 1
+#include "storage/register_cursor.h"
 
 #define LIFE_FIXED_SIZE (1 + 4 + 4 + 8 + 4 + 4 + 4)
 #define LIFE_STEP_SIZE (4 + 8 + 2 * (2 + REG_NAME_SIZE - 1))
@@ -41,10 +39,9 @@ static bool is_life(const struct reg_hit_life *life)
 
 size_t reg_hit_life_encode(const struct reg_hit_life *life, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
-	struct cursor cursor = cursor_over(buffer, REG_RECORD_SIZE_MAX);
+	struct cursor cursor = reg_record_begin(buffer, REG_RECORD_VERSION);
 
 	assert(is_life(life));
-	cursor_put_u8(&cursor, RECORD_VERSION);
 	cursor_put_u32(&cursor, (uint32_t)life->day);
 	cursor_put_u32(&cursor, life->index);
 	cursor_put_u64(&cursor, life->number);
@@ -63,15 +60,13 @@ size_t reg_hit_life_encode(const struct reg_hit_life *life, uint8_t buffer[REG_R
 		put_step(&cursor, &life->ended);
 		cursor_put_text(&cursor, life->ending);
 	}
-	assert(!cursor.bad);
-	return (size_t)(cursor.at - buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_hit_life_decode(const void *bytes, size_t size, struct reg_hit_life *ret_life)
 {
-	struct cursor cursor = cursor_over(bytes, size);
+	struct cursor cursor = reg_record_read(bytes, size);
 	struct reg_hit_life life = {0};
-	uint8_t version = cursor_get_u8(&cursor);
 
 	life.day = (int32_t)cursor_get_u32(&cursor);
 	life.index = cursor_get_u32(&cursor);
@@ -91,7 +86,7 @@ int reg_hit_life_decode(const void *bytes, size_t size, struct reg_hit_life *ret
 		get_step(&cursor, &life.ended);
 		cursor_get_text(&cursor, life.ending, sizeof(life.ending));
 	}
-	if (!cursor_done(&cursor) || version != RECORD_VERSION || !is_life(&life))
+	if (!cursor_done(&cursor) || !is_life(&life))
 		return -EBADMSG;
 	*ret_life = life;
 	return 0;

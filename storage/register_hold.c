@@ -3,31 +3,20 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "storage/cursor.h"
-
-#define RECORD_VERSION 1
+#include "storage/register_cursor.h"
 
 static struct cursor record_begin(uint8_t buffer[REG_RECORD_SIZE_MAX], uint32_t number)
 {
-	struct cursor cursor = cursor_over(buffer, REG_RECORD_SIZE_MAX);
+	struct cursor cursor = reg_record_begin(buffer, REG_RECORD_VERSION);
 
-	cursor_put_u8(&cursor, RECORD_VERSION);
 	cursor_put_u32(&cursor, number);
 	return cursor;
 }
 
-static size_t record_end(const struct cursor *cursor, const uint8_t *buffer)
-{
-	assert(!cursor->bad);
-	return (size_t)(cursor->at - buffer);
-}
-
 static struct cursor record_read(const void *bytes, size_t size, uint32_t *ret_number)
 {
-	struct cursor cursor = cursor_over(bytes, size);
+	struct cursor cursor = reg_record_read(bytes, size);
 
-	if (cursor_get_u8(&cursor) != RECORD_VERSION)
-		cursor.bad = true;
 	*ret_number = cursor_get_u32(&cursor);
 	return cursor;
 }
@@ -45,26 +34,23 @@ size_t reg_hold_encode(const struct reg_hold *hold, uint8_t buffer[REG_RECORD_SI
 	cursor_put_u32(&cursor, hold->released_uid);
 	cursor_put_text(&cursor, hold->reference);
 	cursor_put_text(&cursor, hold->reason);
-	return record_end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_hold_decode(const void *bytes, size_t size, struct reg_hold *ret_hold)
 {
 	struct reg_hold hold = {0};
 	struct cursor cursor = record_read(bytes, size, &hold.number);
-	uint8_t released;
 
 	hold.hold_class = cursor_get_u8(&cursor);
-	released = cursor_get_u8(&cursor);
-	hold.released = released == 1;
+	hold.released = reg_get_flag(&cursor);
 	hold.review_day = (int32_t)cursor_get_u32(&cursor);
 	hold.created_us = (int64_t)cursor_get_u64(&cursor);
 	hold.who_uid = cursor_get_u32(&cursor);
 	hold.released_uid = cursor_get_u32(&cursor);
 	cursor_get_text(&cursor, hold.reference, sizeof(hold.reference));
 	cursor_get_text(&cursor, hold.reason, sizeof(hold.reason));
-	if (!cursor_done(&cursor) || released > 1 ||
-	    (hold.hold_class != REG_HOLD_CPIA && hold.hold_class != REG_HOLD_MOPI))
+	if (!cursor_done(&cursor) || (hold.hold_class != REG_HOLD_CPIA && hold.hold_class != REG_HOLD_MOPI))
 		return -EBADMSG;
 	*ret_hold = hold;
 	return 0;
@@ -105,21 +91,19 @@ size_t reg_hold_selector_encode(const struct reg_hold_selector *selector, uint8_
 		cursor_put_u32(&cursor, selector->reads[i].camera);
 		cursor_put_u64(&cursor, (uint64_t)selector->reads[i].capture_us);
 	}
-	return record_end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_hold_selector_decode(const void *bytes, size_t size, struct reg_hold_selector *ret_selector)
 {
 	struct reg_hold_selector selector = {0};
 	struct cursor cursor = record_read(bytes, size, &selector.number);
-	uint8_t follows;
 
 	selector.index = cursor_get_u32(&cursor);
 	selector.first = cursor_get_u32(&cursor);
 	selector.who_uid = cursor_get_u32(&cursor);
 	selector.added_us = (int64_t)cursor_get_u64(&cursor);
-	follows = cursor_get_u8(&cursor);
-	selector.follows = follows == 1;
+	selector.follows = reg_get_flag(&cursor);
 	cursor_get_text(&cursor, selector.reason, sizeof(selector.reason));
 	cursor_get_text(&cursor, selector.pattern, sizeof(selector.pattern));
 	selector.from_us = (int64_t)cursor_get_u64(&cursor);
@@ -138,7 +122,7 @@ int reg_hold_selector_decode(const void *bytes, size_t size, struct reg_hold_sel
 		selector.reads[i].camera = cursor_get_u32(&cursor);
 		selector.reads[i].capture_us = (int64_t)cursor_get_u64(&cursor);
 	}
-	if (!cursor_done(&cursor) || follows > 1 || selector.first > selector.index)
+	if (!cursor_done(&cursor) || selector.first > selector.index)
 		return -EBADMSG;
 	*ret_selector = selector;
 	return 0;
@@ -153,7 +137,7 @@ size_t reg_proposal_encode(const struct reg_proposal *proposal, uint8_t buffer[R
 	cursor_put_u64(&cursor, (uint64_t)proposal->proposed_us);
 	cursor_put_text(&cursor, proposal->authority);
 	cursor_put_text(&cursor, proposal->reason);
-	return record_end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_proposal_decode(const void *bytes, size_t size, struct reg_proposal *ret_proposal)

@@ -4,35 +4,11 @@
 #include <errno.h>
 
 #include "appliance/base/read.h"
-#include "storage/cursor.h"
+#include "storage/register_cursor.h"
 
-#define RECORD_VERSION 1
 #define LATE_FIXED_SIZE (1 + 4 + 4 + 8 + 8 + 2 + REG_LATE_NONCE_SIZE + 2)
 
 static_assert(LATE_FIXED_SIZE + REG_LATE_SEALED_MAX <= REG_RECORD_SIZE_MAX, "a batch is a record");
-
-static struct cursor begin(uint8_t buffer[REG_RECORD_SIZE_MAX])
-{
-	struct cursor cursor = cursor_over(buffer, REG_RECORD_SIZE_MAX);
-
-	cursor_put_u8(&cursor, RECORD_VERSION);
-	return cursor;
-}
-
-static size_t end(const struct cursor *cursor, const uint8_t *buffer)
-{
-	assert(!cursor->bad);
-	return (size_t)(cursor->at - buffer);
-}
-
-static struct cursor read_begin(const void *bytes, size_t size)
-{
-	struct cursor cursor = cursor_over(bytes, size);
-
-	if (cursor_get_u8(&cursor) != RECORD_VERSION)
-		cursor.bad = true;
-	return cursor;
-}
 
 static int32_t get_day(struct cursor *cursor)
 {
@@ -45,7 +21,7 @@ static int32_t get_day(struct cursor *cursor)
 
 size_t reg_late_hits_encode(const struct reg_late_hits *hits, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
-	struct cursor cursor = begin(buffer);
+	struct cursor cursor = reg_record_begin(buffer, REG_RECORD_VERSION);
 
 	assert(hits->day >= 0);
 	assert(hits->count > 0 && hits->count <= REG_LATE_HITS_MAX);
@@ -58,12 +34,12 @@ size_t reg_late_hits_encode(const struct reg_late_hits *hits, uint8_t buffer[REG
 	cursor_put_bytes(&cursor, hits->nonce, sizeof(hits->nonce));
 	cursor_put_u16(&cursor, hits->sealed_size);
 	cursor_put_bytes(&cursor, hits->sealed, hits->sealed_size);
-	return end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_late_hits_decode(const void *bytes, size_t size, struct reg_late_hits *ret_hits)
 {
-	struct cursor cursor = read_begin(bytes, size);
+	struct cursor cursor = reg_record_read(bytes, size);
 	struct reg_late_hits hits = {0};
 
 	hits.day = get_day(&cursor);
@@ -86,15 +62,15 @@ int reg_late_hits_decode(const void *bytes, size_t size, struct reg_late_hits *r
 
 size_t reg_late_last_encode(uint64_t last, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
-	struct cursor cursor = begin(buffer);
+	struct cursor cursor = reg_record_begin(buffer, REG_RECORD_VERSION);
 
 	cursor_put_u64(&cursor, last);
-	return end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_late_last_decode(const void *bytes, size_t size, uint64_t *ret_last)
 {
-	struct cursor cursor = read_begin(bytes, size);
+	struct cursor cursor = reg_record_read(bytes, size);
 	uint64_t last = cursor_get_u64(&cursor);
 
 	if (!cursor_done(&cursor) || last > HIT_COUNT_MASK)
@@ -105,7 +81,7 @@ int reg_late_last_decode(const void *bytes, size_t size, uint64_t *ret_last)
 
 size_t reg_retro_encode(const struct reg_retro *retro, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
-	struct cursor cursor = begin(buffer);
+	struct cursor cursor = reg_record_begin(buffer, REG_RECORD_VERSION);
 
 	assert(retro->state < REG_RETRO_STATE_COUNT);
 	cursor_put_u32(&cursor, retro->number);
@@ -123,12 +99,12 @@ size_t reg_retro_encode(const struct reg_retro *retro, uint8_t buffer[REG_RECORD
 	cursor_put_u64(&cursor, retro->finds);
 	cursor_put_u64(&cursor, retro->met);
 	cursor_put_text(&cursor, retro->why);
-	return end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_retro_decode(const void *bytes, size_t size, struct reg_retro *ret_retro)
 {
-	struct cursor cursor = read_begin(bytes, size);
+	struct cursor cursor = reg_record_read(bytes, size);
 	struct reg_retro retro = {0};
 
 	retro.number = cursor_get_u32(&cursor);
@@ -155,17 +131,17 @@ int reg_retro_decode(const void *bytes, size_t size, struct reg_retro *ret_retro
 
 size_t reg_unmatched_encode(const struct reg_unmatched *unmatched, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
-	struct cursor cursor = begin(buffer);
+	struct cursor cursor = reg_record_begin(buffer, REG_RECORD_VERSION);
 
 	cursor_put_u32(&cursor, unmatched->number);
 	cursor_put_u64(&cursor, (uint64_t)unmatched->from_us);
 	cursor_put_u64(&cursor, (uint64_t)unmatched->to_us);
-	return end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_unmatched_decode(const void *bytes, size_t size, struct reg_unmatched *ret_unmatched)
 {
-	struct cursor cursor = read_begin(bytes, size);
+	struct cursor cursor = reg_record_read(bytes, size);
 	struct reg_unmatched unmatched = {0};
 
 	unmatched.number = cursor_get_u32(&cursor);

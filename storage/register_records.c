@@ -3,56 +3,13 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "storage/cursor.h"
+#include "storage/register_cursor.h"
 
-#define RECORD_VERSION 1
 #define LIST_RECORD_VERSION 2
-
-static struct cursor record_begin(uint8_t buffer[REG_RECORD_SIZE_MAX])
-{
-	struct cursor cursor = cursor_over(buffer, REG_RECORD_SIZE_MAX);
-
-	cursor_put_u8(&cursor, RECORD_VERSION);
-	return cursor;
-}
-
-static size_t record_end(const struct cursor *cursor, const uint8_t *buffer)
-{
-	assert(!cursor->bad);
-	return (size_t)(cursor->at - buffer);
-}
-
-static struct cursor record_read(const void *bytes, size_t size)
-{
-	struct cursor cursor = cursor_over(bytes, size);
-
-	if (cursor_get_u8(&cursor) != RECORD_VERSION)
-		cursor.bad = true;
-	return cursor;
-}
-
-/* A flag is 0 or 1: any other byte is not ours. */
-static bool get_flag(struct cursor *cursor)
-{
-	uint8_t value = cursor_get_u8(cursor);
-
-	if (value > 1)
-		cursor->bad = true;
-	return value == 1;
-}
-
-static uint8_t get_enum(struct cursor *cursor, uint8_t count)
-{
-	uint8_t value = cursor_get_u8(cursor);
-
-	if (value >= count)
-		cursor->bad = true;
-	return value;
-}
 
 size_t reg_feed_encode(const struct reg_feed *feed, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
-	struct cursor cursor = record_begin(buffer);
+	struct cursor cursor = reg_record_begin(buffer, REG_RECORD_VERSION);
 
 	assert(feed->state < REG_FEED_STATE_COUNT);
 	cursor_put_u32(&cursor, feed->feed);
@@ -64,18 +21,18 @@ size_t reg_feed_encode(const struct reg_feed *feed, uint8_t buffer[REG_RECORD_SI
 	cursor_put_bytes(&cursor, feed->key_next, sizeof(feed->key_next));
 	cursor_put_text(&cursor, feed->name);
 	cursor_put_text(&cursor, feed->organisation);
-	return record_end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_feed_decode(const void *bytes, size_t size, struct reg_feed *ret_feed)
 {
-	struct cursor cursor = record_read(bytes, size);
+	struct cursor cursor = reg_record_read(bytes, size);
 	struct reg_feed feed = {0};
 
 	feed.feed = cursor_get_u32(&cursor);
-	feed.state = get_enum(&cursor, REG_FEED_STATE_COUNT);
-	feed.all_cameras = get_flag(&cursor);
-	feed.has_key_next = get_flag(&cursor);
+	feed.state = reg_get_below(&cursor, REG_FEED_STATE_COUNT);
+	feed.all_cameras = reg_get_flag(&cursor);
+	feed.has_key_next = reg_get_flag(&cursor);
 	feed.created_us = (int64_t)cursor_get_u64(&cursor);
 	cursor_get_bytes(&cursor, feed.key, sizeof(feed.key));
 	cursor_get_bytes(&cursor, feed.key_next, sizeof(feed.key_next));
@@ -89,7 +46,7 @@ int reg_feed_decode(const void *bytes, size_t size, struct reg_feed *ret_feed)
 
 size_t reg_camera_encode(const struct reg_camera *camera, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
-	struct cursor cursor = record_begin(buffer);
+	struct cursor cursor = reg_record_begin(buffer, REG_RECORD_VERSION);
 
 	assert(camera->type < REG_CAMERA_TYPE_COUNT);
 	cursor_put_u32(&cursor, camera->camera);
@@ -105,20 +62,20 @@ size_t reg_camera_encode(const struct reg_camera *camera, uint8_t buffer[REG_REC
 	cursor_put_text(&cursor, camera->suspended_reason);
 	cursor_put_text(&cursor, camera->road);
 	cursor_put_text(&cursor, camera->direction);
-	return record_end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_camera_decode(const void *bytes, size_t size, struct reg_camera *ret_camera)
 {
-	struct cursor cursor = record_read(bytes, size);
+	struct cursor cursor = reg_record_read(bytes, size);
 	struct reg_camera camera = {0};
 
 	camera.camera = cursor_get_u32(&cursor);
 	camera.lat_e7 = (int32_t)cursor_get_u32(&cursor);
 	camera.lon_e7 = (int32_t)cursor_get_u32(&cursor);
-	camera.type = get_enum(&cursor, REG_CAMERA_TYPE_COUNT);
-	camera.restricted = get_flag(&cursor);
-	camera.suspended = get_flag(&cursor);
+	camera.type = reg_get_below(&cursor, REG_CAMERA_TYPE_COUNT);
+	camera.restricted = reg_get_flag(&cursor);
+	camera.suspended = reg_get_flag(&cursor);
 	camera.suspended_us = (int64_t)cursor_get_u64(&cursor);
 	camera.created_us = (int64_t)cursor_get_u64(&cursor);
 	cursor_get_text(&cursor, camera.name, sizeof(camera.name));
@@ -134,17 +91,17 @@ int reg_camera_decode(const void *bytes, size_t size, struct reg_camera *ret_cam
 
 size_t reg_binding_encode(const struct reg_binding *binding, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
-	struct cursor cursor = record_begin(buffer);
+	struct cursor cursor = reg_record_begin(buffer, REG_RECORD_VERSION);
 
 	cursor_put_u32(&cursor, binding->feed);
 	cursor_put_u32(&cursor, binding->camera);
 	cursor_put_u64(&cursor, (uint64_t)binding->since_us);
-	return record_end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_binding_decode(const void *bytes, size_t size, struct reg_binding *ret_binding)
 {
-	struct cursor cursor = record_read(bytes, size);
+	struct cursor cursor = reg_record_read(bytes, size);
 	struct reg_binding binding = {0};
 
 	binding.feed = cursor_get_u32(&cursor);
@@ -182,10 +139,9 @@ static void get_version(struct cursor *cursor, struct reg_list_version *version)
 
 size_t reg_list_encode(const struct reg_list *list, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
-	struct cursor cursor = cursor_over(buffer, REG_RECORD_SIZE_MAX);
+	struct cursor cursor = reg_record_begin(buffer, LIST_RECORD_VERSION);
 
 	assert(list->list_class < REG_LIST_CLASS_COUNT);
-	cursor_put_u8(&cursor, LIST_RECORD_VERSION);
 	cursor_put_u32(&cursor, list->list);
 	cursor_put_u8(&cursor, list->list_class);
 	cursor_put_u8(&cursor, list->priority);
@@ -197,7 +153,7 @@ size_t reg_list_encode(const struct reg_list *list, uint8_t buffer[REG_RECORD_SI
 	cursor_put_text(&cursor, list->name);
 	cursor_put_text(&cursor, list->owner);
 	cursor_put_text(&cursor, list->purpose);
-	return record_end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 /* Of version 1: one version of the content, without generation and revision. */
@@ -205,9 +161,9 @@ static void get_list_1(struct cursor *cursor, struct reg_list *list)
 {
 	list->list = cursor_get_u32(cursor);
 	list->now.version = cursor_get_u32(cursor);
-	list->list_class = get_enum(cursor, REG_LIST_CLASS_COUNT);
-	list->priority = get_enum(cursor, 101);
-	list->removed = get_flag(cursor);
+	list->list_class = reg_get_below(cursor, REG_LIST_CLASS_COUNT);
+	list->priority = reg_get_below(cursor, 101);
+	list->removed = reg_get_flag(cursor);
 	list->now.created_us = list->now.revised_us = (int64_t)cursor_get_u64(cursor);
 	list->now.entry_count = cursor_get_u64(cursor);
 	cursor_get_bytes(cursor, list->now.hash, sizeof(list->now.hash));
@@ -218,10 +174,10 @@ static void get_list_1(struct cursor *cursor, struct reg_list *list)
 static void get_list(struct cursor *cursor, struct reg_list *list)
 {
 	list->list = cursor_get_u32(cursor);
-	list->list_class = get_enum(cursor, REG_LIST_CLASS_COUNT);
-	list->priority = get_enum(cursor, 101);
-	list->removed = get_flag(cursor);
-	list->has_previous = get_flag(cursor);
+	list->list_class = reg_get_below(cursor, REG_LIST_CLASS_COUNT);
+	list->priority = reg_get_below(cursor, 101);
+	list->removed = reg_get_flag(cursor);
+	list->has_previous = reg_get_flag(cursor);
 	get_version(cursor, &list->now);
 	if (list->has_previous)
 		get_version(cursor, &list->previous);
@@ -235,7 +191,7 @@ int reg_list_decode(const void *bytes, size_t size, struct reg_list *ret_list)
 
 	if (version == LIST_RECORD_VERSION)
 		get_list(&cursor, &list);
-	else if (version == RECORD_VERSION)
+	else if (version == REG_RECORD_VERSION)
 		get_list_1(&cursor, &list);
 	else
 		cursor.bad = true;
@@ -250,7 +206,7 @@ int reg_list_decode(const void *bytes, size_t size, struct reg_list *ret_list)
 
 size_t reg_mark_encode(const struct reg_mark *mark, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
-	struct cursor cursor = record_begin(buffer);
+	struct cursor cursor = reg_record_begin(buffer, REG_RECORD_VERSION);
 
 	assert(mark->kind > MARK_NONE && mark->kind < MARK_KIND_END);
 	assert(mark->day >= 0);
@@ -266,19 +222,19 @@ size_t reg_mark_encode(const struct reg_mark *mark, uint8_t buffer[REG_RECORD_SI
 	cursor_put_u64(&cursor, mark->key);
 	cursor_put_u16(&cursor, mark->sealed_size);
 	cursor_put_bytes(&cursor, mark->sealed, mark->sealed_size);
-	return record_end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_mark_decode(const void *bytes, size_t size, struct reg_mark *ret_mark)
 {
-	struct cursor cursor = record_read(bytes, size);
+	struct cursor cursor = reg_record_read(bytes, size);
 	struct reg_mark mark = {0};
 	uint32_t day = cursor_get_u32(&cursor);
 
 	mark.day = (int32_t)day;
 	mark.number = cursor_get_u32(&cursor);
-	mark.kind = get_enum(&cursor, MARK_KIND_END);
-	mark.pending = get_flag(&cursor);
+	mark.kind = reg_get_below(&cursor, MARK_KIND_END);
+	mark.pending = reg_get_flag(&cursor);
 	mark.made_us = (int64_t)cursor_get_u64(&cursor);
 	mark.tag = cursor_get_u32(&cursor);
 	cursor_get_bytes(&cursor, mark.hash, sizeof(mark.hash));

@@ -3,9 +3,8 @@
 #include <assert.h>
 #include <errno.h>
 
-#include "storage/cursor.h"
+#include "storage/register_cursor.h"
 
-#define RECORD_VERSION 1
 #define SOURCE_BITS 7
 #define POSITION_SIZE (1 + 8 + 2 * 4)
 
@@ -16,40 +15,21 @@ static_assert(1 + 2 * 4 + 4 + 2 * 8 + 4 * REG_SUBSCRIPTION_LISTS + 2 * (2 + REG_
 
 static struct cursor record_begin(uint8_t buffer[REG_RECORD_SIZE_MAX], uint32_t number)
 {
-	struct cursor cursor = cursor_over(buffer, REG_RECORD_SIZE_MAX);
+	struct cursor cursor = reg_record_begin(buffer, REG_RECORD_VERSION);
 
 	assert(number > 0 && number <= REG_SUBSCRIPTION_NUMBER_MAX);
-	cursor_put_u8(&cursor, RECORD_VERSION);
 	cursor_put_u32(&cursor, number);
 	return cursor;
 }
 
-static size_t record_end(const struct cursor *cursor, const uint8_t *buffer)
-{
-	assert(!cursor->bad);
-	return (size_t)(cursor->at - buffer);
-}
-
 static struct cursor record_read(const void *bytes, size_t size, uint32_t *ret_number)
 {
-	struct cursor cursor = cursor_over(bytes, size);
+	struct cursor cursor = reg_record_read(bytes, size);
 
-	if (cursor_get_u8(&cursor) != RECORD_VERSION)
-		cursor.bad = true;
 	*ret_number = cursor_get_u32(&cursor);
 	if (*ret_number == 0 || *ret_number > REG_SUBSCRIPTION_NUMBER_MAX)
 		cursor.bad = true;
 	return cursor;
-}
-
-/* A byte below `bound`; anything else is not ours. */
-static uint8_t get_below(struct cursor *cursor, unsigned bound)
-{
-	uint8_t value = cursor_get_u8(cursor);
-
-	if (value >= bound)
-		cursor->bad = true;
-	return value;
 }
 
 size_t reg_subscription_encode(const struct reg_subscription *subscription, uint8_t buffer[REG_RECORD_SIZE_MAX])
@@ -69,7 +49,7 @@ size_t reg_subscription_encode(const struct reg_subscription *subscription, uint
 		cursor_put_u32(&cursor, subscription->lists[i]);
 	cursor_put_text(&cursor, subscription->name);
 	cursor_put_text(&cursor, subscription->organisation);
-	return record_end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_subscription_decode(const void *bytes, size_t size, struct reg_subscription *ret_subscription)
@@ -78,12 +58,12 @@ int reg_subscription_decode(const void *bytes, size_t size, struct reg_subscript
 	struct cursor cursor = record_read(bytes, size, &subscription.number);
 
 	subscription.uid = cursor_get_u32(&cursor);
-	subscription.kind = get_below(&cursor, REG_SUBSCRIPTION_KIND_COUNT);
-	subscription.clones = get_below(&cursor, 2) == 1;
-	subscription.removed = get_below(&cursor, 2) == 1;
+	subscription.kind = reg_get_below(&cursor, REG_SUBSCRIPTION_KIND_COUNT);
+	subscription.clones = reg_get_flag(&cursor);
+	subscription.removed = reg_get_flag(&cursor);
 	subscription.created_us = (int64_t)cursor_get_u64(&cursor);
 	subscription.removed_us = (int64_t)cursor_get_u64(&cursor);
-	subscription.list_count = get_below(&cursor, REG_SUBSCRIPTION_LISTS + 1);
+	subscription.list_count = reg_get_below(&cursor, REG_SUBSCRIPTION_LISTS + 1);
 	for (unsigned i = 0; !cursor.bad && i < subscription.list_count; i++)
 		subscription.lists[i] = cursor_get_u32(&cursor);
 	cursor_get_text(&cursor, subscription.name, sizeof(subscription.name));
@@ -119,12 +99,12 @@ size_t reg_positions_encode(const struct reg_positions *positions, uint8_t buffe
 		cursor_put_u32(&cursor, positions->receipt_first[i]);
 		cursor_put_u32(&cursor, positions->receipt_next[i]);
 	}
-	return record_end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 static void get_position(struct cursor *cursor, struct reg_positions *positions, int *last)
 {
-	uint8_t index = get_below(cursor, HIT_SOURCES);
+	uint8_t index = reg_get_below(cursor, HIT_SOURCES);
 	uint64_t number = cursor_get_u64(cursor);
 	uint32_t first = cursor_get_u32(cursor);
 	uint32_t next = cursor_get_u32(cursor);
@@ -147,9 +127,9 @@ int reg_positions_decode(const void *bytes, size_t size, struct reg_positions *r
 	int last = -1;
 	uint8_t count;
 
-	positions.lane = get_below(&cursor, HIT_LANE_COUNT);
-	positions.priority = get_below(&cursor, 102);
-	count = get_below(&cursor, HIT_SOURCES + 1);
+	positions.lane = reg_get_below(&cursor, HIT_LANE_COUNT);
+	positions.priority = reg_get_below(&cursor, 102);
+	count = reg_get_below(&cursor, HIT_SOURCES + 1);
 	for (unsigned i = 0; !cursor.bad && i < count; i++)
 		get_position(&cursor, &positions, &last);
 	if (!cursor_done(&cursor))
@@ -171,7 +151,7 @@ size_t reg_receipt_encode(const struct reg_receipt *receipt, uint8_t buffer[REG_
 	cursor_put_u32(&cursor, receipt->uid);
 	cursor_put_u64(&cursor, (uint64_t)receipt->delivered_us);
 	cursor_put_u64(&cursor, (uint64_t)receipt->acknowledged_us);
-	return record_end(&cursor, buffer);
+	return reg_record_end(&cursor, buffer);
 }
 
 int reg_receipt_decode(const void *bytes, size_t size, struct reg_receipt *ret_receipt)
@@ -179,7 +159,7 @@ int reg_receipt_decode(const void *bytes, size_t size, struct reg_receipt *ret_r
 	struct reg_receipt receipt = {0};
 	struct cursor cursor = record_read(bytes, size, &receipt.number);
 
-	receipt.lane = get_below(&cursor, HIT_LANE_COUNT);
+	receipt.lane = reg_get_below(&cursor, HIT_LANE_COUNT);
 	receipt.index = cursor_get_u32(&cursor);
 	receipt.from = cursor_get_u64(&cursor);
 	receipt.to = cursor_get_u64(&cursor);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define LOG_MODULE "sealer"
+#include "appliance/base/array.h"
 #include "appliance/base/killpoint.h"
 #include "appliance/base/log.h"
 #include "storage/lanes_copy.h"
@@ -20,15 +21,11 @@
 
 static int debt_add(struct store *store, const struct seal_debt *debt)
 {
-	if (store->debt_count == store->debt_capacity) {
-		size_t capacity = store->debt_capacity * 2 + 16;
-		void *debts = realloc(store->debts, capacity * sizeof(*debt));
+	void *grown = array_grow(store->debts, store->debt_count, &store->debt_capacity, sizeof(*store->debts));
 
-		if (debts == NULL)
-			return -ENOMEM;
-		store->debts = debts;
-		store->debt_capacity = capacity;
-	}
+	if (grown == NULL)
+		return -ENOMEM;
+	store->debts = grown;
 	store->debts[store->debt_count++] = *debt;
 	return 0;
 }

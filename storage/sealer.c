@@ -21,6 +21,7 @@
 #include <string.h>
 
 #define LOG_MODULE "sealer"
+#include "appliance/base/array.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/digest.h"
 #include "appliance/base/killpoint.h"
@@ -31,15 +32,12 @@
 
 int sealer_journal_recovered(struct store *store, uint64_t journal_id, const struct journal_file_name *file)
 {
-	if (store->recovered_count == store->recovered_capacity) {
-		size_t capacity = store->recovered_capacity * 2 + 16;
-		void *recovered = realloc(store->recovered, capacity * sizeof(*store->recovered));
+	void *grown = array_grow(store->recovered, store->recovered_count, &store->recovered_capacity,
+				 sizeof(*store->recovered));
 
-		if (recovered == NULL)
-			return -ENOMEM;
-		store->recovered = recovered;
-		store->recovered_capacity = capacity;
-	}
+	if (grown == NULL)
+		return -ENOMEM;
+	store->recovered = grown;
 	store->recovered[store->recovered_count++] = (struct recovered_name){.journal_id = journal_id, .file = *file};
 	return 0;
 }
@@ -186,20 +184,16 @@ static int lane_collect(void *context, const struct lane_id *id, const void *byt
 {
 	struct seal_pending *pending = context;
 	void *copy = malloc(size + 1);
+	void *grown;
 
 	if (copy == NULL)
 		return -ENOMEM;
-	if (pending->lane_count == pending->lane_capacity) {
-		size_t capacity = pending->lane_capacity * 2 + 64;
-		void *lanes = realloc(pending->lanes, capacity * sizeof(*pending->lanes));
-
-		if (lanes == NULL) {
-			free(copy);
-			return -ENOMEM;
-		}
-		pending->lanes = lanes;
-		pending->lane_capacity = capacity;
+	grown = array_grow(pending->lanes, pending->lane_count, &pending->lane_capacity, sizeof(*pending->lanes));
+	if (grown == NULL) {
+		free(copy);
+		return -ENOMEM;
 	}
+	pending->lanes = grown;
 	memcpy(copy, bytes, size);
 	pending->lanes[pending->lane_count++] = (struct catalog_lane){
 		.feed = id->feed, .epoch = id->epoch, .lane = id->lane, .bytes = copy, .size = size};

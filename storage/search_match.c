@@ -11,18 +11,8 @@
 bool search_key_matches(const struct search *search, const uint8_t key[16])
 {
 	const struct key_plan *keys = &search->keys;
-	size_t low = 0;
-	size_t high = keys->range_count;
 
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (memcmp(keys->ranges[middle].high, key, 16) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < keys->range_count && memcmp(keys->ranges[low].low, key, 16) <= 0 && key_plan_matches(keys, key);
+	return key_ranges_hold(keys->ranges, keys->range_count, key) && key_plan_matches(keys, key);
 }
 
 bool search_camera_listed(const struct search_query *query, uint32_t camera)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "storage/mark_set.h"
+#include "appliance/base/array.h"
 #include "storage/memtable.h"
 #include "storage/segment_write.h"
 
@@ -26,15 +27,11 @@ static const struct chunk *next_of(const struct chunk *chunk)
 
 static struct segment_batch *insert_day(struct grouping *grouping, size_t at, int32_t day)
 {
-	if (grouping->count == grouping->room) {
-		size_t room = grouping->room == 0 ? 8 : 2 * grouping->room;
-		struct segment_batch *days = realloc(grouping->days, room * sizeof(*days));
+	void *grown = array_grow(grouping->days, grouping->count, &grouping->room, sizeof(*grouping->days));
 
-		if (days == NULL)
-			return NULL;
-		grouping->days = days;
-		grouping->room = room;
-	}
+	if (grown == NULL)
+		return NULL;
+	grouping->days = grown;
 	for (size_t i = grouping->count; i > at; i--)
 		grouping->days[i] = grouping->days[i - 1];
 	grouping->days[at] = (struct segment_batch){.day = day};

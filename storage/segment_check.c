@@ -70,15 +70,11 @@ static void report_logic(struct check *check, unsigned section, const char *what
 
 static int add_extent(struct check *check, uint64_t offset, uint64_t size)
 {
-	if (check->extent_count == check->extent_room) {
-		size_t room = check->extent_room == 0 ? 1024 : 2 * check->extent_room;
-		struct extent *extents = realloc(check->extents, room * sizeof(*extents));
+	void *grown = array_grow(check->extents, check->extent_count, &check->extent_room, sizeof(*check->extents));
 
-		if (extents == NULL)
-			return -ENOMEM;
-		check->extents = extents;
-		check->extent_room = room;
-	}
+	if (grown == NULL)
+		return -ENOMEM;
+	check->extents = grown;
 	check->extents[check->extent_count++] = (struct extent){offset, size};
 	return 0;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/array.h"
 #include "storage/journal.h"
 #include "storage/register.h"
 #include "storage/store_internal.h"
@@ -154,16 +155,11 @@ struct day_list {
 static int day_list_add(void *context, const struct catalog_day *day)
 {
 	struct day_list *list = context;
+	void *grown = array_grow(list->days, list->count, &list->capacity, sizeof(*list->days));
 
-	if (list->count == list->capacity) {
-		size_t capacity = list->capacity * 2 + 64;
-		void *grown = realloc(list->days, capacity * sizeof(*list->days));
-
-		if (grown == NULL)
-			return -ENOMEM;
-		list->days = grown;
-		list->capacity = capacity;
-	}
+	if (grown == NULL)
+		return -ENOMEM;
+	list->days = grown;
 	list->days[list->count++] = (struct store_day){.day = day->day,
 						       .closed = day->state != CATALOG_DAY_OPEN,
 						       .purged = day->state == CATALOG_DAY_PURGED,

@@ -50,20 +50,7 @@ static int give(struct sweeping *sweeping)
 
 static bool in_ranges(const struct sweep *sweep, const uint8_t key[16])
 {
-	size_t low = 0;
-	size_t high = sweep->range_count;
-
-	if (sweep->ranges == NULL)
-		return true;
-	while (low < high) {
-		size_t middle = (low + high) / 2;
-
-		if (memcmp(sweep->ranges[middle].high, key, 16) < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < sweep->range_count && memcmp(sweep->ranges[low].low, key, 16) <= 0;
+	return sweep->ranges == NULL || key_ranges_hold(sweep->ranges, sweep->range_count, key);
 }
 
 static bool wanted(const struct sweeping *sweeping, const struct read *read)

@@ -162,7 +162,10 @@ const struct command commands[] = {
 	{.words = "lists preview",
 	 .method = "lists.preview",
 	 .positional = "vrm",
-	 .examples = "gantryctl lists preview 'AB12 CDE' --tolerance substitution " GROUNDS "\n"},
+	 .examples = "gantryctl lists preview 'AB12 CDE' --tolerance substitution " GROUNDS "\n"
+		     "gantryctl lists preview 'AB12 CDE' --name crime " GROUNDS "\n"
+		     "gantryctl lists preview 'AB12 CDE' --hour 'mon-fri 08:00-18:00' --circle 51.5,-0.12,500 " GROUNDS
+		     "\n"},
 	{.words = "lists remove",
 	 .method = "lists.remove",
 	 .positional = "name",

@@ -1,11 +1,14 @@
 """Lists from outside: loaded, edited, rolled back, checked, previewed; each change in the audit log, nothing in clear."""
 import csv
+import datetime
 import json
 import os
 import subprocess
+import zoneinfo
 
-from rig import GANTRYCTL, GROUNDS, Appliance, check, main
+from rig import GANTRYCTL, GROUNDS, Appliance, check, fleet, fleet_result, key_of, main, micros, until
 
+ZONE = zoneinfo.ZoneInfo("Europe/London")  # the setting's default
 PLATES = ["AB12CDE", "XY98ZZZ", "LM34NOP"]
 
 
@@ -146,6 +149,60 @@ def a_preview(directory, random):
     few = appliance.ctl("lists", "preview", "AB12 CDE", "--limit", "3", *GROUNDS)[-1]
     check(few["truncated"] and few["variants_total"] == 12, f"{few}")
     appliance.refused("lists", "preview", "AB12CDE")
+    appliance.refused("lists", "preview", "AB12CDE", "--name", "nobody", *GROUNDS)
+    appliance.refused("lists", "preview", "AB12CDE", "--hour", "25:00-26:00", *GROUNDS)
+    appliance.stop()
+
+
+def would_hit(appliance, vrm, *more):
+    """Yesterday's reads of the plate itself that a preview counts."""
+    result = appliance.ctl("lists", "preview", vrm, *more, *GROUNDS)[-1]
+    check(result["complete"] and result["variants"][0]["kind"] == "exact", f"{result}")
+    return result["variants"][0]["reads"], result["conditional"]
+
+
+def a_preview_keeps_to_conditions(directory, random):
+    """Counted as the list would have alarmed, armed or not; against the reads that a search gives."""
+    appliance = running(directory)
+    appliance.register(cameras=40)
+    process = fleet(appliance, rate="20000", cameras=40, vehicles=20, ledger=False,
+                    more=["--reads", "20000", "--late", "60", "--backlog", "20", "--tests", "5", "--misread", "0"])
+    check(process.wait(120) == 0, f"gantry-load: {fleet_result(appliance)}")
+    until(lambda: appliance.ctl("status")[-1]["totals"]["stored"] >= 19000, "the reads were not stored")
+    day = datetime.datetime.now(datetime.timezone.utc).date()
+    window = ["--from", f"{day - datetime.timedelta(days=1)}T00:00:00Z", "--to", f"{day}T00:00:00Z", "--limit", "10000", *GROUNDS]
+    seen = {}
+    for row in appliance.ctl("search", "*", *window):
+        if row.get("kind") == "vrm" and "test" not in row["flags"]:
+            seen.setdefault(key_of(row["vrm"]), []).append(row)
+    vrm, rows = max(seen.items(), key=lambda item: len(item[1]))
+    check(len(rows) > 50, f"only {len(rows)} reads of a plate yesterday")
+    types = {row["camera"]: row["type"] for row in appliance.ctl("cameras", "show")[-1]["cameras"]}
+    hours = [datetime.datetime.fromtimestamp(micros(row["capture"]) // 1000000, ZONE).hour for row in rows]
+    most = max(hours, key=hours.count)  # late reads come in heaps: it may be all of them
+    place = appliance.ctl("cameras", "show")[-1]["cameras"][0]
+    circle = f"{place['lat']},{place['lon']},100000"
+    inside = {row["id"] for row in appliance.ctl("search", vrm, "--circle", circle, *window) if "id" in row}
+    cases = [
+        (["--direction", "receding"], [row["direction"] == "receding" for row in rows]),
+        (["--camera-type", "fixed"], [types[row["camera"]] == "fixed" for row in rows]),
+        (["--circle", circle], [row["id"] in inside for row in rows]),
+        (["--hour", f"{most:02}:00-{most + 1:02}:00"], [hour == most for hour in hours]),
+        (["--hour", f"{(most + 1) % 24:02}:00-{most:02}:00"], [hour != most for hour in hours]),
+    ]
+    check(would_hit(appliance, vrm) == (len(rows), False), f"{vrm}: {len(rows)} reads, {would_hit(appliance, vrm)}")
+    for head, admitted in cases:
+        expected = (sum(admitted), True)
+        check(head[0] == "--hour" or 0 < sum(admitted) < len(rows), f"{head}: {sum(admitted)} of {len(rows)}")
+        check(would_hit(appliance, vrm, *head) == expected, f"{head}: {would_hit(appliance, vrm, *head)}, not {expected}")
+    # As a list that is there, and as it would be without what it says, or with more.
+    load(appliance, ["vrm", "AB12CDE"], *cases[0][0], "--tolerance", "off")
+    both = sum(a and b for a, b in zip(cases[0][1], cases[1][1]))
+    check(would_hit(appliance, vrm, "--name", "crime") == (sum(cases[0][1]), True), "not as the list would")
+    check(would_hit(appliance, vrm, "--name", "crime", "--direction", "none") == (len(rows), False), "not as without conditions")
+    check(would_hit(appliance, vrm, "--name", "crime", *cases[1][0]) == (both, True), "not by both conditions")
+    result = appliance.ctl("lists", "preview", vrm, "--name", "crime", *GROUNDS)[-1]
+    check(result["tolerance"] == "off" and len(result["variants"]) == 1, f"{result}")
     appliance.stop()
 
 
@@ -155,4 +212,5 @@ if __name__ == "__main__":
         ("what is refused", what_is_refused),
         ("a large difference lies beside the log", a_large_difference_lies_beside_the_log),
         ("a preview", a_preview),
+        ("a preview keeps to conditions", a_preview_keeps_to_conditions),
     ]))

@@ -10,9 +10,11 @@
 /* The table is sound: the server's and the client's loops rely on it. */
 static void table_is_sound(void)
 {
-	unsigned count = 0;
+	const struct api_method *method;
+	size_t count = 0;
 
-	for (const struct api_method *method = api_methods; method->name != NULL; method++, count++) {
+	for (; (method = api_at(count)) != NULL; count++) {
+		CHECK_INT(count, api_index(method));
 		CHECK(method->summary != NULL && method->result != NULL);
 		CHECK(api_find(method->name) == method);
 		CHECK_INT((method->flags & API_STREAM) != 0, method->stream != NULL);
@@ -124,16 +126,17 @@ static void discover_names_everything(void)
 
 	CHECK(document != NULL);
 	CHECK_STR("1.2.3", json_string_value(json_object_get(json_object_get(document, "info"), "version")));
-	while (api_methods[count].name != NULL)
+	while (api_at(count) != NULL)
 		count++;
 	CHECK_INT(count, json_array_size(json_object_get(document, "methods")));
 	for (size_t i = 0; i < count; i++) {
 		const json_t *method = json_array_get(json_object_get(document, "methods"), i);
-		size_t params = (api_methods[i].flags & (API_GROUNDS | API_RETRO)) != 0 ? 3 : 0;
+		const struct api_method *row = api_at(i);
+		size_t params = (row->flags & (API_GROUNDS | API_RETRO)) != 0 ? 3 : 0;
 
-		for (const struct api_param *param = api_methods[i].params; param->name != NULL; param++)
+		for (const struct api_param *param = row->params; param->name != NULL; param++)
 			params++;
-		CHECK_STR(api_methods[i].name, json_string_value(json_object_get(method, "name")));
+		CHECK_STR(row->name, json_string_value(json_object_get(method, "name")));
 		CHECK_INT(params, json_array_size(json_object_get(method, "params")));
 	}
 	json_decref(document);

@@ -1,6 +1,6 @@
 /*
  * Every kind of question against a plain model: exact, partial, tolerant, strict, without a key, not read; cameras,
- * areas and cameras that move; consecutive reads of one camera; and what budgets and cancels do to each.
+ * areas and cameras that move; and consecutive reads of one camera.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -13,28 +13,8 @@
 #include "storage/consecutive.h"
 #include "storage/key_plan.h"
 #include "tests/check.h"
+#include "tests/storage/search_plates.h"
 #include "tests/storage/search_world.h"
-
-#define CAMERAS 12
-static const char alphabet[] = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ";
-
-static uint8_t fold_one(uint8_t c)
-{
-	static const char *const classes[] = {"0ODQ", "1I", "2Z", "5S", "8B", "6G"};
-
-	for (unsigned i = 0; i < 6 && c != 0; i++)
-		if (strchr(classes[i], c) != NULL)
-			return (uint8_t)classes[i][0];
-	return c;
-}
-
-static void fold(const uint8_t key[16], uint8_t ret_folded[16])
-{
-	for (unsigned i = 0; i < 16; i++)
-		ret_folded[i] = fold_one(key[i]);
-}
-
-static const struct search_fold misreads = {fold, alphabet};
 
 /* A plain matcher, apart from glob.c. */
 static bool matches(const char *pattern, const char *text)
@@ -53,8 +33,8 @@ struct question {
 	char text[32];
 	struct glob globs[3];
 	struct area area;
-	uint32_t cameras[CAMERAS];
-	struct search_roamer roamers[CAMERAS];
+	uint32_t cameras[PLATE_CAMERAS];
+	struct search_roamer roamers[PLATE_CAMERAS];
 	struct search_query query;
 };
 
@@ -74,7 +54,7 @@ static bool model_vrm(const struct question *question, const struct read *read)
 
 	memcpy(key, read->key, 16);
 	memcpy(text, read->text, 16);
-	fold(read->key, (uint8_t *)folded);
+	plate_fold(read->key, (uint8_t *)folded);
 	if (question->query.not_read)
 		return read->kind == READ_KIND_NOT_READ;
 	if (read->kind != READ_KIND_VRM)
@@ -120,35 +100,6 @@ static size_t model_answer(const struct world *world, const struct question *que
 			ret_rows[count++] = world->rows[i];
 	qsort(ret_rows, count, sizeof(*ret_rows), question->query.oldest_first ? compare_oldest : compare_newest);
 	return count;
-}
-
-/* Plates whose characters are misread for each other; mobile cameras from 7 on, over a square degree. */
-static struct read plate_read(struct prng *prng, int32_t day)
-{
-	static const char letters[] = "A0DQ1ZS5B8G6C2";
-	struct read read = fixture_read(prng, day);
-	unsigned size = 1 + (unsigned)prng_below(prng, 7);
-
-	if (read.kind == READ_KIND_VRM) {
-		memset(read.key, 0, 16);
-		for (unsigned i = 0; i < size; i++)
-			read.key[i] = (uint8_t)letters[prng_below(prng, i == 0 ? 3 : 14)];
-		memcpy(read.text, read.key, 16);
-		if (prng_chance(prng, 100))
-			read.text[prng_below(prng, size)] = 'a';
-		if (prng_chance(prng, 20))
-			memset(read.key, 0, 16); /* a text of another script */
-	}
-	read.camera = 1 + (uint32_t)prng_below(prng, CAMERAS);
-	read.flags &= (uint16_t)~READ_FLAG_POSITION;
-	read.lat_e7 = read.lon_e7 = 0;
-	if (prng_chance(prng, read.camera >= 7 ? 800 : 50)) {
-		read.flags |= READ_FLAG_POSITION;
-		read.lat_e7 = 510000000 + (int32_t)prng_below(prng, 100) * 100000;
-		read.lon_e7 = -5000000 + (int32_t)prng_below(prng, 100) * 100000;
-	}
-	read.capture_us += (int64_t)prng_below(prng, 30) * 60000000;
-	return read;
 }
 
 static void fill(struct world *world, struct prng *prng, unsigned batches, unsigned sealed)
@@ -215,10 +166,10 @@ static void ask_for_vrm(struct question *question, struct prng *prng, const stru
 			(void)snprintf(question->folded, sizeof(question->folded), "%.16s",
 				       read->key[0] != 0 ? (const char *)read->key : "?");
 		for (char *c = question->folded; *c != '\0'; c++)
-			*c = (char)fold_one((uint8_t)*c);
+			*c = (char)plate_fold_one((uint8_t)*c);
 		CHECK_INT(0, glob_compile(question->folded, strlen(question->folded), &question->globs[1]));
 		query->folded_glob = &question->globs[1];
-		query->fold = &misreads;
+		query->fold = &plate_misreads;
 	}
 	if (prng_chance(prng, 200)) {
 		random_pattern(prng, read->text, question->text);
@@ -240,7 +191,7 @@ static void ask_for_place(struct question *question, struct prng *prng)
 					{centre.lat_e7, centre.lon_e7 - reach}};
 
 	query->cameras = question->cameras;
-	for (uint32_t camera = 1; camera <= CAMERAS; camera++)
+	for (uint32_t camera = 1; camera <= PLATE_CAMERAS; camera++)
 		if (prng_chance(prng, 400))
 			question->cameras[query->camera_count++] = camera;
 	if (prng_chance(prng, 300))
@@ -381,14 +332,14 @@ static void key_plans_lose_nothing(void)
 
 	for (unsigned i = 0; i < 3000; i++) {
 		struct read of = plate_read(&prng, FIXTURE_DAY);
-		struct search_query query = {.fold = &misreads};
+		struct search_query query = {.fold = &plate_misreads};
 		char pattern[32], folded_pattern[32];
 		struct key_plan plan;
 		struct glob glob;
 
 		random_pattern(&prng, of.key, pattern);
 		for (unsigned c = 0; c < sizeof(pattern); c++)
-			folded_pattern[c] = (char)fold_one((uint8_t)pattern[c]);
+			folded_pattern[c] = (char)plate_fold_one((uint8_t)pattern[c]);
 		CHECK_INT(0, glob_compile(folded_pattern, strlen(folded_pattern), &glob));
 		query.folded_glob = &glob;
 		key_plan_init(&plan, &query, UINT64_C(1) << prng_below(&prng, 40));
@@ -407,9 +358,9 @@ static void key_plans_lose_nothing(void)
 			if (k % 2 == 0) /* a misreading of the plate itself */
 				for (unsigned c = 0; c < 16 && of.key[c] != 0; c++)
 					do
-						read.key[c] = (uint8_t)alphabet[prng_below(&prng, 34)];
-					while (fold_one(read.key[c]) != fold_one(of.key[c]));
-			fold(read.key, (uint8_t *)folded);
+						read.key[c] = (uint8_t)plate_alphabet[prng_below(&prng, 34)];
+					while (plate_fold_one(read.key[c]) != plate_fold_one(of.key[c]));
+			plate_fold(read.key, (uint8_t *)folded);
 			wanted = matches(folded_pattern, folded);
 			found = in_ranges(&plan, read.key) && key_plan_matches(&plan, read.key);
 			CHECK(wanted == found);
@@ -424,7 +375,7 @@ static void key_plans_lose_nothing(void)
 static void a_tolerant_exact_search_reads_few_pages(void)
 {
 	struct prng prng = {check_seed()};
-	struct search_query query = {.from_us = INT64_MIN, .to_us = INT64_MAX, .limit = 100, .fold = &misreads};
+	struct search_query query = {.from_us = INT64_MIN, .to_us = INT64_MAX, .limit = 100, .fold = &plate_misreads};
 	struct trial trial;
 	struct glob glob;
 
@@ -435,7 +386,7 @@ static void a_tolerant_exact_search_reads_few_pages(void)
 		trial.rows[i].camera = (uint32_t)i; /* no two are the same */
 		memset(trial.rows[i].key, 0, 16);
 		for (unsigned c = 0; c < 7; c++)
-			trial.rows[i].key[c] = (uint8_t)alphabet[prng_below(&prng, 34)];
+			trial.rows[i].key[c] = (uint8_t)plate_alphabet[prng_below(&prng, 34)];
 	}
 	memcpy(trial.rows[5].key, "AB12CDE", 7);
 	memcpy(trial.rows[6].key, "A8I2C0E", 7);
@@ -473,7 +424,7 @@ static void consecutive_reads_agree_with_the_model(void)
 		size_t count, first;
 
 		memset(question, 0, sizeof(*question));
-		question->cameras[0] = 1 + (uint32_t)prng_below(&prng, CAMERAS + 1);
+		question->cameras[0] = 1 + (uint32_t)prng_below(&prng, PLATE_CAMERAS + 1);
 		*query = (struct search_query){.cameras = question->cameras, .camera_count = 1};
 		query->from_us = (int64_t)FIXTURE_DAY * DAY_US + (int64_t)prng_below(&prng, DAY_US);
 		query->to_us = query->from_us + (int64_t)prng_below(&prng, (DAYS + 1) * DAY_US);
@@ -544,156 +495,6 @@ static void consecutive_reads_cost_what_they_are(void)
 	trial_fini(&trial);
 }
 
-struct patience {
-	unsigned asked;
-	unsigned given; /* looks before it is cancelled */
-	uint64_t done;
-	uint64_t reads;
-	unsigned told;
-};
-
-static bool lose_patience(void *context)
-{
-	struct patience *patience = context;
-
-	return patience->asked++ >= patience->given;
-}
-
-static void note_progress(void *context, uint64_t done, uint64_t reads)
-{
-	struct patience *patience = context;
-
-	CHECK(done > patience->done && done <= reads);
-	patience->done = done;
-	patience->reads = reads;
-	patience->told++;
-}
-
-/* A long search of any plan ends soon after it is cancelled, wherever it is; until then it tells how far it is. */
-static void long_searches_are_cancelled(void)
-{
-	struct prng prng = {check_seed()};
-	struct search_result *result = calloc(1, sizeof(*result));
-	struct read *rows = calloc(ROWS_MAX, sizeof(*rows));
-	uint32_t cameras[] = {1, 2, 3};
-	struct patience patience = {0};
-	struct search_query query = {.from_us = INT64_MIN,
-				     .to_us = INT64_MAX,
-				     .count_only = true,
-				     .cancelled = lose_patience,
-				     .progress = note_progress,
-				     .context = &patience,
-				     .fold = &misreads};
-	struct world world;
-	struct err err = {""};
-	struct glob glob;
-
-	world_init(&world);
-	for (size_t i = 0; i < ROWS_MAX; i++) {
-		rows[i] = plate_read(&prng, FIXTURE_DAY + (int32_t)(i % DAYS));
-		rows[i].receipt_us += (int64_t)i;
-	}
-	put_segments(&world, rows, ROWS_MAX);
-	(void)put_memory(&world, rows, ROWS_MAX / 2);
-	CHECK_INT(0, glob_compile("*1*", 3, &glob));
-	for (unsigned kind = 0; kind < 4; kind++) {
-		query.key_glob = kind == 1 ? &glob : NULL;
-		query.folded_glob = kind == 2 ? &glob : NULL;
-		query.cameras = kind == 3 ? cameras : NULL;
-		query.camera_count = kind == 3 ? 3 : 0;
-		for (patience.given = 0; patience.given < 3; patience.given++) {
-			patience.asked = 0;
-			patience.done = 0;
-			CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
-			if (result->stop == SEARCH_DONE)
-				break; /* it was over before */
-			CHECK_INT(SEARCH_CANCELLED, result->stop);
-			CHECK(result->incomplete);
-			CHECK_INT(patience.given + 1, patience.asked);
-			CHECK(result->rows_seen < 10000 * (uint64_t)(patience.given + 2));
-		}
-		CHECK(patience.given > 0);
-		patience.given = UINT32_MAX;
-		patience.asked = patience.told = 0;
-		patience.done = 0;
-		CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
-		CHECK_INT(SEARCH_DONE, result->stop);
-		CHECK_INT(patience.reads, patience.done);
-		CHECK(patience.told >= DAYS);
-	}
-	free(rows);
-	free(result);
-	world_fini(&world);
-}
-
-/* A day may be 40 M reads: it is not all or nothing, whatever is looked at to get through it. */
-static void progress_is_told_within_a_day(void)
-{
-	struct prng prng = {check_seed()};
-	struct patience patience = {.given = UINT32_MAX};
-	struct search_query query = {.from_us = (int64_t)FIXTURE_DAY * DAY_US,
-				     .to_us = (int64_t)(FIXTURE_DAY + 1) * DAY_US,
-				     .count_only = true,
-				     .cancelled = lose_patience,
-				     .progress = note_progress,
-				     .context = &patience,
-				     .fold = &misreads};
-	struct glob globs[2];
-	struct trial trial;
-
-	trial_init(&trial);
-	for (size_t i = 0; i < ROWS_MAX; i++) {
-		trial.rows[i] = plate_read(&prng, FIXTURE_DAY);
-		trial.rows[i].receipt_us += (int64_t)i;
-	}
-	put_segments(&trial.world, trial.rows, ROWS_MAX);
-	CHECK_INT(0, glob_compile("*1*", 3, &globs[0]));
-	CHECK_INT(0, glob_compile("*", 1, &globs[1]));
-	for (unsigned kind = 0; kind < 3; kind++) {
-		query.key_glob = kind > 0 ? &globs[kind - 1] : NULL;
-		patience.told = 0;
-		patience.done = 0;
-		CHECK_INT(0, trial_search(&trial, &query));
-		CHECK_INT(SEARCH_DONE, trial.result->stop);
-		CHECK(patience.reads > ROWS_MAX / 2); /* equal ones collapse */
-		CHECK_INT(patience.reads, patience.done);
-		CHECK(patience.told >= 3);
-	}
-	trial_fini(&trial);
-}
-
-static void questions_out_of_bounds_are_refused(void)
-{
-	struct search_query query = {.from_us = 0, .to_us = 1, .count_only = true, .fold = &misreads};
-	struct search_result *result = calloc(1, sizeof(*result));
-	struct world world;
-	struct err err = {""};
-	struct area area;
-	struct glob glob;
-
-	world_init(&world);
-	CHECK_INT(0, glob_compile("A", 1, &glob));
-	CHECK_INT(0, area_circle_parse("0,0,1", &err, &area));
-	query.folded_glob = query.key_glob = &glob;
-	CHECK_INT(-EINVAL, search_run(world.views, &query, &err, NULL, NULL, result));
-	query.key_glob = NULL;
-	query.not_read = true;
-	CHECK_INT(-EINVAL, search_run(world.views, &query, &err, NULL, NULL, result));
-	query.not_read = false;
-	query.keyless = true;
-	CHECK_INT(-EINVAL, search_run(world.views, &query, &err, NULL, NULL, result));
-	query.keyless = false;
-	query.fold = NULL;
-	CHECK_INT(-EINVAL, search_run(world.views, &query, &err, NULL, NULL, result));
-	query.folded_glob = NULL;
-	query.area = &area;
-	CHECK_INT(-EINVAL, search_run(world.views, &query, &err, NULL, NULL, result));
-	query.area = NULL;
-	CHECK_INT(0, search_run(world.views, &query, &err, NULL, NULL, result));
-	free(result);
-	world_fini(&world);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
@@ -704,9 +505,6 @@ int main(int argc, char **argv)
 		{"a tolerant exact search reads few pages", a_tolerant_exact_search_reads_few_pages},
 		{"consecutive reads agree with the model", consecutive_reads_agree_with_the_model},
 		{"consecutive reads cost what they are", consecutive_reads_cost_what_they_are},
-		{"long searches are cancelled", long_searches_are_cancelled},
-		{"progress is told within a day", progress_is_told_within_a_day},
-		{"questions out of bounds are refused", questions_out_of_bounds_are_refused},
 		{NULL, NULL},
 	};
 
