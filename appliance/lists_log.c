@@ -39,18 +39,23 @@ static int reserve(struct lists_log *log, size_t more)
 /* A field in quotes where it needs them; the room is there. */
 static void put_field(struct lists_log *log, const char *field)
 {
-	bool quoted = strpbrk(field, ",\"") != NULL;
+	char *at = log->text + log->size;
+	const char *from = field;
 
-	log->text[log->size++] = ',';
-	if (quoted)
-		log->text[log->size++] = '"';
-	for (; *field != '\0'; field++) {
-		if (*field == '"')
-			log->text[log->size++] = '"';
-		log->text[log->size++] = *field;
+	*at++ = ',';
+	while (*from != '\0' && *from != ',' && *from != '"')
+		*at++ = *from++;
+	if (*from != '\0') {
+		at = log->text + log->size + 1;
+		*at++ = '"';
+		for (; *field != '\0'; field++) {
+			if (*field == '"')
+				*at++ = '"';
+			*at++ = *field;
+		}
+		*at++ = '"';
 	}
-	if (quoted)
-		log->text[log->size++] = '"';
+	log->size = (size_t)(at - log->text);
 }
 
 static int put_columns(struct lists_log *log)
