@@ -133,7 +133,9 @@ static int take_difference(struct changing *changing)
 	if (result < 0)
 		return result;
 	begin_ahead(changing);
-	result = list_changes_tell(changes, lists_log_take, &changing->log);
+	result = lists_log_expect(&changing->log, list_changes_count(changes));
+	if (result == 0)
+		result = list_changes_tell(changes, lists_log_take, &changing->log);
 	(void)list_changes_free(changes);
 	return result;
 }

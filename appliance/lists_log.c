@@ -12,6 +12,7 @@
 
 #define COLUMNS "change,vrm,reason,action,make,model,colour,expires,tolerant,as-received"
 #define BODY_MAX (AUDIT_BODY_MAX - 1024)
+#define CHANGE_SIZE 32 /* of most, as a line */
 
 /* Wiped when it moves: it holds VRMs. */
 static int reserve(struct lists_log *log, size_t more)
@@ -67,6 +68,11 @@ static int put_columns(struct lists_log *log)
 	memcpy(log->text, COLUMNS "\n", sizeof(COLUMNS));
 	log->size = sizeof(COLUMNS);
 	return 0;
+}
+
+int lists_log_expect(struct lists_log *log, uint32_t changes)
+{
+	return reserve(log, (size_t)changes * CHANGE_SIZE);
 }
 
 int lists_log_take(void *context, enum list_change change, const struct list_entry *entry)

@@ -99,6 +99,11 @@ struct list_changes *list_changes_free(struct list_changes *changes)
 	return NULL;
 }
 
+uint32_t list_changes_count(const struct list_changes *changes)
+{
+	return changes->count;
+}
+
 /* They stand in the order of what they say: in large lists, that in which they lie. */
 static void prefetch(const struct list_changes *changes, uint32_t at)
 {

@@ -48,6 +48,8 @@ struct list_changes;
 int list_changes_new(const struct list *old, struct list *fresh, struct list_changes **ret_changes);
 struct list_changes *list_changes_free(struct list_changes *changes); /* accepts NULL */
 
+uint32_t list_changes_count(const struct list_changes *changes);
+
 /* Of each; what `tell` returned when that is < 0, else 0. */
 int list_changes_tell(const struct list_changes *changes, list_change_fn *tell, void *context);
 
