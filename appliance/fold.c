@@ -156,13 +156,16 @@ static int set_make(struct fold *fold, struct list *const *lists, size_t count, 
 
 static int set_wrap(struct fold *fold, struct matchset *set, struct err *err, struct matching **ret_matching)
 {
-	struct matchset_stats stats;
-	int result;
+	int result = matching_new(set, fold->gantry->worker_count, ret_matching);
 
-	matchset_stats(set, &stats);
-	result = matching_new(set, fold->gantry->worker_count, ret_matching);
-	if (result < 0)
-		return err_set(err, result, "no memory for the workers' match scratch");
+	return result < 0 ? err_set(err, result, "no memory for the workers' match scratch") : 0;
+}
+
+void fold_note(struct fold *fold, const struct matching *matching)
+{
+	struct matchset_stats stats;
+
+	matchset_stats(matching->set, &stats);
 	pthread_mutex_lock(&fold->lock);
 	fold->stats = stats;
 	fold->due = stats.delta_patterns > STALE_PATTERNS_MAX ||
@@ -170,7 +173,6 @@ static int set_wrap(struct fold *fold, struct matchset *set, struct err *err, st
 	if (fold->due)
 		pthread_cond_signal(&fold->bell);
 	pthread_mutex_unlock(&fold->lock);
-	return 0;
 }
 
 /* A base was made, by the fold or because a list would not wait for it: whatever failed before is over. */
@@ -202,6 +204,15 @@ int fold_matching(struct fold *fold, struct list *const *lists, size_t count, st
 		result = set_make(fold, lists, count, err, &set);
 	}
 	return result < 0 ? result : set_wrap(fold, set, err, ret_matching);
+}
+
+int fold_matching_ahead(struct fold *fold, struct list *const *lists, size_t count, struct matching **ret_matching)
+{
+	struct err err;
+	struct matchset *set;
+	int result = set_make(fold, lists, count, &err, &set);
+
+	return result < 0 ? result : set_wrap(fold, set, &err, ret_matching);
 }
 
 void fold_drop(struct fold *fold, struct list *list)
@@ -283,6 +294,7 @@ static int publish(struct fold *fold, struct matchbase *base, struct err *err)
 	if (result == 0) {
 		(void)matching_release(gantry->matching);
 		gantry->matching = matching;
+		fold_note(fold, matching);
 		result = gantry_publish(gantry, err);
 	}
 	pthread_mutex_unlock(&gantry->change_lock);

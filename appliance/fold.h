@@ -41,6 +41,15 @@ struct fold *fold_free(struct fold *fold); /* accepts NULL */
 int fold_matching(struct fold *fold, struct list *const *lists, size_t count, struct err *err,
 		  struct matching **ret_matching);
 
+/*
+ * The same on the base there is, for lists that are not in force yet: by any thread for which the holder of change_lock
+ * waits. What no delta can take is refused like anything else: fold_matching deals with it.
+ */
+int fold_matching_ahead(struct fold *fold, struct list *const *lists, size_t count, struct matching **ret_matching);
+
+/* change_lock held. That set is published now: status tells of it, and the fold wakes when its delta is large. */
+void fold_note(struct fold *fold, const struct matching *matching);
+
 /* change_lock held: frees a list, at once or when the fold that reads it is done. */
 void fold_drop(struct fold *fold, struct list *list);
 

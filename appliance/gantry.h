@@ -32,6 +32,7 @@ struct gate;
 struct hits;
 struct io;
 struct list;
+struct list_ahead;
 struct matching;
 struct port;
 struct retro;
@@ -145,7 +146,10 @@ size_t gantry_memtable_bytes(const struct config *config);
 /* change_lock held: new tables from the register, published to all workers; waits for their quiescence. */
 int gantry_publish(struct gantry *gantry, struct err *err);
 
-/* change_lock held: loads the lists of the register that are not loaded, drops those removed, builds the match set. */
-int gantry_load_lists(struct gantry *gantry, struct err *err);
+/*
+ * change_lock held: loads the lists of the register that are not loaded, drops those removed, builds the match set.
+ * `ahead` (NULL: nothing) has one of them, and perhaps the set: what the register names of it is taken over.
+ */
+int gantry_load_lists(struct gantry *gantry, struct list_ahead *ahead, struct err *err);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "appliance/base/bytes.h"
 #include "appliance/fold.h"
+#include "appliance/list_ahead.h"
 #include "appliance/tables.h"
 #include "matcher/list.h"
 #include "storage/register.h"
@@ -14,20 +15,26 @@
 struct list_loading {
 	struct gantry *gantry;
 	struct reg *reg;
+	struct list_ahead *ahead;
 	struct list **lists;
 	size_t count;
 	struct err *err;
 };
 
-static struct list *loaded_list(struct gantry *gantry, const struct reg_list *record)
+static bool is_version(const struct list *list, const struct reg_list *record)
 {
-	for (size_t i = 0; i < gantry->list_count; i++) {
-		const struct list_info *info = list_info(gantry->lists[i]);
+	return list_info(list)->id == record->list && list_info(list)->version == record->now.version;
+}
 
-		if (info->id == record->list && info->version == record->now.version)
+/* As it is in memory: loaded, or about to be. */
+static struct list *list_at_hand(const struct list_loading *loading, const struct reg_list *record)
+{
+	const struct gantry *gantry = loading->gantry;
+
+	for (size_t i = 0; i < gantry->list_count; i++)
+		if (is_version(gantry->lists[i], record))
 			return gantry->lists[i];
-	}
-	return NULL;
+	return loading->ahead != NULL && is_version(loading->ahead->list, record) ? loading->ahead->list : NULL;
 }
 
 static int load_list(void *context, const struct reg_record *record)
@@ -43,7 +50,7 @@ static int load_list(void *context, const struct reg_record *record)
 		return result;
 	if (loading->count == LISTS_MAX)
 		return err_set(loading->err, -E2BIG, "more than %d lists", LISTS_MAX);
-	list = loaded_list(loading->gantry, &row);
+	list = list_at_hand(loading, &row);
 	if (list == NULL) {
 		if ((result = reg_blob_get(loading->reg, row.now.blob, loading->err, &bytes, &size)) < 0)
 			return result;
@@ -65,19 +72,33 @@ static bool among(struct list *const *lists, size_t count, const struct list *li
 	return false;
 }
 
-/* Frees of `lists` those that are not among `keep`. */
+/* Frees of `lists` those that are not among `keep`, nor `spare`. */
 static void free_lists(struct gantry *gantry, struct list **lists, size_t count, struct list *const *keep,
-		       size_t keep_count)
+		       size_t keep_count, const struct list *spare)
 {
 	for (size_t i = 0; i < count; i++)
-		if (!among(keep, keep_count, lists[i]))
+		if (lists[i] != spare && !among(keep, keep_count, lists[i]))
 			fold_drop(gantry->fold, lists[i]);
 	free(lists);
 }
 
-int gantry_load_lists(struct gantry *gantry, struct err *err)
+/* The set made ahead when it is of just these lists, or a new one. */
+static int matching_of(const struct list_loading *loading, struct matching **ret_matching)
 {
-	struct list_loading loading = {.gantry = gantry, .reg = store_register(gantry->store, NULL), .err = err};
+	struct matching *matching = NULL;
+
+	if (loading->ahead != NULL)
+		matching = list_ahead_matching(loading->ahead, loading->lists, loading->count);
+	if (matching == NULL)
+		return fold_matching(loading->gantry->fold, loading->lists, loading->count, loading->err, ret_matching);
+	*ret_matching = matching;
+	return 0;
+}
+
+int gantry_load_lists(struct gantry *gantry, struct list_ahead *ahead, struct err *err)
+{
+	struct list_loading loading = {
+		.gantry = gantry, .reg = store_register(gantry->store, NULL), .ahead = ahead, .err = err};
 	struct matching *matching;
 	struct list **old = gantry->lists;
 	size_t old_count = gantry->list_count;
@@ -90,9 +111,9 @@ int gantry_load_lists(struct gantry *gantry, struct err *err)
 		return err_set(err, -ENOMEM, "out of memory");
 	result = reg_each(loading.reg, REG_LIST, 0, UINT32_MAX, load_list, &loading);
 	if (result == 0)
-		result = fold_matching(gantry->fold, loading.lists, loading.count, err, &matching);
+		result = matching_of(&loading, &matching);
 	if (result != 0) {
-		free_lists(gantry, loading.lists, loading.count, old, old_count);
+		free_lists(gantry, loading.lists, loading.count, old, old_count, ahead != NULL ? ahead->list : NULL);
 		return result;
 	}
 	pthread_mutex_lock(&gantry->lists_lock);
@@ -100,14 +121,17 @@ int gantry_load_lists(struct gantry *gantry, struct err *err)
 	gantry->list_count = loading.count;
 	gantry->lists_generation++;
 	pthread_mutex_unlock(&gantry->lists_lock);
-	free_lists(gantry, old, old_count, gantry->lists, gantry->list_count);
+	if (ahead != NULL)
+		ahead->taken = among(gantry->lists, gantry->list_count, ahead->list);
+	free_lists(gantry, old, old_count, gantry->lists, gantry->list_count, NULL);
 	(void)matching_release(gantry->matching);
 	gantry->matching = matching;
+	fold_note(gantry->fold, matching);
 	gantry_alarm_over(gantry, ALARM_LISTS);
 	return 0;
 }
 
 void gantry_lists_free(struct gantry *gantry)
 {
-	free_lists(gantry, gantry->lists, gantry->list_count, NULL, 0);
+	free_lists(gantry, gantry->lists, gantry->list_count, NULL, 0, NULL);
 }

@@ -11,6 +11,7 @@
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
 #include "appliance/handlers_retro.h"
+#include "appliance/list_ahead.h"
 #include "appliance/lists.h"
 #include "appliance/lists_head.h"
 #include "appliance/lists_log.h"
@@ -27,7 +28,8 @@ struct changing {
 	struct reg *reg;
 	struct lists_known known;
 	const struct list *old; /* loaded now; NULL none */
-	struct list *fresh;
+	struct list *fresh;     /* owned by `ahead` once that has begun */
+	struct list_ahead ahead;
 	struct lists_log log;
 	struct list_result rows;
 	struct list_report *reports; /* all of them, when the caller wants a report */
@@ -116,12 +118,33 @@ static int keep_report(void *context, const struct list_report *report)
 	return 0;
 }
 
+static void begin_ahead(struct changing *changing)
+{
+	if (changing->ahead.list == NULL)
+		list_ahead_begin(&changing->ahead, changing->gantry, changing->reg, changing->fresh);
+}
+
+/* What the fresh list differs in, for the log. */
+static int take_difference(struct changing *changing)
+{
+	struct list_changes *changes;
+	int result = list_changes_new(changing->old, changing->fresh, &changes);
+
+	if (result < 0)
+		return result;
+	begin_ahead(changing);
+	result = lists_log_expect(&changing->log, list_changes_count(changes));
+	if (result == 0)
+		result = list_changes_tell(changes, lists_log_take, &changing->log);
+	(void)list_changes_free(changes);
+	return result;
+}
+
 /* A list loaded whole; one that says what the version before said keeps its slots and is only revised. */
 static int load_whole(struct changing *changing, struct list_info *info, const struct list_options *options,
 		      const char *text, size_t size, struct err *err)
 {
 	const struct list *old = changing->old;
-	uint32_t counts[2];
 	int result = lists_head_take(changing->call, info);
 
 	if (result < 0)
@@ -136,7 +159,7 @@ static int load_whole(struct changing *changing, struct list_info *info, const s
 		info->generation = list_info(old)->generation;
 		result = list_restate(old, info, err, &changing->fresh);
 	} else {
-		result = list_difference(old, changing->fresh, lists_log_take, &changing->log, counts);
+		result = take_difference(changing);
 		if (result < 0)
 			(void)err_set(err, result, "out of memory");
 	}
@@ -170,8 +193,11 @@ static int commit(struct changing *changing, bool keep_previous, struct err *err
 					    .version = info != NULL ? info->version : found->now.version};
 	const char *name;
 	json_t *facts, *value;
-	int result = lists_log_write(&changing->log, changing->gantry->audit, &note, err, &facts);
+	int result;
 
+	if (info != NULL)
+		begin_ahead(changing);
+	result = lists_log_write(&changing->log, changing->gantry->audit, &note, err, &facts);
 	if (result < 0)
 		return failed(changing, result, err);
 	json_object_foreach(facts, name, value)
@@ -179,8 +205,8 @@ static int commit(struct changing *changing, bool keep_previous, struct err *err
 		call_audit_fact(changing->call, name, json_incref(value));
 	}
 	json_decref(facts);
-	result = lists_commit(changing->gantry, changing->reg, &changing->known, changing->fresh, keep_previous,
-			      note.uid, err);
+	result = lists_commit(changing->gantry, changing->reg, &changing->known, info != NULL ? &changing->ahead : NULL,
+			      keep_previous, note.uid, err);
 	return result < 0 ? failed(changing, result, err) : 0;
 }
 
@@ -289,10 +315,12 @@ static int with_list(struct call *call, struct gantry *gantry,
 	if (changing->reg != NULL) {
 		pthread_mutex_lock(&gantry->change_lock);
 		run(changing, change);
+		if (changing->ahead.list == NULL)
+			changing->fresh = list_free(changing->fresh);
+		list_ahead_end(&changing->ahead);
 		pthread_mutex_unlock(&gantry->change_lock);
 		result = send_reports(changing);
 	}
-	changing->fresh = list_free(changing->fresh);
 	lists_log_fini(&changing->log);
 	free(changing->reports);
 	free(changing);
@@ -355,7 +383,6 @@ static int restore(struct changing *changing, struct err *err)
 	const struct reg_list *found = &changing->known.found;
 	struct list *before;
 	struct list_info info;
-	uint32_t counts[2];
 	int result = lists_read(changing->reg, &found->previous, err, &before);
 
 	if (result < 0)
@@ -367,7 +394,7 @@ static int restore(struct changing *changing, struct err *err)
 	result = list_restate(before, &info, err, &changing->fresh);
 	list_free(before);
 	if (result == 0)
-		result = list_difference(changing->old, changing->fresh, lists_log_take, &changing->log, counts);
+		result = take_difference(changing);
 	return result;
 }
 

@@ -9,6 +9,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/err.h"
 #include "appliance/gantry.h"
+#include "appliance/list_ahead.h"
 #include "matcher/list.h"
 
 struct finding {
@@ -66,25 +67,10 @@ const struct list *lists_loaded(const struct gantry *gantry, uint32_t id)
 	return NULL;
 }
 
-static int blob_put(struct reg *reg, const struct list *list, struct reg_list_version *version)
-{
-	void *bytes;
-	size_t size;
-	int result = list_image(list, &bytes, &size);
-
-	if (result < 0)
-		return result;
-	result = reg_blob_put(reg, bytes, size, version->blob);
-	version->blob_size = size;
-	bytes_wipe(bytes, size);
-	free(bytes);
-	return result;
-}
-
-static int record_of(struct reg *reg, const struct lists_known *known, const struct list *fresh, bool keep_previous,
+static int record_of(const struct lists_known *known, struct list_ahead *ahead, bool keep_previous,
 		     struct reg_list *ret_record)
 {
-	const struct list_info *info = list_info(fresh);
+	const struct list_info *info = list_info(ahead->list);
 	bool follows = known->is_found && !known->found.removed;
 	struct reg_list record = {.list = info->id,
 				  .list_class = (uint8_t)info->class,
@@ -94,8 +80,8 @@ static int record_of(struct reg *reg, const struct lists_known *known, const str
 					  .generation = info->generation,
 					  .created_us = clock_wall_us(),
 					  .revised_us = info->revised_us,
-					  .entry_count = list_living(fresh)}};
-	int result = blob_put(reg, fresh, &record.now);
+					  .entry_count = list_living(ahead->list)}};
+	int result = list_ahead_blob(ahead, record.now.blob, &record.now.blob_size);
 
 	if (result < 0)
 		return result;
@@ -124,13 +110,13 @@ static struct reg_list record_removed(const struct lists_known *known)
 }
 
 /* A match set that refuses the list takes the register back. */
-static int load_or_undo(struct gantry *gantry, struct reg *reg, const struct lists_known *known, uint32_t list,
-			uint32_t uid, struct err *err)
+static int load_or_undo(struct gantry *gantry, struct reg *reg, const struct lists_known *known,
+			struct list_ahead *ahead, uint32_t list, uint32_t uid, struct err *err)
 {
 	uint8_t buffer[REG_RECORD_SIZE_MAX];
 	struct reg_change change = {.kind = REG_LIST, .a = list};
 	struct err again = {""};
-	int result = gantry_load_lists(gantry, err);
+	int result = gantry_load_lists(gantry, ahead, err);
 
 	if (result == 0)
 		return 0;
@@ -141,7 +127,7 @@ static int load_or_undo(struct gantry *gantry, struct reg *reg, const struct lis
 	return err_prefix(err, result, "the former version stays");
 }
 
-int lists_commit(struct gantry *gantry, struct reg *reg, const struct lists_known *known, const struct list *fresh,
+int lists_commit(struct gantry *gantry, struct reg *reg, const struct lists_known *known, struct list_ahead *ahead,
 		 bool keep_previous, uint32_t uid, struct err *err)
 {
 	uint8_t buffer[REG_RECORD_SIZE_MAX];
@@ -149,17 +135,17 @@ int lists_commit(struct gantry *gantry, struct reg *reg, const struct lists_know
 	struct reg_change change;
 	int result = 0;
 
-	if (fresh == NULL)
+	if (ahead == NULL)
 		record = record_removed(known);
 	else
-		result = record_of(reg, known, fresh, keep_previous, &record);
+		result = record_of(known, ahead, keep_previous, &record);
 	if (result < 0)
 		return err_set(err, result, "the list could not be stored, nothing is changed: %s", strerror(-result));
 	change = reg_list_put(&record, buffer);
 	result = reg_change(reg, &change, 1, uid, "lists", err);
 	if (result < 0)
 		return err_prefix(err, result, "the register did not take the list, nothing is changed");
-	result = load_or_undo(gantry, reg, known, record.list, uid, err);
+	result = load_or_undo(gantry, reg, known, ahead, record.list, uid, err);
 	if (result < 0)
 		return result;
 	result = gantry_publish(gantry, err);

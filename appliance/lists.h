@@ -13,6 +13,7 @@
 struct err;
 struct gantry;
 struct list;
+struct list_ahead;
 
 /* What the register knows of a name, removed lists too. */
 struct lists_known {
@@ -30,11 +31,11 @@ int lists_read(struct reg *reg, const struct reg_list_version *version, struct e
 const struct list *lists_loaded(const struct gantry *gantry, uint32_t id);
 
 /*
- * Held: change_lock. `fresh` becomes the version of its list, or with NULL the known one is removed: blob, register,
- * match set, workers. `keep_previous`: what can be rolled back to stays what it was (the content did not change).
- * On failure, < 0 with err, the former version stays everywhere, and err says so when it does not.
+ * Held: change_lock. The list of `ahead` becomes the version of its list, or with NULL the known one is removed: blob,
+ * register, match set, workers. `keep_previous`: what can be rolled back to stays what it was (the content did not
+ * change). On failure, < 0 with err, the former version stays everywhere, and err says so when it does not.
  */
-int lists_commit(struct gantry *gantry, struct reg *reg, const struct lists_known *known, const struct list *fresh,
+int lists_commit(struct gantry *gantry, struct reg *reg, const struct lists_known *known, struct list_ahead *ahead,
 		 bool keep_previous, uint32_t uid, struct err *err);
 
 #endif

@@ -12,6 +12,7 @@
 
 #define COLUMNS "change,vrm,reason,action,make,model,colour,expires,tolerant,as-received"
 #define BODY_MAX (AUDIT_BODY_MAX - 1024)
+#define CHANGE_SIZE 32 /* of most, as a line */
 
 /* Wiped when it moves: it holds VRMs. */
 static int reserve(struct lists_log *log, size_t more)
@@ -39,18 +40,23 @@ static int reserve(struct lists_log *log, size_t more)
 /* A field in quotes where it needs them; the room is there. */
 static void put_field(struct lists_log *log, const char *field)
 {
-	bool quoted = strpbrk(field, ",\"") != NULL;
+	char *at = log->text + log->size;
+	const char *from = field;
 
-	log->text[log->size++] = ',';
-	if (quoted)
-		log->text[log->size++] = '"';
-	for (; *field != '\0'; field++) {
-		if (*field == '"')
-			log->text[log->size++] = '"';
-		log->text[log->size++] = *field;
+	*at++ = ',';
+	while (*from != '\0' && *from != ',' && *from != '"')
+		*at++ = *from++;
+	if (*from != '\0') {
+		at = log->text + log->size + 1;
+		*at++ = '"';
+		for (; *field != '\0'; field++) {
+			if (*field == '"')
+				*at++ = '"';
+			*at++ = *field;
+		}
+		*at++ = '"';
 	}
-	if (quoted)
-		log->text[log->size++] = '"';
+	log->size = (size_t)(at - log->text);
 }
 
 static int put_columns(struct lists_log *log)
@@ -62,6 +68,11 @@ static int put_columns(struct lists_log *log)
 	memcpy(log->text, COLUMNS "\n", sizeof(COLUMNS));
 	log->size = sizeof(COLUMNS);
 	return 0;
+}
+
+int lists_log_expect(struct lists_log *log, uint32_t changes)
+{
+	return reserve(log, (size_t)changes * CHANGE_SIZE);
 }
 
 int lists_log_take(void *context, enum list_change change, const struct list_entry *entry)

@@ -25,6 +25,9 @@ struct lists_log {
 	uint32_t counts[2]; /* enum list_change */
 };
 
+/* So many are to come: saves moving what is there already. -ENOMEM. */
+int lists_log_expect(struct lists_log *log, uint32_t changes);
+
 /* A list_change_fn: context is the log. -ENOMEM. */
 int lists_log_take(void *log, enum list_change change, const struct list_entry *entry);
 

@@ -30,19 +30,57 @@ int list_new(const struct list_info *info, struct err *err, struct list **ret_li
 	return 0;
 }
 
+/* What a row's VRM is compared by: a key, or a pattern over keys. */
+struct row_pattern {
+	char bytes[GLOB_PATTERN_SIZE_MAX + 1];
+	uint8_t size;
+	uint8_t wildcards;
+};
+
+/* The key of a VRM without wildcards that is no longer than a read's; as vrm_pattern_key has it, and much faster. */
+static bool plain_key(const struct slice *vrm, uint8_t ret_key[READ_TEXT_SIZE])
+{
+	uint8_t text[READ_TEXT_SIZE] = {0};
+
+	if (vrm->size > sizeof(text))
+		return false;
+	memcpy(text, vrm->bytes, vrm->size);
+	return memchr(text, '?', sizeof(text)) == NULL && memchr(text, '*', sizeof(text)) == NULL &&
+	       vrm_key(text, ret_key) == 0;
+}
+
+static int row_pattern(const struct slice *vrm, struct row_pattern *ret_pattern)
+{
+	uint8_t key[READ_TEXT_SIZE];
+	struct glob glob;
+
+	if (plain_key(vrm, key)) {
+		memcpy(ret_pattern->bytes, key, sizeof(key));
+		ret_pattern->size = (uint8_t)vrm_key_size(key);
+		ret_pattern->wildcards = 0;
+		return 0;
+	}
+	if (vrm_pattern_key(vrm->bytes, vrm->size, NULL, &glob) < 0)
+		return -EINVAL;
+	memcpy(ret_pattern->bytes, glob.pattern, glob.pattern_size);
+	ret_pattern->size = glob.pattern_size;
+	ret_pattern->wildcards = glob.wildcards;
+	return 0;
+}
+
 /* The rules of an entry, beyond those of a pattern. NULL, or why not. */
-static const char *row_rules(const struct glob *glob, const struct list_row *row)
+static const char *row_rules(const struct row_pattern *pattern, const struct list_row *row)
 {
 	uint8_t odd = row->flags & (LIST_FLAG_TOLERANT | LIST_FLAG_AS_RECEIVED);
-	unsigned fixed = glob->pattern_size - glob->wildcards;
+	unsigned fixed = pattern->size - pattern->wildcards;
 
-	if (glob->wildcards > 0 && fixed < LIST_FIXED_MIN)
+	if (pattern->wildcards > 0 && fixed < LIST_FIXED_MIN)
 		return "a pattern needs two letters or digits at least: it would alarm on everything";
-	if (glob->wildcards > LIST_WILDCARDS_MAX)
+	if (pattern->wildcards > LIST_WILDCARDS_MAX)
 		return "a pattern has at most 8 wildcards";
 	if ((row->flags & LIST_FLAG_EXACT) != 0 && odd == LIST_FLAG_TOLERANT)
 		return "an entry cannot be tolerant and exact at once";
-	if (glob->wildcards > 0 && odd != 0)
+	if (pattern->wildcards > 0 && odd != 0)
 		return "a pattern can be neither tolerant nor as-received";
 	if (odd == (LIST_FLAG_TOLERANT | LIST_FLAG_AS_RECEIVED))
 		return "an entry cannot be tolerant and as-received at once";
@@ -51,13 +89,13 @@ static const char *row_rules(const struct glob *glob, const struct list_row *row
 	return NULL;
 }
 
-static const char *row_check(const struct list_row *row, struct glob *ret_glob)
+static const char *row_check(const struct list_row *row, struct row_pattern *ret_pattern)
 {
 	if (row->vrm.size > LIST_PATTERN_SIZE)
 		return "a VRM has at most 64 bytes";
-	if (vrm_pattern_key(row->vrm.bytes, row->vrm.size, NULL, ret_glob) < 0)
+	if (row_pattern(&row->vrm, ret_pattern) < 0)
 		return "a VRM needs a letter or digit, and at most 16 of them";
-	return row_rules(ret_glob, row);
+	return row_rules(ret_pattern, row);
 }
 
 /* Room for `more` further bytes, doubling. -E2BIG when offsets would no longer fit 32 bits. */
@@ -106,10 +144,10 @@ static void pool_put(struct list *list, const void *bytes, size_t size)
 	list->pool_size += size + 1;
 }
 
-static int row_append(struct list *list, const struct list_row *row, const struct glob *glob)
+static int row_append(struct list *list, const struct list_row *row, const struct row_pattern *pattern)
 {
-	size_t size = (size_t)glob->pattern_size + 1 + row->vrm.size + 1;
-	uint8_t flags = row->flags | (glob->wildcards > 0 ? LIST_FLAG_WILDCARD : 0);
+	size_t size = (size_t)pattern->size + 1 + row->vrm.size + 1;
+	uint8_t flags = row->flags | (pattern->wildcards > 0 ? LIST_FLAG_WILDCARD : 0);
 	int status;
 
 	for (size_t i = 0; i < LIST_TEXTS; i++)
@@ -129,7 +167,7 @@ static int row_append(struct list *list, const struct list_row *row, const struc
 		.since = row->since,
 		.flags = flags,
 	};
-	pool_put(list, glob->pattern, glob->pattern_size);
+	pool_put(list, pattern->bytes, pattern->size);
 	pool_put(list, row->vrm.bytes, row->vrm.size);
 	for (size_t i = 0; i < LIST_TEXTS; i++)
 		pool_put(list, row->texts[i].bytes, row->texts[i].size);
@@ -138,19 +176,27 @@ static int row_append(struct list *list, const struct list_row *row, const struc
 
 int list_row_add(struct list *list, const struct list_row *row, const char **ret_reason)
 {
-	struct glob glob;
-	const char *reason = row_check(row, &glob);
+	struct row_pattern pattern;
+	const char *reason = row_check(row, &pattern);
 
 	if (reason != NULL) {
 		*ret_reason = reason;
 		return LIST_ROW_BAD;
 	}
-	return row_append(list, row, &glob);
+	return row_append(list, row, &pattern);
 }
 
 static uint32_t pattern_tag(const char *pattern)
 {
 	return (uint32_t)XXH3_64bits(pattern, strlen(pattern));
+}
+
+void list_row_hint(const struct list *list, const struct slice *vrm)
+{
+	char key[READ_TEXT_SIZE + 1] = {0};
+
+	if (list->seen != NULL && plain_key(vrm, (uint8_t *)key))
+		__builtin_prefetch(&list->seen[pattern_tag(key) & (list->seen_room - 1)], 1);
 }
 
 static const char *slot_pattern(const struct list *list, uint32_t index)
@@ -284,23 +330,27 @@ void list_slot_remove(struct list *list, uint32_t index)
 	list->removed++;
 }
 
+/* Rows lie in the pool in the order of their slots: one ends where the next begins. */
+static size_t slot_size(const struct list *list, uint32_t index)
+{
+	size_t end = index + 1 < list->count ? list->slots[index + 1].offset : list->pool_size;
+
+	return end - list->slots[index].offset;
+}
+
 static int slot_copy(struct list *list, const struct list *from, uint32_t index)
 {
-	const char *strings = from->pool + from->slots[index].offset;
-	const char *end = strings;
-	int status;
+	size_t size = slot_size(from, index);
+	int status = slots_grow(list);
 
-	for (int i = 0; i < 2 + LIST_TEXTS; i++)
-		end += strlen(end) + 1;
-	status = slots_grow(list);
 	if (status == 0)
-		status = pool_grow(list, (size_t)(end - strings));
+		status = pool_grow(list, size);
 	if (status < 0)
 		return status;
 	list->slots[list->count] = from->slots[index];
 	list->slots[list->count++].offset = (uint32_t)list->pool_size;
-	memcpy(list->pool + list->pool_size, strings, (size_t)(end - strings));
-	list->pool_size += (size_t)(end - strings);
+	memcpy(list->pool + list->pool_size, from->pool + from->slots[index].offset, size);
+	list->pool_size += size;
 	list->removed += (from->slots[index].flags & LIST_FLAG_REMOVED) != 0;
 	return 0;
 }

@@ -3,7 +3,8 @@
  * it is handed out, then it never changes.
  *
  * A row's strings lie one behind the other in the pool, each zero terminated: pattern, text, reason, action, make,
- * model, colour. Lists run to millions of rows, so there is no pointer per string.
+ * model, colour; rows in the order of their slots, without a gap. Lists run to millions of rows, so there is no pointer
+ * per string.
  */
 #ifndef GANTRY_MATCHER_LIST_BUILD_H
 #define GANTRY_MATCHER_LIST_BUILD_H
@@ -69,6 +70,9 @@ int list_row_add(struct list *list, const struct list_row *row, const char **ret
  * list. */
 int list_row_add_once(struct list *list, const struct list_row *row, const char **ret_reason);
 
+/* Such a row comes soon, perhaps: where list_row_add_once will look for it is asked of memory. */
+void list_row_hint(const struct list *list, const struct slice *vrm);
+
 /* Makes `seen` over the living slots, for list_row_add_once and the two below. -ENOMEM. */
 int list_index(struct list *list);
 
@@ -87,8 +91,12 @@ static inline void list_prefetch(const struct list *list, const uint32_t *order,
 {
 	if (at + 2 * LIST_AHEAD < count)
 		__builtin_prefetch(&list->slots[order[at + 2 * LIST_AHEAD]]);
-	if (at + LIST_AHEAD < count)
-		__builtin_prefetch(list->pool + list->slots[order[at + LIST_AHEAD]].offset);
+	if (at + LIST_AHEAD < count) {
+		const char *strings = list->pool + list->slots[order[at + LIST_AHEAD]].offset;
+
+		__builtin_prefetch(strings);
+		__builtin_prefetch(strings + 48); /* many a row ends in the next line */
+	}
 }
 
 /*

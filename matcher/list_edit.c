@@ -114,7 +114,7 @@ int list_add(const struct list *old, const struct list_info *info, const char *t
 
 	if (status < 0)
 		return status;
-	status = list_rows_read(text, size, options, row_add, &edit, ret_result, err);
+	status = list_rows_read(text, size, options, row_add, NULL, &edit, ret_result, err);
 	return edit_end(&edit, status, err, ret_list);
 }
 
@@ -152,7 +152,7 @@ int list_drop(const struct list *old, const struct list_info *info, const char *
 
 	if (status < 0)
 		return status;
-	status = list_rows_read(text, size, options, row_drop, &edit, ret_result, err);
+	status = list_rows_read(text, size, options, row_drop, NULL, &edit, ret_result, err);
 	return edit_end(&edit, status, err, ret_list);
 }
 

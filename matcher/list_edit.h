@@ -40,10 +40,20 @@ int list_drop(const struct list *old, const struct list_info *info, const char *
 int list_restate(const struct list *old, const struct list_info *info, struct err *err, struct list **ret_list);
 
 /*
- * Tells what was removed and what added between two lists (old may be NULL: all is added), in the order of their
- * patterns; ret_counts [LIST_ADDED], [LIST_REMOVED]. An entry that says something else now is both. Entries that stayed
- * keep their `since`, so `fresh` must not have been handed out. -ENOMEM, or what `tell` returned.
+ * What was removed and what added between two lists (old may be NULL: all is added), in the order of their patterns. An
+ * entry that says something else now is both. Entries that stayed keep their `since`, so `fresh` must not have been
+ * handed out; once this is made, it is not touched any more. Both lists must outlive it. -ENOMEM.
  */
+struct list_changes;
+int list_changes_new(const struct list *old, struct list *fresh, struct list_changes **ret_changes);
+struct list_changes *list_changes_free(struct list_changes *changes); /* accepts NULL */
+
+uint32_t list_changes_count(const struct list_changes *changes);
+
+/* Of each; what `tell` returned when that is < 0, else 0. */
+int list_changes_tell(const struct list_changes *changes, list_change_fn *tell, void *context);
+
+/* All of it at once: ret_counts [LIST_ADDED], [LIST_REMOVED]; `tell` may be NULL. -ENOMEM, or what `tell` returned. */
 int list_difference(const struct list *old, struct list *fresh, list_change_fn *tell, void *context,
 		    uint32_t ret_counts[2]);
 

@@ -18,6 +18,11 @@ static int row_take(void *context, const struct list_row *row, const char **ret_
 	return list_row_add_once(list, &of_now, ret_reason);
 }
 
+static void row_hint(const void *list, const struct slice *vrm)
+{
+	list_row_hint(list, vrm);
+}
+
 int list_load_csv(const struct list_info *info, const char *text, size_t size, const struct list_options *options,
 		  struct list_result *ret_result, struct err *err, struct list **ret_list)
 {
@@ -26,7 +31,7 @@ int list_load_csv(const struct list_info *info, const char *text, size_t size, c
 
 	if (status < 0)
 		return status;
-	status = list_rows_read(text, size, options, row_take, list, ret_result, err);
+	status = list_rows_read(text, size, options, row_take, row_hint, list, ret_result, err);
 	if (status == 0 && list_count(list) >= ARRANGED_MIN)
 		status = list_arrange(list);
 	if (status == 0)

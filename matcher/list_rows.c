@@ -10,6 +10,7 @@
 #include "matcher/csv.h"
 
 #define BYTES_MAX_DEFAULT ((size_t)512 << 20)
+#define RECORDS_AHEAD 4 /* read before the first of them is taken: memory is that slow */
 
 /* The columns in the order of struct list_row's texts, then those that are no text. */
 enum column {
@@ -48,9 +49,11 @@ static const struct {
 struct load {
 	const struct list_options *options;
 	list_row_fn *take;
+	list_row_hint_fn *hint;
 	void *context;
 	struct csv csv;
-	struct csv_record record;
+	struct csv_record records[RECORDS_AHEAD];
+	struct csv_record *record;  /* of these, the one that is looked at */
 	int field_of[COLUMN_COUNT]; /* -1: the text has no such column */
 	uint16_t field_count;
 	struct list_result *result;
@@ -60,6 +63,8 @@ static const char *trim(char *text)
 {
 	size_t size;
 
+	if (*text == '\0')
+		return text;
 	text += strspn(text, " ");
 	size = strlen(text);
 	while (size > 0 && text[size - 1] == ' ')
@@ -78,7 +83,7 @@ static int column_find(const char *name)
 /* Names no field it could not read: in a file without a header line that would be a VRM. */
 static int header_read(struct load *load, struct err *err)
 {
-	struct csv_record *record = &load->record;
+	struct csv_record *record = &load->records[0];
 
 	for (int i = 0; i < COLUMN_COUNT; i++)
 		load->field_of[i] = -1;
@@ -110,7 +115,7 @@ static int report(struct load *load, int column, bool duplicate, const char *rea
 {
 	struct list_result *result = load->result;
 	const struct list_report told = {
-		.line = load->record.line, .column = (uint16_t)column, .duplicate = duplicate, .reason = reason};
+		.line = load->record->line, .column = (uint16_t)column, .duplicate = duplicate, .reason = reason};
 
 	*(duplicate ? &result->duplicates : &result->bad) += 1;
 	if (result->report_count < LIST_REPORTS_MAX)
@@ -123,14 +128,18 @@ static char *field(struct load *load, enum column column)
 {
 	static char none[1];
 
-	return load->field_of[column] < 0 ? none : load->record.fields[load->field_of[column]];
+	return load->field_of[column] < 0 ? none : load->record->fields[load->field_of[column]];
 }
 
 static int flag_parse(const char *text, bool *ret_flag)
 {
 	static const char *const yes[] = {"1", "yes", "y", "true"};
-	static const char *const no[] = {"", "0", "no", "n", "false"};
+	static const char *const no[] = {"0", "no", "n", "false"};
 
+	if (*text == '\0') {
+		*ret_flag = false;
+		return 0;
+	}
 	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
 		if (strcasecmp(text, yes[i]) == 0) {
 			*ret_flag = true;
@@ -187,7 +196,7 @@ static int row_of(struct load *load, struct list_row *row, const char **ret_reas
 
 static int row_load(struct load *load)
 {
-	const struct csv_record *record = &load->record;
+	const struct csv_record *record = load->record;
 	struct list_row row = {.line = record->line};
 	const char *reason = NULL;
 	int column, status;
@@ -206,18 +215,46 @@ static int row_load(struct load *load)
 	return status > 0 ? report(load, load->field_of[COLUMN_VRM] + 1, status == LIST_ROW_DUPLICATE, reason) : status;
 }
 
+static void give_hint(const struct load *load, const struct csv_record *record)
+{
+	int vrm = load->field_of[COLUMN_VRM];
+
+	if (load->hint != NULL && record->bad == NULL && vrm < record->field_count)
+		load->hint(load->context, &(struct slice){record->fields[vrm], record->sizes[vrm]});
+}
+
+/* Fills `records` as far as the text goes; false: none is left to take. */
+static bool read_ahead(struct load *load, uint32_t *read, uint32_t taken)
+{
+	bool more = true;
+
+	while (more && *read - taken < RECORDS_AHEAD) {
+		struct csv_record *record = &load->records[*read % RECORDS_AHEAD];
+
+		more = csv_next(&load->csv, record);
+		if (!more)
+			break;
+		give_hint(load, record);
+		*read += 1;
+	}
+	return *read != taken;
+}
+
 static int rows_read(struct load *load, struct err *err)
 {
 	uint32_t rows_max = load->options->rows_max > 0 ? load->options->rows_max : LIST_ROWS_MAX;
+	uint32_t read = 0, taken = 0;
 
-	while (csv_next(&load->csv, &load->record)) {
+	while (read_ahead(load, &read, taken)) {
 		int status;
 
+		load->record = &load->records[taken++ % RECORDS_AHEAD];
 		if (load->result->rows == rows_max)
-			return err_set(err, -E2BIG, "line %u: a list has at most %u rows", load->record.line, rows_max);
+			return err_set(err, -E2BIG, "line %u: a list has at most %u rows", load->record->line,
+				       rows_max);
 		status = row_load(load);
 		if (status < 0)
-			return err_set(err, status, "line %u: no room for a list of this size", load->record.line);
+			return err_set(err, status, "line %u: no room for a list of this size", load->record->line);
 	}
 	return 0;
 }
@@ -235,13 +272,14 @@ static int strict_check(const struct list_result *result, struct err *err)
 	return err_set(err, -EINVAL, "%u bad rows, so nothing is loaded", result->bad);
 }
 
-int list_rows_read(const char *text, size_t size, const struct list_options *options, list_row_fn *take, void *context,
-		   struct list_result *ret_result, struct err *err)
+int list_rows_read(const char *text, size_t size, const struct list_options *options, list_row_fn *take,
+		   list_row_hint_fn *hint, void *context, struct list_result *ret_result, struct err *err)
 {
 	static const struct list_options defaults;
 	struct list_result unused;
 	struct load load = {.options = options != NULL ? options : &defaults,
 			    .take = take,
+			    .hint = hint,
 			    .context = context,
 			    .result = ret_result != NULL ? ret_result : &unused};
 	size_t bytes_max = load.options->bytes_max > 0 ? load.options->bytes_max : BYTES_MAX_DEFAULT;

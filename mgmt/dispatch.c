@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "appliance/base/clock.h"
+#include "appliance/base/utf8.h"
 #include "mgmt/api.h"
+#include "mgmt/frame.h"
 #include "mgmt/rpc.h"
 
 /* Takes the lock; the loop stops reading from a client whose answers pile up, so this is bounded. */
@@ -92,18 +94,17 @@ static json_t *inline_upload_open(struct client *client, int *ret_code, struct e
 	return json_pack("{s:I}", "upload", (json_int_t)number);
 }
 
-static json_t *inline_upload_append(struct client *client, const json_t *params, int *ret_code, struct err *err)
+static json_t *append(struct client *client, uint32_t number, const char *text, size_t size, int *ret_code,
+		      struct err *err)
 {
-	const json_t *text = json_object_get(params, "text");
-	uint32_t number = (uint32_t)json_integer_value(json_object_get(params, "upload"));
-	size_t size = 0;
+	size_t whole = 0;
 	int r;
 
 	(void)pthread_mutex_lock(&client->server->lock);
-	r = upload_append(client, number, json_string_value(text), json_string_length(text), &size);
+	r = upload_append(client, number, text, size, &whole);
 	(void)pthread_mutex_unlock(&client->server->lock);
 	if (r == 0)
-		return json_pack("{s:I, s:I}", "upload", (json_int_t)number, "size", (json_int_t)size);
+		return json_pack("{s:I, s:I}", "upload", (json_int_t)number, "size", (json_int_t)whole);
 	if (r == -ENOENT)
 		*ret_code =
 			err_set(err, CALL_INVALID_PARAMS, "parameter \"upload\": no such upload on this connection");
@@ -115,13 +116,52 @@ static json_t *inline_upload_append(struct client *client, const json_t *params,
 	return NULL;
 }
 
+static json_t *inline_upload_append(struct client *client, const json_t *params, int *ret_code, struct err *err)
+{
+	const json_t *text = json_object_get(params, "text");
+
+	return append(client, (uint32_t)json_integer_value(json_object_get(params, "upload")), json_string_value(text),
+		      json_string_length(text), ret_code, err);
+}
+
+/* Consumes the result; without one the error is answered. */
+static void answer_inline(struct client *client, const json_t *id, json_t *result, int code, const char *text)
+{
+	size_t size = 0;
+	char *line;
+
+	if (result == NULL) {
+		refuse(client, id, code, text);
+		return;
+	}
+	line = rpc_result(id, result, &size);
+	reply(client, line, size);
+}
+
+void dispatch_frame(struct client *client, const struct frame *frame, const char *text)
+{
+	struct err err = {"out of memory"};
+	int code = CALL_INTERNAL;
+	json_t *id = json_integer(frame->id);
+	json_t *result = NULL;
+
+	(void)pthread_mutex_lock(&client->server->lock);
+	client->server->counters.requests++;
+	(void)pthread_mutex_unlock(&client->server->lock);
+	if (utf8_is_text(text, frame->size))
+		result = append(client, frame->upload, text, frame->size, &code, &err);
+	else
+		code = err_set(&err, CALL_INVALID_PARAMS,
+			       "the piece is not UTF-8 text of whole characters without zero bytes: it is not taken");
+	answer_inline(client, id, result, code, err.text);
+	json_decref(id);
+}
+
 static void run_inline(struct client *client, const struct api_method *method, const json_t *id, const json_t *params)
 {
 	struct err err = {"out of memory"};
 	int code = CALL_INTERNAL;
 	json_t *result;
-	char *line;
-	size_t size = 0;
 
 	if (strcmp(method->name, "cancel") == 0)
 		result = inline_cancel(client, params);
@@ -133,16 +173,10 @@ static void run_inline(struct client *client, const struct api_method *method, c
 		result = inline_upload_append(client, params, &code, &err);
 	else
 		result = api_discover(client->server->options.version);
-	if (id == NULL) {
+	if (id != NULL)
+		answer_inline(client, id, result, code, err.text);
+	else
 		json_decref(result);
-		return;
-	}
-	if (result == NULL) {
-		refuse(client, id, code, err.text);
-		return;
-	}
-	line = rpc_result(id, result, &size);
-	reply(client, line, size);
 }
 
 /* The upload that a request uses up, if its method takes one. Lock held. */

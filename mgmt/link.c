@@ -10,6 +10,7 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/err.h"
+#include "mgmt/frame.h"
 
 #define PIECE_SIZE (64 * 1024)
 #define HELLO_MS 10000
@@ -95,6 +96,16 @@ int link_send(struct link *link, const char *method, json_t *params, int64_t id)
 	r = send_all(link, line, size + 1);
 	free(line);
 	return r;
+}
+
+int link_send_frame(struct link *link, const struct frame *frame, const void *bytes)
+{
+	uint8_t head[FRAME_HEAD_SIZE];
+	int r;
+
+	frame_head_put(frame, head);
+	r = send_all(link, (const char *)head, sizeof(head));
+	return r == 0 ? send_all(link, bytes, frame->size) : r;
 }
 
 /* What is taken makes room only here: a line is good until the next is asked for. */

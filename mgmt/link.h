@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 struct err;
+struct frame;
 
 struct link {
 	int fd;
@@ -26,6 +27,9 @@ void link_close(struct link *link);
 
 /* Steals params, also on failure. id < 0: a notification. Blocks until the socket has taken all of it. */
 int link_send(struct link *link, const char *method, json_t *params, int64_t id);
+
+/* A piece of an upload (mgmt/frame.h), of frame->size bytes. Blocks as well; -errno. */
+int link_send_frame(struct link *link, const struct frame *frame, const void *bytes);
 
 /*
  * Waits until timeout_ms (-1: for ever) for a line. 0 with its bytes, the LF not counted but there, good until the next

@@ -18,6 +18,7 @@
 
 #include "appliance/base/clock.h"
 #include "mgmt/api.h"
+#include "mgmt/frame.h"
 #include "mgmt/rpc.h"
 
 #define EVENT_COUNT 64
@@ -50,12 +51,12 @@ static char *encode_hello(const struct server *server, size_t *ret_size)
 	const struct server_options *options = &server->options;
 
 	return rpc_notification("hello",
-				json_pack("{s:s, s:s, s:i, s:s, s:[s,s,s,s,s], s:{s:I, s:I, s:I, s:I}}", "product",
+				json_pack("{s:s, s:s, s:i, s:s, s:[s,s,s,s,s,s], s:{s:I, s:I, s:I, s:I}}", "product",
 					  "gantry", "version", options->version, "api", API_REVISION, "node",
 					  options->node, "capabilities", "stream", "credit", "cancel", "upload",
-					  "discover", "limits", "line_bytes", (json_int_t)options->line_size_max,
-					  "depth", (json_int_t)options->depth_max, "in_flight",
-					  (json_int_t)options->in_flight_count_max, "upload_bytes",
+					  "frames", "discover", "limits", "line_bytes",
+					  (json_int_t)options->line_size_max, "depth", (json_int_t)options->depth_max,
+					  "in_flight", (json_int_t)options->in_flight_count_max, "upload_bytes",
 					  (json_int_t)options->upload_size_max),
 				ret_size);
 }
@@ -149,18 +150,16 @@ static void accept_clients(struct server *server)
 		(void)nanosleep(&pause, NULL);
 }
 
-static void refuse_oversize(struct client *client)
+/* The last that is taken of a client: where its next line begins cannot be known. */
+static void refuse_rest(struct client *client, uint64_t *counter, const char *text)
 {
 	struct server *server = client->server;
 	size_t size = 0;
-	char text[64];
-	char *line;
+	char *line = rpc_error(NULL, CALL_INVALID_REQUEST, text, &size);
 
-	(void)snprintf(text, sizeof(text), "a line is longer than %zu bytes", server->options.line_size_max);
-	line = rpc_error(NULL, CALL_INVALID_REQUEST, text, &size);
 	(void)pthread_mutex_lock(&server->lock);
-	server->counters.lines_oversize++;
-	client->ended = true; /* where the next line begins cannot be known */
+	(*counter)++;
+	client->ended = true;
 	if (line == NULL || client_send(client, NULL, line, size, CLIENT_SEND_FORCE) < 0)
 		client_doom(client);
 	client_watch(client);
@@ -168,6 +167,14 @@ static void refuse_oversize(struct client *client)
 	free(line);
 	text_fini(&client->in);
 	client->in_scanned = 0;
+}
+
+static void refuse_oversize(struct client *client)
+{
+	char text[64];
+
+	(void)snprintf(text, sizeof(text), "a line is longer than %zu bytes", client->server->options.line_size_max);
+	refuse_rest(client, &client->server->counters.lines_oversize, text);
 }
 
 /* May another line be taken? Not from one that takes no answers, or of whom enough is known. */
@@ -181,26 +188,55 @@ static bool may_take(struct client *client)
 	return may;
 }
 
-static void take_lines(struct client *client)
+static void consume(struct client *client, size_t size)
+{
+	text_consume(&client->in, size);
+	client->line_ns = clock_mono_ns();
+}
+
+/* True when the whole of it was there. */
+static bool take_frame(struct client *client)
+{
+	const char *bytes = client->in.bytes + client->in.start;
+	struct frame frame;
+	int r = frame_parse(bytes, text_size(&client->in), client->server->options.line_size_max, &frame);
+
+	if (r < 0)
+		refuse_rest(client, &client->server->counters.lines_malformed,
+			    "a zero byte where a line begins, and no frame of an upload behind it");
+	if (r != 0)
+		return false;
+	dispatch_frame(client, &frame, bytes + FRAME_HEAD_SIZE);
+	consume(client, FRAME_HEAD_SIZE + (size_t)frame.size);
+	return true;
+}
+
+/* True when the whole of it was there. */
+static bool take_line(struct client *client)
 {
 	size_t line_size_max = client->server->options.line_size_max;
+	const char *line = client->in.bytes + client->in.start;
+	const char *end = memchr(line + client->in_scanned, '\n', text_size(&client->in) - client->in_scanned);
+	size_t size = end != NULL ? (size_t)(end - line) + 1 : text_size(&client->in);
 
-	while (text_size(&client->in) > client->in_scanned && may_take(client)) {
-		const char *line = client->in.bytes + client->in.start;
-		const char *end = memchr(line + client->in_scanned, '\n', text_size(&client->in) - client->in_scanned);
-		size_t size = end != NULL ? (size_t)(end - line) + 1 : text_size(&client->in);
-
-		if (size > line_size_max || (end == NULL && size == line_size_max)) {
-			refuse_oversize(client);
-			return;
-		}
-		client->in_scanned = end != NULL ? 0 : size;
-		if (end == NULL)
-			return;
-		dispatch_line(client, line, size - 1);
-		text_consume(&client->in, size);
-		client->line_ns = clock_mono_ns();
+	if (size > line_size_max || (end == NULL && size == line_size_max)) {
+		refuse_oversize(client);
+		return false;
 	}
+	client->in_scanned = end != NULL ? 0 : size;
+	if (end == NULL)
+		return false;
+	dispatch_line(client, line, size - 1);
+	consume(client, size);
+	return true;
+}
+
+static void take_lines(struct client *client)
+{
+	bool whole = true;
+
+	while (whole && text_size(&client->in) > client->in_scanned && may_take(client))
+		whole = client->in.bytes[client->in.start] == FRAME_MARK ? take_frame(client) : take_line(client);
 }
 
 static void hear(struct client *client, const char *bytes, size_t size)

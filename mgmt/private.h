@@ -27,6 +27,7 @@
 #include "mgmt/server.h"
 
 struct api_method;
+struct frame;
 
 #define ACCOUNT_SIZE 64
 #define API_METHOD_MAX 128 /* of the table; a test counts them */
@@ -169,6 +170,7 @@ void loop_wake(struct server *server);
 
 /* dispatch.c: the loop's; lock not held */
 void dispatch_line(struct client *client, const char *line, size_t size);
+void dispatch_frame(struct client *client, const struct frame *frame, const char *text);
 
 /* server.c: lock held */
 void server_queue(struct server *server, struct call *call);

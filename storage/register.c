@@ -280,6 +280,16 @@ int reg_blob_put(struct reg *reg, const void *bytes, size_t size, uint8_t ret_na
 	return result;
 }
 
+int reg_blob_drop(struct reg *reg, const uint8_t name[REG_BLOB_NAME_SIZE])
+{
+	int result;
+
+	pthread_mutex_lock(&reg->mutex);
+	result = reg_blob_release(reg, name);
+	pthread_mutex_unlock(&reg->mutex);
+	return result;
+}
+
 int reg_blob_get(struct reg *reg, const uint8_t name[REG_BLOB_NAME_SIZE], struct err *err, void **ret_bytes,
 		 size_t *ret_size)
 {

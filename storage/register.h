@@ -99,6 +99,8 @@ struct reg_change reg_mark_put(const struct reg_mark *mark, uint8_t buffer[REG_R
  * names is removed: when a change lets go of it, or at the next reg_open.
  */
 int reg_blob_put(struct reg *reg, const void *bytes, size_t size, uint8_t ret_name[REG_BLOB_NAME_SIZE]);
+/* One that no change was asked to name: removes it unless a list does so already. */
+int reg_blob_drop(struct reg *reg, const uint8_t name[REG_BLOB_NAME_SIZE]);
 /* The caller wipes and frees *ret_bytes. -ENOENT missing, -EBADMSG damaged; err names the file. */
 int reg_blob_get(struct reg *reg, const uint8_t name[REG_BLOB_NAME_SIZE], struct err *err, void **ret_bytes,
 		 size_t *ret_size);

@@ -2,8 +2,10 @@
 #ifndef GANTRY_BASE_UTF8_H
 #define GANTRY_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /*
  * The code point at the front of `bytes`: its size, 1..4. 0 and ret untouched when there is none: no bytes, a stray or
@@ -34,6 +36,30 @@ static inline size_t utf8_next(const uint8_t *bytes, size_t size, uint32_t *ret_
 		return 0;
 	*ret_point = point;
 	return count;
+}
+
+/* Are these whole characters and no zero byte? Plain ASCII is looked at eight bytes at a time. */
+static inline bool utf8_is_text(const void *text, size_t size)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), tops = UINT64_C(0x8080808080808080);
+	const uint8_t *bytes = text;
+	size_t step;
+
+	for (size_t i = 0; i < size; i += step) {
+		uint32_t point = 0;
+		uint64_t word;
+
+		step = 8;
+		if (size - i >= 8) {
+			memcpy(&word, bytes + i, sizeof(word));
+			if (((word | ((word - ones) & ~word)) & tops) == 0)
+				continue;
+		}
+		step = utf8_next(bytes + i, size - i, &point);
+		if (step == 0 || point == 0)
+			return false;
+	}
+	return true;
 }
 
 #endif

@@ -10,11 +10,13 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/err.h"
+#include "appliance/base/utf8.h"
+#include "mgmt/frame.h"
 #include "mgmt/link.h"
 
 #define REQUEST_ID 1
 #define UPLOAD_ID 2
-#define PIECE_SIZE (128 * 1024) /* of an upload: its JSON stays below the line's limit however it is escaped */
+#define FRAME_SIZE (256 * 1024) /* of an upload's piece, its head included: well below the line's limit */
 #define PATIENCE_NS 2000000000  /* progress is shown for what takes longer */
 #define TICK_MS 200
 
@@ -76,12 +78,11 @@ static int say_error(const struct request *request, const json_t *error)
 		   (long long)json_integer_value(json_object_get(error, "code")));
 }
 
-/* The result of a plain request; NULL with *ret_exit set. */
-static json_t *ask(struct request *request, struct link *link, const char *method, json_t *params, int *ret_exit)
+/* The result of what was sent with result `r`; NULL with *ret_exit set. */
+static json_t *take_result(struct request *request, struct link *link, int r, int *ret_exit)
 {
 	json_t *message = NULL;
 	json_t *result;
-	int r = link_send(link, method, params, UPLOAD_ID);
 
 	if (r == 0)
 		do
@@ -117,24 +118,22 @@ static size_t whole_size(const char *bytes, size_t size)
 
 static int upload_pieces(struct request *request, struct link *link, FILE *file, json_int_t number)
 {
-	char *bytes = malloc(PIECE_SIZE);
+	char *bytes = malloc(FRAME_SIZE - FRAME_HEAD_SIZE);
 	size_t kept = 0;
-	int code = CTL_OK;
+	int code = bytes != NULL ? CTL_OK : say(CTL_REFUSED, "out of memory");
 
 	while (code == CTL_OK) {
-		size_t size = kept + fread(bytes + kept, 1, PIECE_SIZE - kept, file);
+		size_t size = kept + fread(bytes + kept, 1, FRAME_SIZE - FRAME_HEAD_SIZE - kept, file);
 		size_t whole = feof(file) ? size : whole_size(bytes, size);
-		json_t *text;
+		const struct frame frame = {(uint32_t)whole, (uint32_t)number, UPLOAD_ID};
 
 		if (whole == 0)
 			break;
-		text = json_stringn(bytes, whole);
-		if (text == NULL) {
+		if (!utf8_is_text(bytes, whole)) {
 			code = say(CTL_REFUSED, "%s: is not UTF-8 text", request->options->file);
 			break;
 		}
-		json_decref(ask(request, link, "upload.append", json_pack("{s:I, s:o}", "upload", number, "text", text),
-				&code));
+		json_decref(take_result(request, link, link_send_frame(link, &frame, bytes), &code));
 		kept = size - whole;
 		memmove(bytes, bytes + whole, kept);
 	}
@@ -151,7 +150,10 @@ static int upload(struct request *request, struct link *link)
 
 	if (file == NULL)
 		return say(CTL_REFUSED, "%s: %s", path, strerror(errno));
-	opened = ask(request, link, "upload.open", json_pack("{s:s}", "kind", request->command->upload_kind), &code);
+	opened = take_result(
+		request, link,
+		link_send(link, "upload.open", json_pack("{s:s}", "kind", request->command->upload_kind), UPLOAD_ID),
+		&code);
 	if (opened != NULL) {
 		json_int_t number = json_integer_value(json_object_get(opened, "upload"));
 

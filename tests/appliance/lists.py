@@ -3,7 +3,10 @@ import csv
 import datetime
 import json
 import os
+import socket
 import subprocess
+import threading
+import time
 import zoneinfo
 
 from rig import GANTRYCTL, GROUNDS, Appliance, check, fleet, fleet_result, key_of, main, micros, until
@@ -206,6 +209,87 @@ def a_preview_keeps_to_conditions(directory, random):
     appliance.stop()
 
 
+ROWS = 150000
+MASS = ["--class", "third-party", "--priority", "20", "--owner", "MIB"]
+
+
+def mass(appliance, version):
+    return write(appliance, f"mass{version}.csv", ["vrm,reason,action"] + [f"M{version}{i:06d},uninsured,report" for i in range(ROWS)])
+
+
+class Asker(threading.Thread):
+    """Another client, which asks for status on a connection of its own until it is ended."""
+
+    def __init__(self, appliance):
+        super().__init__()
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(appliance.socket)
+        self.lines = self.socket.makefile("rb")
+        self.lines.readline()
+        self.ended, self.seconds = False, []
+        self.start()
+
+    def run(self):
+        while not self.ended:
+            begun = time.monotonic()
+            self.socket.sendall(b'{"jsonrpc":"2.0","id":1,"method":"status"}\n')
+            if b'"result"' not in self.lines.readline():
+                return
+            self.seconds.append(time.monotonic() - begun)
+            time.sleep(0.005)
+
+    def end(self):
+        self.ended = True
+        self.join()
+        self.socket.close()
+        return self.seconds
+
+
+def a_mass_list_replaced(directory, random):
+    """All rows are others, and they are in force when the call is answered; others are answered meanwhile."""
+    appliance = running(directory)
+    appliance.ctl("lists", "load", mass(appliance, 1), "--name", "mass", *MASS)
+    path = mass(appliance, 2)
+    asker = Asker(appliance)
+    begun = time.monotonic()
+    loaded = appliance.ctl("lists", "load", path, "--name", "mass")[-1]
+    took = time.monotonic() - begun
+    seconds = asker.end()
+    check((loaded["version"], loaded["added"], loaded["removed"]) == (2, ROWS, ROWS), f"{loaded}")
+    # 100 ms on a quiet machine; here it is told from one who has to wait for the load.
+    check(len(seconds) > 3 and max(seconds) < max(1.0, took / 2), f"status took {max(seconds):.2f} s of {took:.2f} s, {len(seconds)} times")
+    check(meets(appliance, "M2000777", "mass")["found"] and not meets(appliance, "M1000777", "mass")["found"], "not in force")
+    matching = appliance.ctl("status")[-1]["matching"]
+    check(matching["base_entries"] + matching["delta_entries"] == ROWS, f"{matching}")
+    appliance.stop()
+    # What was in memory stands on disk as well.
+    appliance.start()
+    listed = appliance.ctl("lists", "show", "--name", "mass")[-1]["lists"][0]
+    check(listed["version"] == 2 and listed["entries"] == ROWS and listed["loaded_now"], f"{listed}")
+    check(meets(appliance, "M2149999", "mass")["found"], "an entry is lost by a restart")
+    appliance.stop()
+
+
+def killed_while_it_is_replaced(directory, random):
+    """At any moment: the old version or the new one, whole."""
+    appliance = running(directory)
+    appliance.ctl("lists", "load", mass(appliance, 1), "--name", "mass", *MASS)
+    for version in (2, 3, 4):
+        before = appliance.ctl("lists", "show", "--name", "mass")[-1]["lists"][0]["version"]
+        caller = subprocess.Popen([GANTRYCTL, "--socket", appliance.socket, "lists", "load", mass(appliance, version), "--name",
+                                   "mass", "--version", str(version)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(random.uniform(0.02, 0.5))
+        appliance.kill()
+        caller.wait()
+        appliance.start()
+        now = appliance.ctl("lists", "show", "--name", "mass")[-1]["lists"][0]
+        check(now["version"] in (before, version) and now["entries"] == ROWS and now["loaded_now"], f"{before}: {now}")
+        check(caller.returncode != 0 or now["version"] == version, f"answered, but not durable: {now}")
+        check(meets(appliance, f"M{now['version']}{random.randrange(ROWS):06d}", "mass")["found"], f"not what {now} has")
+        appliance.ctl("audit", "verify")
+    appliance.stop()
+
+
 if __name__ == "__main__":
     raise SystemExit(main("lists", [
         ("a list and its versions", a_list_and_its_versions),
@@ -213,4 +297,6 @@ if __name__ == "__main__":
         ("a large difference lies beside the log", a_large_difference_lies_beside_the_log),
         ("a preview", a_preview),
         ("a preview keeps to conditions", a_preview_keeps_to_conditions),
+        ("a mass list replaced", a_mass_list_replaced),
+        ("killed while it is replaced", killed_while_it_is_replaced),
     ]))

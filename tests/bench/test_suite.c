@@ -368,8 +368,9 @@ static void test_search(void)
 
 static void test_match(void)
 {
-	static const char *const figures[] = {"vrms_per_s", "patterns_30k_vrms_per_s", "delta_alarm_p99_ms",
-					      "mass_replace_ms", "restart_ms"};
+	static const char *const figures[] = {
+		"vrms_per_s", "patterns_30k_vrms_per_s", "delta_alarm_p99_ms",    "mass_replace_ms",
+		"restart_ms", "mass_replace_socket_ms",  "mass_replace_status_ms"};
 	json_t *report = NULL;
 
 	CHECK_INT(0, run("match --quick --mass 3000 --literals 1000 --patterns 50 --many 300" TINY, &report));

@@ -12,8 +12,10 @@
 
 #include "appliance/base/clock.h"
 #include "appliance/base/err.h"
+#include "appliance/base/glob.h"
 #include "appliance/base/prng.h"
 #include "matcher/list_edit.h"
+#include "matcher/vrm.h"
 #include "tests/check.h"
 
 static const struct list_info info_sample = {
@@ -647,6 +649,46 @@ static void mutated_files_are_safe(void)
 	CHECK(loaded > 10000 && failed > 1000);
 }
 
+/* A row's pattern is what vrm_pattern_key makes of its VRM, however it is written; what that refuses, a list refuses.
+ */
+static void patterns_are_keys_however_written(void)
+{
+	static const char *const pieces[] = {
+		"A",        "b", "O", "i", "0", "7", " ", "-", "\xc3\x84", "\xc3\x9f", "\xd0\x92", "?", "\xe4\xb8\xad",
+		"\xd0\x96", ".", "Z"};
+	struct prng prng = {check_seed()};
+	unsigned taken = 0;
+
+	for (unsigned round = 0; round < 20000; round++) {
+		char text[128] = "vrm\n";
+		char *vrm = text + 4, *end = vrm;
+		const char *reason = NULL;
+		struct list_entry entry;
+		struct list *list;
+		struct glob glob;
+		bool is_key;
+
+		for (uint64_t count = 1 + prng_below(&prng, 18); count > 0; count--)
+			end = stpcpy(end, pieces[prng_below(&prng, 16)]);
+		is_key = end > vrm && vrm_pattern_key(vrm, (size_t)(end - vrm), NULL, &glob) == 0;
+		CHECK_INT(0, list_load_csv(&info_sample, text, (size_t)(end - text), NULL, &result, &err, &list));
+		if (list_count(list) == 1) {
+			CHECK(is_key);
+			list_entry(list, 0, &entry);
+			CHECK_INT(glob.pattern_size, strlen(entry.pattern));
+			CHECK_MEM(glob.pattern, entry.pattern, glob.pattern_size);
+			CHECK_INT(glob.wildcards > 0, (entry.flags & LIST_FLAG_WILDCARD) != 0);
+			taken++;
+		} else if (result.report_count == 1) {
+			reason = result.reports[0].reason;
+			CHECK(!is_key || strstr(reason, "two letters") != NULL || strstr(reason, "64 bytes") != NULL ||
+			      strstr(reason, "wildcards") != NULL);
+		}
+		(void)list_free(list);
+	}
+	CHECK(taken > 1000);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
@@ -654,6 +696,7 @@ int main(int argc, char **argv)
 		{"header lines", header_lines},
 		{"bad rows are left out and named", bad_rows_are_left_out_and_named},
 		{"repeated rows are kept once", repeated_rows_are_kept_once},
+		{"patterns are keys however written", patterns_are_keys_however_written},
 		{"limits", limits},
 		{"bad heads are refused", bad_heads_are_refused},
 		{"every bad row is reported", every_bad_row_is_reported},

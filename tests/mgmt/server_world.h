@@ -46,6 +46,12 @@ void server_test_one_server_a_socket(void);
 void server_test_stale_socket_is_replaced(void);
 void server_test_idle_client_is_dropped(void);
 
+/* test_server_frames.c */
+void server_test_frames(void);
+void server_test_frames_in_random_pieces(void);
+void server_test_damaged_frames(void);
+void server_test_frame_parser(void);
+
 /* test_server_streams.c */
 void server_test_rows_stream(void);
 void server_test_credit_is_kept(void);

@@ -83,7 +83,7 @@ void server_test_mutated_lines(void)
 		for (uint64_t n = 1 + prng_below(&prng, 4); n > 0; n--)
 			line[prng_below(&prng, size)] = (char)prng_below(&prng, 256);
 		for (size_t at = 0; at < size; at++)
-			if (line[at] == '\n')
+			if (line[at] == '\n' || line[0] == '\0') /* of which one would begin a frame */
 				line[at] = ' ';
 		line[size] = '\n';
 		test_send_bytes(&client, line, size + 1);

@@ -468,6 +468,11 @@ static void test_blobs(void)
 	bench_close(&bench);
 	CHECK_INT(0, bench_open(&bench));
 	CHECK_INT(-ENOENT, reg_blob_get(bench.reg, name, &bench.err, &back, &size));
+	/* One that nobody is going to name is dropped, one that a list names is not. */
+	CHECK_INT(0, reg_blob_put(bench.reg, list, 2000, name));
+	CHECK_INT(0, reg_blob_drop(bench.reg, name));
+	CHECK_INT(-ENOENT, reg_blob_get(bench.reg, name, &bench.err, &back, &size));
+	CHECK_INT(0, reg_blob_drop(bench.reg, other));
 	CHECK_INT(0, reg_blob_get(bench.reg, other, &bench.err, &back, &size));
 	free(back);
 	CHECK_INT(0, list_put(&bench, 1, 2, NULL, true));
