@@ -1,19 +1,19 @@
 """Holds the fleet's ledger (what was acknowledged) against gantry-fsck's dump (what is in the files)."""
 
-import collections
 import os
 import subprocess
 
 from rig import LOAD, check
 
 
-def ledger_rows(path):
-    """(feed, epoch, lane, sequence), fate, feed, and the content as the dump would print it, of every read that was told of."""
+def acknowledged_rows(path):
+    """(feed, epoch, lane, sequence) as text, and the content as the dump would print it, of every acknowledged read."""
     output = subprocess.run([LOAD, "ledger", path], capture_output=True, text=True, timeout=300)
     check(output.returncode == 0, f"gantry-load ledger: {output.stderr}")
     for line in output.stdout.splitlines():
-        feed, epoch, lane, sequence, fate, content = line.split("\t", 5)
-        yield (feed, epoch, lane, sequence), fate, feed, content
+        identity, acknowledged, content = line.partition("\tacknowledged\t")
+        if acknowledged:
+            yield identity, content
 
 
 def dump_lines(path):
@@ -24,7 +24,7 @@ def dump_lines(path):
             if f[0] == "refused":
                 continue
             # day where feed epoch capture receipt camera text key lat lon kind confidence lane direction flags country images
-            flags = str(int(f[15]) & 0xff)
+            flags = f[15] if len(f[15]) < 3 else str(int(f[15]) & 0xff)
             text = "" if f[11] == "1" else f[7]  # not read: the dump prints a dash
             content = "\t".join((f[4], f[6], text, *f[9:15], flags, f[16], f[17]))
             yield f[2], content, f[0]
@@ -52,7 +52,7 @@ class Comparison:
         state = os.stat(self.ledger)
         state = state.st_size, state.st_mtime_ns
         if state != self.ledger_state:
-            self.acknowledged = [row for row in ledger_rows(self.ledger) if row[1] == "acknowledged"]
+            self.acknowledged = list(acknowledged_rows(self.ledger))
             self.ledger_state = state
         return self.acknowledged
 
@@ -60,24 +60,29 @@ class Comparison:
         dump = os.path.join(self.appliance.directory, "dump")
         report = self.appliance.fsck(dump)
         check(report["clean"], f"gantry-fsck found damage: {report['damage']}")
-        held = collections.Counter()
-        contents = set()
+        # Hundreds of thousands of reads after each death: one look-up each.
+        feeds_of = {}
+        held = 0
+        twice = []
         gone = {str(day) for day in purged}
         for feed, content, day in dump_lines(dump):
-            check(day not in gone, f"a read of purged day {day} is in the store")
-            held[feed, content] += 1
-            contents.add(content)
-        twice = [row for row, count in held.items() if count > 1]
+            if day in gone:
+                check(False, f"a read of purged day {day} is in the store")
+            held += 1
+            before = feeds_of.get(content)
+            if before is not None and feed in before:
+                twice.append((feed, content))
+            feeds_of[content] = (feed,) if before is None else (*before, feed)
         check(not twice, f"{len(twice)} read(s) stand twice in the store, {twice[:1]}")
         acknowledged = 0
         lost = []
-        for identity, _, feed, content in self.acknowledged_rows():
+        for identity, content in self.acknowledged_rows():
             if purged and int(content[:content.index("\t")]) // 86400000000 in purged:
                 continue
             acknowledged += 1
-            # A read that came through two feeds is collapsed to one of them: then its content stands once.
-            if (feed, content) not in held and content not in contents:
+            # Its content alone counts: a read that came through two feeds is collapsed to one of them.
+            if content not in feeds_of:
                 lost.append((identity, content))
         check(not lost, f"{len(lost)} of {acknowledged} acknowledged reads are not in the store, such as {lost[:1]}")
         os.unlink(dump)
-        return acknowledged, sum(held.values())
+        return acknowledged, held

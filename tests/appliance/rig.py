@@ -2,6 +2,7 @@
 
 import calendar
 import concurrent.futures
+import functools
 import json
 import os
 import random
@@ -82,6 +83,7 @@ def day_number(day):
     return calendar.timegm(time.strptime(day, "%Y-%m-%d")) // 86400
 
 
+@functools.cache
 def key_of(text):
     """The VRM key of a plain plate; None for one in letters beyond ASCII, which the models leave alone."""
     if not text.isascii():

@@ -2,6 +2,7 @@
 files, consecutive reads, the rules of time, budgets, cancelling, CSV, and what segments.show says."""
 
 import csv
+import functools
 import io
 import json
 import math
@@ -45,6 +46,7 @@ def ask_all(appliance, *arguments):
     return rows
 
 
+@functools.cache
 def fold(key):
     for group in CLASSES:
         for character in group:
