@@ -16,6 +16,7 @@
 #include "appliance/hit_cursor.h"
 #include "appliance/hit_event.h"
 #include "appliance/hit_judge.h"
+#include "appliance/hit_screen.h"
 #include "appliance/hits_inside.h"
 #include "mgmt/call.h"
 #include "storage/hit_scan.h"
@@ -60,7 +61,7 @@ struct courier {
 	size_t mass_next; /* subscription that has the next turn */
 };
 
-/* NULL: out of memory. */
+/* NULL: it cannot be said now. */
 static const struct hit_judge *judge_of(struct courier *courier, const struct subscription *subscription)
 {
 	uint32_t number = subscription->record.number;
@@ -85,26 +86,31 @@ static void choose(struct courier *courier, size_t index)
 }
 
 /*
- * Chooses of the batch from `first` on, in its order, what is new to the subscriber, of this lane and allowed, until a
- * message is full; `seen` goes on past all that was looked at. Returns how many that was, or -ENOMEM.
+ * Chooses of the batch from `first` on, in its order, what is new to the subscriber, of this lane, allowed and not
+ * hidden meanwhile, until a message is full; `seen` goes on past all that was looked at. Returns how many that was, or
+ * -EAGAIN when nobody can say what is allowed: lists that are not loaded yet must not make hits nobody's.
  */
 static int gather(struct courier *courier, struct turn *turn, size_t first, size_t count)
 {
 	const struct hit_judge *judge = judge_of(courier, turn->subscription);
+	struct hit_screen screen;
 	size_t i;
 
 	courier->count = 0;
 	if (judge == NULL)
-		return -ENOMEM;
+		return -EAGAIN;
+	hit_screen_begin(courier->hits->gantry, &screen);
 	for (i = first; i < count && courier->count < turn->room; i++) {
 		const struct hit *hit = &courier->batch[i].hit;
 
 		if (hit_positions_passed(&turn->seen, hit->number))
 			continue;
-		if (hits_lane_of(courier->hits, hit->priority) == turn->lane && hit_judge_allows(judge, hit))
+		if (hits_lane_of(courier->hits, hit->priority) == turn->lane && hit_judge_allows(judge, hit) &&
+		    !hit_screen_hides(&screen, &courier->batch[i]))
 			choose(courier, i);
 		hit_positions_pass(&turn->seen, hit->number);
 	}
+	hit_screen_end(&screen);
 	return (int)(i - first);
 }
 
