@@ -22,6 +22,8 @@
 #include "storage/hit_scan.h"
 
 #define BATCH 1024 /* entries looked at in a turn */
+/* Of the ring: it is locked while they are copied, and who puts urgent hits into theirs may be kept waiting by it. */
+#define LIVE_BATCH 256
 /* A mass message waits until its client has taken nearly all before it, so that an urgent one is never far behind. */
 #define MASS_WAITING_MAX ((size_t)64 << 10)
 #define IDLE_NS INT64_C(50000000)
@@ -181,7 +183,7 @@ static enum step step_live(struct courier *courier, struct subscription *subscri
 		return STEP_IDLE;
 	if (!may_send(&turn))
 		return STEP_BLOCKED;
-	if (hit_ring_get(ring, turn.ring_at, BATCH, courier->batch, &count) == HIT_RING_OVERTAKEN) {
+	if (hit_ring_get(ring, turn.ring_at, LIVE_BATCH, courier->batch, &count) == HIT_RING_OVERTAKEN) {
 		turn.live = false;
 		turn_end(&turn, true);
 		courier_wake(courier->hits->catcher);
