@@ -3,16 +3,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
 
-#define LOG_MODULE "attendant"
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
-#include "appliance/base/log.h"
 #include "appliance/counters.h"
 #include "appliance/gantry.h"
 #include "appliance/hits.h"
@@ -22,7 +19,6 @@
 #include "storage/store.h"
 
 #define WAKE_NS 1000000
-#define CLOCK_EVERY_NS (INT64_C(600) * 1000000000)
 #define HITS_AT_ONCE 256 /* given to the rings */
 
 /* How far the hits of one worker have been followed. */
@@ -43,7 +39,6 @@ struct attendant {
 	struct hit_found found[HITS_AT_ONCE]; /* on their way to the rings */
 	size_t found_count;
 
-	int64_t clock_due_ns;
 	/* The last second, for status. */
 	int64_t rate_ns;
 	uint64_t rate_reads;
@@ -177,22 +172,6 @@ static void skip_recovered(struct attendant *attendant)
 	memtable_view_release(memtable, &view);
 }
 
-static void audit_clock(struct attendant *attendant)
-{
-	int64_t now_ns = clock_mono_ns();
-	struct clock_state state;
-	char body[128];
-
-	if (now_ns < attendant->clock_due_ns)
-		return;
-	attendant->clock_due_ns = now_ns + CLOCK_EVERY_NS - INT64_C(1000000000);
-	clock_state_get(&state);
-	(void)snprintf(body, sizeof(body), "{\"synchronised\":%s,\"offset_us\":%lld,\"error_max_us\":%lld}",
-		       state.synchronised ? "true" : "false", (long long)state.offset_us,
-		       (long long)state.error_max_us);
-	(void)gantry_note(attendant->gantry, 0, "clock.state", body);
-}
-
 static void take_rates(struct attendant *attendant)
 {
 	const struct gantry *gantry = attendant->gantry;
@@ -233,7 +212,6 @@ static void *attend(void *context)
 	while (!atomic_load(&attendant->stopping)) {
 		open_lanes(attendant->gantry);
 		follow_hits(attendant);
-		audit_clock(attendant);
 		take_rates(attendant);
 		(void)nanosleep(&nap, NULL);
 	}

@@ -3,8 +3,7 @@
  *
  *	- opens the lanes of a feed's spool epoch when a worker asks (store_lane may allocate);
  *	- follows the memtable's published hits, generation by generation, and hands copies to those who bring them to
- *	  subscribers (hits.h);
- *	- puts the clock's state into the audit log every ten minutes at most (R5).
+ *	  subscribers (hits.h).
  *
  * It wakes every millisecond and waits for nobody. A hit is read from the memtable only once its read is durable, so
  * that an alarm can always be found again by search. A generation that the last round left unfinished is held until the
