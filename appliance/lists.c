@@ -80,6 +80,7 @@ static int record_of(const struct lists_known *known, struct list_ahead *ahead, 
 					  .generation = info->generation,
 					  .created_us = clock_wall_us(),
 					  .revised_us = info->revised_us,
+					  .revised_unsure = info->revised_unsure,
 					  .entry_count = list_living(ahead->list)}};
 	int result = list_ahead_blob(ahead, record.now.blob, &record.now.blob_size);
 

@@ -16,18 +16,36 @@
 #define LOG_MODULE "lists"
 #include "appliance/base/log.h"
 
+static int settle(struct reg *reg, const struct reg_list *list, struct err *err)
+{
+	uint8_t buffer[REG_RECORD_SIZE_MAX];
+	const struct reg_change change = reg_list_put(list, buffer);
+	char revised[CLOCK_TEXT_SIZE];
+	int result = reg_change(reg, &change, 1, (uint32_t)getuid(), "revised by a clock that was not trusted", err);
+
+	if (result == 0)
+		log_info("list \"%s\" was revised by a clock that was not trusted: counts as revised at %s", list->name,
+			 clock_text_utc(list->now.revised_us, revised));
+	return result;
+}
+
 /* change_lock held; the record is looked at again, for it may have been revised since. */
 static int expire_locked(struct gantry *gantry, struct reg *reg, uint32_t id, struct err *err)
 {
 	struct lists_known known = {.is_found = true};
 	struct lists_log log = {0};
 	const struct list *loaded = lists_loaded(gantry, id);
+	int64_t now_us = clock_wall_us();
 	json_t *facts = NULL;
 	int result = reg_list_get(reg, id, &known.found);
 
 	if (result < 0)
 		return err_set(err, result, "%s", strerror(-result));
-	if (known.found.removed || lists_age(known.found.now.revised_us, clock_wall_us()) != LISTS_DUE)
+	if (known.found.removed)
+		return 0;
+	if (lists_age_settle(&known.found, now_us))
+		return settle(reg, &known.found, err);
+	if (lists_age(known.found.now.revised_us, now_us) != LISTS_DUE)
 		return 0;
 	const struct lists_log_note note = {.uid = (uint32_t)getuid(),
 					    .account = "gantryd",

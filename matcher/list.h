@@ -82,7 +82,8 @@ struct list_info {
 	uint16_t suppress_minutes; /* 0: every hit is told */
 	uint8_t priority;          /* 0..100, 100 first */
 	uint8_t subscriber_count;
-	int64_t revised_us;           /* by its supplier: the 28 days of R25 count from here */
+	int64_t revised_us;           /* by its supplier, as known when it was made: the register has the last word */
+	bool revised_unsure;          /* by a clock under suspicion; the register alone keeps it */
 	char name[LIST_NAME_SIZE];    /* printable UTF-8, not empty */
 	char owner[LIST_NAME_SIZE];   /* organisation; may be empty */
 	char marking[LIST_NAME_SIZE]; /* empty becomes LIST_MARKING_DEFAULT */
@@ -92,7 +93,7 @@ struct list_info {
 };
 
 enum list_flags {
-	LIST_FLAG_TOLERANT = 1 << 0,    /* LIST_TOLERANCE_CLASSES at least, whatever the list says; exact entries only */
+	LIST_FLAG_TOLERANT = 1 << 0, /* LIST_TOLERANCE_CLASSES at least, whatever the list says; exact entries only */
 	LIST_FLAG_AS_RECEIVED = 1 << 1, /* the text as received must equal `text` too; exact entries only */
 	LIST_FLAG_WILDCARD = 1 << 2,    /* `pattern` has `?` or `*` */
 	LIST_FLAG_REMOVED = 1 << 3,     /* no longer of the list; its number is not given again */
