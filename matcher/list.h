@@ -70,11 +70,12 @@ int list_purpose_parse(const char *name, enum list_purpose *ret_purpose);
 int list_tolerance_parse(const char *name, enum list_tolerance *ret_tolerance);
 int list_scope_parse(const char *name, enum list_scope *ret_scope);
 
-/* The head of a list. Filled by whoever loads it, except sha256. */
+/* The head of a list. Filled by whoever loads it, except generation_since and sha256. */
 struct list_info {
 	uint32_t id;
 	uint32_t version;
-	uint32_t generation; /* replaced whole so often: within one, an entry keeps its number */
+	uint32_t generation;       /* replaced whole so often: within one, an entry keeps its number */
+	uint32_t generation_since; /* version with which that one began: since then an entry's number means the same */
 	enum list_class class;
 	enum list_purpose purpose;
 	enum list_tolerance tolerance; /* of exact entries whose row says nothing of it */

@@ -14,8 +14,10 @@
 #include "appliance/gantry.h"
 #include "appliance/gantry_inside.h"
 #include "appliance/list_ahead.h"
+#include "appliance/present.h"
 #include "appliance/tables.h"
 #include "matcher/list.h"
+#include "matcher/list_edit.h"
 #include "matcher/matchset.h"
 #include "storage/io.h"
 #include "tests/check.h"
@@ -136,20 +138,43 @@ static struct list *next_of(struct world *world, const char *name, const char *t
 }
 
 /* As a handler does it; `allowed` allocations on the way, -1: all. */
-static int commit(struct world *world, const char *name, const char *text, int allowed)
+static int commit_list(struct world *world, const struct lists_known *known, struct list *list, int allowed)
 {
-	struct lists_known known;
-	struct list *list = next_of(world, name, text, &known);
 	struct list_ahead ahead = {0};
 	int result;
 
 	memory_allowed = allowed;
 	memory_failed = false;
 	list_ahead_begin(&ahead, &world->gantry, world->reg, list);
-	result = lists_commit(&world->gantry, world->reg, &known, &ahead, false, 7, &world->err);
+	result = lists_commit(&world->gantry, world->reg, known, &ahead, false, 7, &world->err);
 	memory_allowed = -1;
 	list_ahead_end(&ahead);
 	return result;
+}
+
+static int commit(struct world *world, const char *name, const char *text, int allowed)
+{
+	struct lists_known known;
+	struct list *list = next_of(world, name, text, &known);
+
+	return commit_list(world, &known, list, allowed);
+}
+
+/* The next version of "wanted", rows added to it or dropped. */
+static void edit(struct world *world, bool add, const char *text)
+{
+	struct lists_known known;
+	const struct list *old;
+	struct list_info info;
+	struct list *list;
+
+	CHECK_INT(0, lists_find(world->reg, "wanted", &known));
+	old = lists_loaded(&world->gantry, known.found.list);
+	info = *list_info(old);
+	info.version++;
+	CHECK_INT(0, (add ? list_add : list_drop)(old, &info, text, strlen(text), NULL, NULL, NULL, NULL, &world->err,
+						  &list));
+	CHECK_INT(0, commit_list(world, &known, list, -1));
 }
 
 static int take_away(struct world *world, const char *name)
@@ -342,6 +367,52 @@ static void test_removal_refused(void)
 	world_free(world);
 }
 
+/* What the client is told of a hit: "" when it is told no reason. */
+static void told_reason(struct world *world, uint32_t version, uint32_t entry, char reason[32])
+{
+	const struct hit hit = {.list = 1, .version = version, .entry = entry};
+	const struct read read = {.kind = READ_KIND_VRM};
+	json_t *object = present_hit(&world->gantry, &hit, &read);
+	const char *text = json_string_value(json_object_get(object, "reason"));
+
+	(void)snprintf(reason, 32, "%s", text != NULL ? text : "");
+	json_decref(object);
+}
+
+/* A hit on its way, caught up, or sent again is told with its reason as long as its entry can be told. */
+static void test_reason_stays(void)
+{
+	static const struct {
+		uint32_t version, entry;
+		const char *reason;
+	} told[] = {{1, 0, "armed"}, {1, 1, "other"}, {2, 0, "armed"}, {2, 2, "came"}, {4, 3, "new"},
+		    {1, 2, ""},      {3, 3, ""},      {0, 0, ""},      {5, 0, ""},     {4, 4, ""}};
+	struct world *world = world_new("reason");
+	char reason[32];
+
+	CHECK_INT(0, commit(world, "wanted", "vrm,reason\nA0,armed\nA1,other\n", -1));
+	edit(world, true, "vrm,reason\nA2,came\n");
+	edit(world, false, "vrm\nA1\n");
+	edit(world, true, "vrm,reason\nA0,new\n");
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
+			told_reason(world, told[i].version, told[i].entry, reason);
+			CHECK_STR(told[i].reason, reason);
+		}
+		/* And as it comes back from the disk. */
+		gantry_lists_free(&world->gantry);
+		world->gantry.lists = NULL;
+		world->gantry.list_count = 0;
+		CHECK_INT(0, gantry_load_lists(&world->gantry, &world->err));
+	}
+	CHECK_INT(0, commit(world, "wanted", "vrm,reason\nA1,whole\nA0,list\n", -1));
+	told_reason(world, 4, 0, reason);
+	CHECK_STR("", reason);
+	told_reason(world, 5, 0, reason);
+	CHECK(reason[0] != '\0');
+	world_free(world);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
@@ -349,6 +420,7 @@ int main(int argc, char **argv)
 		{"no threads", test_no_threads},
 		{"a base of refused lists is met by nobody", test_base_refused},
 		{"a removal that is refused", test_removal_refused},
+		{"a hit keeps its reason", test_reason_stays},
 		{NULL, NULL},
 	};
 

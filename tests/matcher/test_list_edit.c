@@ -31,6 +31,7 @@ struct model {
 	struct row rows[MODEL_MAX];
 	uint32_t count;
 	uint32_t generation;
+	uint32_t generation_since;
 };
 
 static bool is_same(const struct row *a, const struct row *b)
@@ -172,6 +173,7 @@ static void agrees(const struct list *list, const struct model *model, uint32_t 
 {
 	CHECK_INT(version, list_info(list)->version);
 	CHECK_INT(model->generation, list_info(list)->generation);
+	CHECK_INT(model->generation_since, list_info(list)->generation_since);
 	CHECK_INT(model->count, list_count(list));
 	CHECK_INT(model_living(model), list_living(list));
 	for (uint32_t i = 0; i < model->count; i++) {
@@ -306,6 +308,7 @@ static void random_edits_agree_with_the_model(void)
 
 	CHECK_INT(0, list_load_csv(&info, "vrm\n", sizeof("vrm\n") - 1, NULL, &result, &err, &list));
 	CHECK_INT(0, list_load_csv(&info, "vrm\n", sizeof("vrm\n") - 1, NULL, &result, &err, &previous));
+	model->generation_since = 1;
 	for (int turn = 0; turn < 3000; turn++) {
 		uint64_t choice = prng_below(&prng, 100);
 		struct list *next;
@@ -324,6 +327,8 @@ static void random_edits_agree_with_the_model(void)
 		list_free(previous);
 		previous = list;
 		*before = *saved;
+		if (model->generation != saved->generation)
+			model->generation_since = info.version;
 		list = through_image(next);
 		agrees(list, model, info.version);
 	}
