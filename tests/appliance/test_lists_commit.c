@@ -10,15 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/fold.h"
 #include "appliance/gantry.h"
 #include "appliance/gantry_inside.h"
 #include "appliance/list_ahead.h"
+#include "appliance/lists_age.h"
 #include "appliance/present.h"
 #include "appliance/tables.h"
 #include "matcher/list.h"
 #include "matcher/list_edit.h"
 #include "matcher/matchset.h"
+#include "mgmt/audit.h"
 #include "storage/io.h"
 #include "tests/check.h"
 #include "tests/short_memory.h"
@@ -73,6 +76,20 @@ int __wrap_gantry_publish(struct gantry *gantry, struct err *err)
 	(void)gantry;
 	(void)err;
 	published++;
+	return 0;
+}
+
+/* What would go into the audit log: the verbs, and the last body. */
+static char noted[256], noted_body[4096];
+
+int __wrap_audit_append(struct audit *audit, const struct audit_entry *entry, uint64_t *ret_index);
+int __wrap_audit_append(struct audit *audit, const struct audit_entry *entry, uint64_t *ret_index)
+{
+	(void)audit;
+	CHECK(strlen(noted) + strlen(entry->verb) + 2 < sizeof(noted));
+	(void)strcat(strcat(noted, entry->verb), " ");
+	(void)snprintf(noted_body, sizeof(noted_body), "%.*s", (int)entry->body_size, (const char *)entry->body);
+	*ret_index = 77;
 	return 0;
 }
 
@@ -367,6 +384,64 @@ static void test_removal_refused(void)
 	world_free(world);
 }
 
+/* A list that was last revised so many days ago. */
+static void put_old(struct world *world, int64_t days, bool unsure)
+{
+	struct lists_known known;
+	struct list_info info;
+	struct list *list;
+
+	CHECK_INT(0, commit(world, "wanted", "vrm\nA0\n", -1));
+	CHECK_INT(0, lists_find(world->reg, "wanted", &known));
+	info = *list_info(lists_loaded(&world->gantry, known.found.list));
+	info.version++;
+	info.revised_us = clock_wall_us() - days * DAY_US;
+	info.revised_unsure = unsure;
+	CHECK_INT(0, list_restate(lists_loaded(&world->gantry, known.found.list), &info, &world->err, &list));
+	CHECK_INT(0, commit_list(world, &known, list, -1));
+	noted[0] = '\0';
+}
+
+/* The entry that says that a list goes has another behind it that says whether it did. */
+static void test_expiry(void)
+{
+	struct world *world = world_new("expiry");
+	struct lists_known known;
+
+	put_old(world, 40, false);
+	register_fails = true;
+	CHECK_INT(-EIO, lists_expire(&world->gantry, 1, &world->err));
+	CHECK_STR("lists.change lists.expire ", noted);
+	CHECK(strstr(noted_body, "\"entry\":77,\"deleted\":false") != NULL);
+	CHECK(strstr(noted_body, "the disk failed") != NULL);
+	CHECK(meets(world, "A0"));
+	noted[0] = '\0';
+	CHECK_INT(0, lists_expire(&world->gantry, 1, &world->err));
+	CHECK_STR("lists.change lists.expire ", noted);
+	CHECK(strstr(noted_body, "\"entry\":77,\"deleted\":true") != NULL);
+	CHECK(!meets(world, "A0"));
+	CHECK_INT(0, lists_find(world->reg, "wanted", &known));
+	CHECK(known.found.removed);
+	world_free(world);
+}
+
+/* Revised by a wrong clock: kept, matched on, and from now on as old as it is. */
+static void test_wrong_clock(void)
+{
+	struct world *world = world_new("clock");
+	struct lists_known known;
+
+	put_old(world, 40, true);
+	CHECK_INT(0, lists_expire(&world->gantry, 1, &world->err));
+	CHECK_STR("", noted);
+	known_now(world, "wanted", &known);
+	CHECK(!known.found.now.revised_unsure && clock_wall_us() - known.found.now.revised_us < DAY_US);
+	CHECK(meets(world, "A0"));
+	CHECK_INT(0, lists_expire(&world->gantry, 1, &world->err));
+	CHECK(meets(world, "A0"));
+	world_free(world);
+}
+
 /* What the client is told of a hit: "" when it is told no reason. */
 static void told_reason(struct world *world, uint32_t version, uint32_t entry, char reason[32])
 {
@@ -420,6 +495,8 @@ int main(int argc, char **argv)
 		{"no threads", test_no_threads},
 		{"a base of refused lists is met by nobody", test_base_refused},
 		{"a removal that is refused", test_removal_refused},
+		{"an expiry is followed by its outcome", test_expiry},
+		{"a wrong clock deletes nothing", test_wrong_clock},
 		{"a hit keeps its reason", test_reason_stays},
 		{NULL, NULL},
 	};
