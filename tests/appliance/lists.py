@@ -110,6 +110,12 @@ def what_is_refused(directory, random):
                 ["--camera-type", "drone"], ["--class", "mine"]):
         appliance.refused("lists", "load", path, "--name", "other", *bad)
     appliance.refused("lists", "add", path, "--name", "nobody")
+    # No version that is given takes the room of those that come by themselves.
+    for version in ("4294967295", "4294967296", "4000000001", "0"):
+        appliance.refused("lists", "load", path, "--name", "far", "--version", version)
+    load(appliance, ["vrm", "AB12CDE"], "--version", "4000000000", name="far")
+    check(load(appliance, ["vrm", "AB13CDE"], verb="add", name="far")["version"] == 4000000001, "no version behind the last given")
+    check(appliance.ctl("lists", "rollback", "far")[-1]["version"] == 4000000002, "no rollback behind the last given")
     appliance.refused("lists", "check", "crime", "--vrm", "AB12CDE")
     appliance.refused("lists", "check", "crime", "--vrm", "AB1?CDE", *GROUNDS)
     appliance.stop()
