@@ -204,7 +204,9 @@ static int commit(struct changing *changing, bool keep_previous, struct err *err
 					    .name = call_text(changing->call, "name"),
 					    .list = info != NULL ? info->id : found->list,
 					    .from_version = changing->known.is_found ? found->now.version : 0,
-					    .version = info != NULL ? info->version : found->now.version};
+					    .version = info != NULL ? info->version : found->now.version,
+					    .head_before = changing->old != NULL ? list_info(changing->old) : NULL,
+					    .head = info};
 	const char *name;
 	json_t *facts, *value;
 	int result;
