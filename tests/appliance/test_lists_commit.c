@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "appliance/base/clock.h"
 #include "appliance/fold.h"
@@ -160,12 +161,14 @@ static int commit_list(struct world *world, const struct lists_known *known, str
 	struct list_ahead ahead = {0};
 	int result;
 
+	pthread_mutex_lock(&world->gantry.change_lock);
 	memory_allowed = allowed;
 	memory_failed = false;
 	list_ahead_begin(&ahead, &world->gantry, world->reg, list);
 	result = lists_commit(&world->gantry, world->reg, known, &ahead, false, 7, &world->err);
 	memory_allowed = -1;
 	list_ahead_end(&ahead);
+	pthread_mutex_unlock(&world->gantry.change_lock);
 	return result;
 }
 
@@ -384,6 +387,48 @@ static void test_removal_refused(void)
 	world_free(world);
 }
 
+static unsigned folds(struct world *world)
+{
+	json_t *state = fold_json(world->gantry.fold);
+	unsigned count = (unsigned)json_integer_value(json_object_get(state, "folds"));
+
+	json_decref(state);
+	return count;
+}
+
+/* While a new base is compiled of a snapshot, lists go on changing: what came meanwhile lies over it. */
+static void test_fold_meanwhile(void)
+{
+	struct world *world;
+	char text[32], vrm[8], *patterns;
+	bool met = true;
+
+	if (getenv("GANTRY_COMPILE") == NULL)
+		CHECK_SKIP("GANTRY_COMPILE is not set");
+	world = world_new("fold");
+	patterns = odd_rows('P');
+	patterns[strlen("vrm\n") + 150 * strlen("P000*1*2\n")] = '\0';
+	CHECK_INT(0, fold_start(world->gantry.fold, &world->err));
+	CHECK_INT(0, commit(world, "wanted", "vrm\nA0\n", -1));
+	CHECK_INT(0, commit(world, "patterns", patterns, -1));
+	for (unsigned i = 1; i < 5000 && (folds(world) == 0 || i < 40); i++) {
+		(void)snprintf(text, sizeof(text), "vrm\nA%u\n", i);
+		edit(world, i % 8 != 7, i % 8 != 7 ? text : "vrm\nA3\n");
+		if (i % 8 == 7)
+			edit(world, true, "vrm\nA3\nA7\n");
+		(void)snprintf(vrm, sizeof(vrm), "A%u", i % 8 != 7 ? i : 3);
+		pthread_mutex_lock(&world->gantry.change_lock);
+		met = met && meets(world, vrm) && meets(world, "P149X1X2") && !meets(world, "P150X1X2");
+		pthread_mutex_unlock(&world->gantry.change_lock);
+		usleep(2000);
+	}
+	fold_stop(world->gantry.fold);
+	CHECK(met);
+	CHECK(folds(world) > 0);
+	free(patterns);
+	world_free(world);
+}
+
 /* A list that was last revised so many days ago. */
 static void put_old(struct world *world, int64_t days, bool unsure)
 {
@@ -495,6 +540,7 @@ int main(int argc, char **argv)
 		{"no threads", test_no_threads},
 		{"a base of refused lists is met by nobody", test_base_refused},
 		{"a removal that is refused", test_removal_refused},
+		{"lists change while a base is folded", test_fold_meanwhile},
 		{"an expiry is followed by its outcome", test_expiry},
 		{"a wrong clock deletes nothing", test_wrong_clock},
 		{"a hit keeps its reason", test_reason_stays},
