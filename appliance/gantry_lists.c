@@ -2,9 +2,11 @@
 #include "appliance/gantry_inside.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "appliance/base/array.h"
 #include "appliance/fold.h"
 #include "appliance/list_ahead.h"
 #include "appliance/lists.h"
@@ -20,6 +22,10 @@ struct list_loading {
 	struct list *fresh;            /* of that record, unless it removes it */
 	struct list **lists;
 	size_t count;
+	struct missing_list *missing;
+	size_t missing_count;
+	size_t missing_room;
+	struct err why; /* of the first that is missing */
 	struct err *err;
 };
 
@@ -45,11 +51,39 @@ static int take_list(struct list_loading *loading, struct list *list)
 	return 0;
 }
 
+static int list_read(const struct list_loading *loading, const struct reg_list *row, struct err *err,
+		     struct list **ret_list)
+{
+	int result = lists_read(loading->reg, &row->now, err, ret_list);
+
+	if (result < 0 && err->text[0] == '\0')
+		return err_set(err, result, "its entries: %s", strerror(-result));
+	return result;
+}
+
+static int missing_add(struct list_loading *loading, const struct reg_list *row, const struct err *why)
+{
+	void *grown =
+		array_grow(loading->missing, loading->missing_count, &loading->missing_room, sizeof(*loading->missing));
+
+	if (grown == NULL)
+		return -ENOMEM;
+	loading->missing = grown;
+	if (loading->missing_count == 0)
+		loading->why = *why;
+	loading->missing[loading->missing_count] = (struct missing_list){.list = row->list};
+	memcpy(loading->missing[loading->missing_count].name, row->name, sizeof(row->name));
+	memcpy(loading->missing[loading->missing_count].owner, row->owner, sizeof(row->owner));
+	loading->missing_count++;
+	return 0;
+}
+
 static int load_list(void *context, const struct reg_record *record)
 {
 	struct list_loading *loading = context;
 	struct reg_list row;
 	struct list *list;
+	struct err why = {""};
 	int result = reg_list_decode(record->value, record->value_size, &row);
 
 	if (result < 0)
@@ -65,9 +99,13 @@ static int load_list(void *context, const struct reg_record *record)
 	list = list_at_hand(loading->gantry, &row);
 	if (list != NULL)
 		return take_list(loading, list);
-	result = lists_read(loading->reg, &row.now, loading->err, &list);
-	if (result < 0)
+	result = list_read(loading, &row, &why, &list);
+	if (result == -ENOMEM) {
+		*loading->err = why;
 		return err_prefix(loading->err, result, "list %u", row.list);
+	}
+	if (result < 0)
+		return missing_add(loading, &row, &why);
 	result = take_list(loading, list);
 	if (result < 0)
 		(void)list_free(list);
@@ -115,6 +153,33 @@ static int matching_of(const struct list_loading *loading, struct list_ahead *ah
 	return 0;
 }
 
+/* The alarm of lists: not those that are missing, or over. */
+static void tell_missing(struct gantry *gantry, const struct lists_next *next)
+{
+	char text[400];
+
+	if (next->missing_count == 0) {
+		gantry_alarm_over(gantry, ALARM_LISTS);
+		return;
+	}
+	(void)snprintf(
+		text, sizeof(text),
+		"list \"%s\"%s cannot be read and matches nothing: load it again, with --retro; its hits go to its "
+		"owner only (%s)",
+		next->missing[0].name, next->missing_count > 1 ? " and others" : "", next->why.text);
+	gantry_alarm_stand(gantry, ALARM_LISTS, text);
+}
+
+bool gantry_lists_loaded(struct gantry *gantry)
+{
+	bool loaded;
+
+	pthread_mutex_lock(&gantry->lists_lock);
+	loaded = gantry->lists_generation > 0;
+	pthread_mutex_unlock(&gantry->lists_lock);
+	return loaded;
+}
+
 int gantry_lists_make(struct gantry *gantry, const struct reg_list *change, struct list_ahead *ahead, struct err *err,
 		      struct lists_next *ret_next)
 {
@@ -134,6 +199,9 @@ int gantry_lists_make(struct gantry *gantry, const struct reg_list *change, stru
 	result = load_all(&loading);
 	next.lists = loading.lists;
 	next.count = loading.count;
+	next.missing = loading.missing;
+	next.missing_count = loading.missing_count;
+	next.why = loading.why;
 	if (result == 0)
 		result = matching_of(&loading, ahead, &next.matching);
 	if (result < 0)
@@ -146,6 +214,7 @@ int gantry_lists_make(struct gantry *gantry, const struct reg_list *change, stru
 void gantry_lists_drop(struct gantry *gantry, struct lists_next *next)
 {
 	free_lists(gantry, next->lists, next->count, gantry->lists, gantry->list_count, next->fresh);
+	free(next->missing);
 	(void)matching_release(next->matching);
 	memset(next, 0, sizeof(*next));
 }
@@ -158,6 +227,9 @@ void gantry_lists_take(struct gantry *gantry, struct lists_next *next, struct li
 	pthread_mutex_lock(&gantry->lists_lock);
 	gantry->lists = next->lists;
 	gantry->list_count = next->count;
+	free(gantry->missing);
+	gantry->missing = next->missing;
+	gantry->missing_count = next->missing_count;
 	gantry->lists_generation++;
 	pthread_mutex_unlock(&gantry->lists_lock);
 	if (ahead != NULL)
@@ -166,7 +238,7 @@ void gantry_lists_take(struct gantry *gantry, struct lists_next *next, struct li
 	(void)matching_release(gantry->matching);
 	gantry->matching = next->matching;
 	fold_note(gantry->fold, gantry->matching);
-	gantry_alarm_over(gantry, ALARM_LISTS);
+	tell_missing(gantry, next);
 	memset(next, 0, sizeof(*next));
 }
 
@@ -183,4 +255,5 @@ int gantry_load_lists(struct gantry *gantry, struct err *err)
 void gantry_lists_free(struct gantry *gantry)
 {
 	free_lists(gantry, gantry->lists, gantry->list_count, NULL, 0, NULL);
+	free(gantry->missing);
 }

@@ -523,6 +523,7 @@ static void test_reason_stays(void)
 		gantry_lists_free(&world->gantry);
 		world->gantry.lists = NULL;
 		world->gantry.list_count = 0;
+		world->gantry.missing = NULL;
 		CHECK_INT(0, gantry_load_lists(&world->gantry, &world->err));
 	}
 	CHECK_INT(0, commit(world, "wanted", "vrm,reason\nA1,whole\nA0,list\n", -1));
