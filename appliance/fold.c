@@ -1,7 +1,8 @@
 /*
  * Life cycle: one thread, asleep until `due`. A snapshot of the lists is pinned while it builds: those that are dropped
- * meanwhile are retired and freed by it. `base` is changed with change_lock held; `lock` guards what both sides and
- * status look at.
+ * meanwhile are retired and freed by it. `base` is that of the set in force, never of lists that were refused: their
+ * version and generation are given again. It is changed with change_lock held; `lock` guards what both sides and status
+ * look at.
  */
 #include "appliance/fold.h"
 
@@ -141,17 +142,10 @@ static int base_make(struct fold *fold, struct list *const *lists, size_t count,
 	return matchbase_new((const struct list *const *)lists, count, &options, err, ret_base);
 }
 
-/* change_lock held. */
-static void base_take(struct fold *fold, struct matchbase *base)
+static int set_make(const struct fold *fold, struct matchbase *base, struct list *const *lists, size_t count,
+		    struct err *err, struct matchset **ret_set)
 {
-	(void)matchbase_free(fold->base);
-	fold->base = base;
-}
-
-static int set_make(struct fold *fold, struct list *const *lists, size_t count, struct err *err,
-		    struct matchset **ret_set)
-{
-	return matchset_new((const struct list *const *)lists, count, fold->base, &fold->limits, err, ret_set);
+	return matchset_new((const struct list *const *)lists, count, base, &fold->limits, err, ret_set);
 }
 
 static int set_wrap(struct fold *fold, struct matchset *set, struct err *err, struct matching **ret_matching)
@@ -163,8 +157,11 @@ static int set_wrap(struct fold *fold, struct matchset *set, struct err *err, st
 
 void fold_note(struct fold *fold, const struct matching *matching)
 {
+	struct matchbase *base = matchbase_hold(matchset_base(matching->set));
 	struct matchset_stats stats;
 
+	(void)matchbase_free(fold->base);
+	fold->base = base;
 	matchset_stats(matching->set, &stats);
 	pthread_mutex_lock(&fold->lock);
 	fold->stats = stats;
@@ -186,31 +183,48 @@ static void base_made(struct fold *fold, int64_t started_ns)
 	log_info("a new base of the match sets after %.1f s", (double)(clock_mono_ns() - started_ns) / 1e9);
 }
 
+/* A new base of these lists, which may yet be refused: `base`, of those in force, is let go of, not the fold's. */
+static int set_make_anew(struct fold *fold, struct matchbase **base, struct list *const *lists, size_t count,
+			 struct err *err, struct matchset **ret_set)
+{
+	int64_t started_ns = clock_mono_ns();
+	struct matchbase *fresh;
+	int result;
+
+	if (base_make(fold, lists, count, *base, false, err, &fresh) != 0)
+		return -E2BIG;
+	(void)matchbase_free(*base);
+	*base = fresh;
+	result = set_make(fold, fresh, lists, count, err, ret_set);
+	if (result == 0)
+		base_made(fold, started_ns);
+	return result;
+}
+
 int fold_matching(struct fold *fold, struct list *const *lists, size_t count, struct err *err,
 		  struct matching **ret_matching)
 {
-	int64_t started_ns = clock_mono_ns();
-	struct matchbase *base;
+	struct matchbase *base = NULL;
 	struct matchset *set;
 	int result;
 
-	if (!fold->looked && base_make(fold, lists, count, NULL, true, err, &base) == 0)
-		base_take(fold, base);
-	fold->looked = true;
-	result = set_make(fold, lists, count, err, &set);
-	if (result == -E2BIG && base_make(fold, lists, count, fold->base, false, err, &base) == 0) {
-		base_take(fold, base);
-		base_made(fold, started_ns);
-		result = set_make(fold, lists, count, err, &set);
-	}
-	return result < 0 ? result : set_wrap(fold, set, err, ret_matching);
+	if (fold->looked || base_make(fold, lists, count, NULL, true, err, &base) != 0)
+		base = matchbase_hold(fold->base);
+	result = set_make(fold, base, lists, count, err, &set);
+	if (result == -E2BIG)
+		result = set_make_anew(fold, &base, lists, count, err, &set);
+	(void)matchbase_free(base);
+	if (result == 0)
+		result = set_wrap(fold, set, err, ret_matching);
+	fold->looked |= result == 0;
+	return result;
 }
 
 int fold_matching_ahead(struct fold *fold, struct list *const *lists, size_t count, struct matching **ret_matching)
 {
 	struct err err;
 	struct matchset *set;
-	int result = set_make(fold, lists, count, &err, &set);
+	int result = set_make(fold, fold->base, lists, count, &err, &set);
 
 	return result < 0 ? result : set_wrap(fold, set, &err, ret_matching);
 }
@@ -278,7 +292,7 @@ static void unpin(struct fold *fold)
 	free(pinned);
 }
 
-/* The base is new, the lists may be newer still: the next set lays them over it. */
+/* The base is new, the lists may be newer still: the next set lays them over it. Takes over `base`. */
 static int publish(struct fold *fold, struct matchbase *base, struct err *err)
 {
 	struct gantry *gantry = fold->gantry;
@@ -287,8 +301,8 @@ static int publish(struct fold *fold, struct matchbase *base, struct err *err)
 	int result;
 
 	pthread_mutex_lock(&gantry->change_lock);
-	base_take(fold, base);
-	result = set_make(fold, gantry->lists, gantry->list_count, err, &set);
+	result = set_make(fold, base, gantry->lists, gantry->list_count, err, &set);
+	(void)matchbase_free(base);
 	if (result == 0)
 		result = set_wrap(fold, set, err, &matching);
 	if (result == 0) {

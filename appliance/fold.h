@@ -47,7 +47,8 @@ int fold_matching(struct fold *fold, struct list *const *lists, size_t count, st
  */
 int fold_matching_ahead(struct fold *fold, struct list *const *lists, size_t count, struct matching **ret_matching);
 
-/* change_lock held. That set is published now: status tells of it, and the fold wakes when its delta is large. */
+/* change_lock held. That set is in force now: the next one stands on its base, status tells of it, and the fold wakes
+ * when its delta is large. */
 void fold_note(struct fold *fold, const struct matching *matching);
 
 /* change_lock held: frees a list, at once or when the fold that reads it is done. */

@@ -43,7 +43,7 @@ static int start_tables(struct gantry *gantry, struct err *err)
 	if (result < 0)
 		return result;
 	pthread_mutex_lock(&gantry->change_lock);
-	result = gantry_load_lists(gantry, NULL, &local);
+	result = gantry_load_lists(gantry, &local);
 	if (result < 0)
 		gantry_alarm_stand(gantry, ALARM_LISTS, local.text);
 	/* Before a worker takes the first one. */

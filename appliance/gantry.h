@@ -36,6 +36,7 @@ struct list;
 struct list_ahead;
 struct matching;
 struct port;
+struct reg_list;
 struct retro;
 struct rte_rcu_qsbr;
 struct server;
@@ -156,11 +157,29 @@ size_t gantry_memtable_bytes(const struct config *config);
 /* change_lock held: new tables from the register, published to all workers; waits for their quiescence. */
 int gantry_publish(struct gantry *gantry, struct err *err);
 
+/* Lists and their match set, made and not in force: nothing of what is has changed. */
+struct lists_next {
+	struct list **lists;
+	size_t count;
+	struct matching *matching;
+	struct list *fresh; /* among them, the caller's until they are taken; NULL: none is */
+	struct missing_list *missing;
+	size_t missing_count;
+	struct err why; /* of the first that is missing */
+};
+
 /*
- * change_lock held: loads the lists of the register that are not loaded, drops those removed, builds the match set.
- * `ahead` (NULL: nothing) has one of them, and perhaps the set: what the register names of it is taken over.
+ * change_lock held: the lists of the register, read where they are not loaded, as they will be with `change` in it
+ * (NULL: as they are). `ahead` (NULL: nothing) has that record's list, and perhaps the set. On failure nothing is left.
  */
-int gantry_load_lists(struct gantry *gantry, struct list_ahead *ahead, struct err *err);
+int gantry_lists_make(struct gantry *gantry, const struct reg_list *change, struct list_ahead *ahead, struct err *err,
+		      struct lists_next *ret_next);
+/* change_lock held, throughout since they were made: puts them in force, for the next publication; or frees them. */
+void gantry_lists_take(struct gantry *gantry, struct lists_next *next, struct list_ahead *ahead);
+void gantry_lists_drop(struct gantry *gantry, struct lists_next *next);
+
+/* change_lock held: both, of the register as it is. */
+int gantry_load_lists(struct gantry *gantry, struct err *err);
 /* Has that succeeded since the start, if only of no lists at all? A list that cannot be read does not hold up others.
  */
 bool gantry_lists_loaded(struct gantry *gantry);

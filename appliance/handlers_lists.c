@@ -17,6 +17,7 @@
 #include "appliance/lists_log.h"
 #include "matcher/list_edit.h"
 #include "mgmt/call.h"
+#include "storage/clock_guard.h"
 #include "storage/store.h"
 
 enum change { CHANGE_LOAD, CHANGE_ADD, CHANGE_DROP };
@@ -95,10 +96,23 @@ static int next_info(struct changing *changing, struct list_info *ret_info)
 		*ret_info = *list_info(changing->old);
 	else
 		lists_head_default(call_text(changing->call, "name"), ret_info);
+	ret_info->revised_us = known->found.now.revised_us;
+	ret_info->revised_unsure = known->found.now.revised_unsure;
 	ret_info->id = known->is_found ? known->found.list : known->highest + 1;
 	ret_info->version = (uint32_t)version;
 	ret_info->generation = known->is_found ? known->found.now.generation : 0;
 	return 0;
+}
+
+/* By its supplier, now: the clock may be wrong, but not behind what was trusted already. */
+static void revise(const struct changing *changing, struct list_info *info)
+{
+	struct clock_guard *guard = store_clock_guard(changing->gantry->store);
+	struct clock_guard_state clock;
+
+	clock_guard_look(guard, &clock);
+	info->revised_us = clock_guard_age_us(guard, clock.now_us);
+	info->revised_unsure = clock.trust != CLOCK_TRUSTED;
 }
 
 static int keep_report(void *context, const struct list_report *report)
@@ -190,7 +204,9 @@ static int commit(struct changing *changing, bool keep_previous, struct err *err
 					    .name = call_text(changing->call, "name"),
 					    .list = info != NULL ? info->id : found->list,
 					    .from_version = changing->known.is_found ? found->now.version : 0,
-					    .version = info != NULL ? info->version : found->now.version};
+					    .version = info != NULL ? info->version : found->now.version,
+					    .head_before = changing->old != NULL ? list_info(changing->old) : NULL,
+					    .head = info};
 	const char *name;
 	json_t *facts, *value;
 	int result;
@@ -276,7 +292,7 @@ static void change_locked(struct changing *changing, enum change change)
 		result = next_info(changing, &info);
 	if (result < 0)
 		return;
-	info.revised_us = clock_wall_us();
+	revise(changing, &info);
 	if (change == CHANGE_LOAD)
 		result = load_whole(changing, &info, &options, text, size, &err);
 	else
@@ -391,6 +407,8 @@ static int restore(struct changing *changing, struct err *err)
 	info.id = found->list;
 	info.version = found->now.version + 1;
 	info.generation = found->now.generation + 1;
+	info.revised_us = found->previous.revised_us;
+	info.revised_unsure = found->previous.revised_unsure;
 	result = list_restate(before, &info, err, &changing->fresh);
 	list_free(before);
 	if (result == 0)

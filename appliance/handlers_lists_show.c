@@ -18,6 +18,8 @@
 #include "matcher/list_edit.h"
 #include "matcher/vrm.h"
 #include "mgmt/call.h"
+#include "storage/clock_guard.h"
+#include "storage/store.h"
 
 #define MET_MAX 100
 
@@ -42,7 +44,10 @@ static void show_whole(struct showing *showing, uint32_t id, json_t *object)
 
 static const char *age_text(const struct reg_list *list, const int64_t *cadence, int64_t now_us)
 {
-	switch (lists_age(list->now.revised_us, now_us)) {
+	struct reg_list settled = *list;
+
+	(void)lists_age_settle(&settled, now_us);
+	switch (lists_age(settled.now.revised_us, now_us)) {
 	case LISTS_DUE:
 		return "due for deletion";
 	case LISTS_WARNED:
@@ -50,7 +55,7 @@ static const char *age_text(const struct reg_list *list, const int64_t *cadence,
 	case LISTS_FRESH:
 		break;
 	}
-	return lists_late(list, cadence, now_us) ? "late" : "fresh";
+	return lists_late(&settled, cadence, now_us) ? "late" : "fresh";
 }
 
 static json_t *list_json(const struct reg_list *list, const int64_t *cadence, int64_t now_us)
@@ -89,8 +94,11 @@ static int show_list(void *context, const struct reg_record *record)
 
 int handle_lists_show(struct call *call, void *context)
 {
-	struct showing showing = {
-		.gantry = context, .only = call_text(call, "name"), .array = json_array(), .now_us = clock_wall_us()};
+	struct gantry *gantry = context;
+	struct showing showing = {.gantry = gantry,
+				  .only = call_text(call, "name"),
+				  .array = json_array(),
+				  .now_us = clock_guard_age_us(store_clock_guard(gantry->store), clock_wall_us())};
 	struct reg *reg = change_register(call, context);
 
 	if (reg == NULL) {

@@ -22,6 +22,7 @@
 #include "gantry-config.h"
 #include "matcher/list.h"
 #include "mgmt/call.h"
+#include "storage/clock_guard.h"
 #include "storage/register.h"
 #include "storage/marks.h"
 #include "storage/store.h"
@@ -254,8 +255,8 @@ static json_t *alarms_json(struct gantry *gantry, const struct store_status *sta
 				     (unsigned long long)totals->lost));
 	calendar_alarms(gantry->calendar, array);
 	if (store_register(gantry->store, NULL) != NULL)
-		lists_age_alarms(store_register(gantry->store, NULL), gantry->config.lists_cadence, clock_wall_us(),
-				 array);
+		lists_age_alarms(store_register(gantry->store, NULL), gantry->config.lists_cadence,
+				 clock_guard_age_us(store_clock_guard(gantry->store), clock_wall_us()), array);
 	gantry_alarms_each(gantry, tell, array);
 	return array;
 }

@@ -78,7 +78,6 @@ int list_ahead_blob(struct list_ahead *ahead, uint8_t ret_name[REG_BLOB_NAME_SIZ
 	wait_for(&ahead->blob_waited, ahead->blob_thread);
 	if (ahead->blob_result == -EAGAIN)
 		(void)blob_make(ahead);
-	ahead->blob_asked = true;
 	if (ahead->blob_result < 0)
 		return ahead->blob_result;
 	memcpy(ret_name, ahead->blob, sizeof(ahead->blob));
@@ -104,7 +103,7 @@ void list_ahead_end(struct list_ahead *ahead)
 		return;
 	wait_for(&ahead->blob_waited, ahead->blob_thread);
 	wait_for(&ahead->set_waited, ahead->set_thread);
-	if (!ahead->blob_asked && ahead->blob_result == 0)
+	if (!ahead->blob_named && ahead->blob_result == 0)
 		(void)reg_blob_drop(ahead->reg, ahead->blob);
 	(void)matching_release(ahead->matching);
 	if (!ahead->taken)

@@ -29,7 +29,7 @@ struct list_ahead {
 
 	pthread_t blob_thread;
 	bool blob_waited;
-	bool blob_asked;
+	bool blob_named; /* by a change that the register was asked for: the blob is its own, whatever came of it */
 	int blob_result; /* these: of the thread until it is waited for */
 	uint64_t blob_size;
 	uint8_t blob[REG_BLOB_NAME_SIZE];
@@ -50,7 +50,7 @@ int list_ahead_blob(struct list_ahead *ahead, uint8_t ret_name[REG_BLOB_NAME_SIZ
 /* Waits. The set of just these lists in this order, handed over; NULL: make one. */
 struct matching *list_ahead_matching(struct list_ahead *ahead, struct list *const *lists, size_t count);
 
-/* Waits; frees what nobody took, and removes a blob that nobody asked for. Accepts one that never began. */
+/* Waits; frees what nobody took, and removes a blob that no change was to name. Accepts one that never began. */
 void list_ahead_end(struct list_ahead *ahead);
 
 #endif

@@ -80,6 +80,7 @@ static int record_of(const struct lists_known *known, struct list_ahead *ahead, 
 					  .generation = info->generation,
 					  .created_us = clock_wall_us(),
 					  .revised_us = info->revised_us,
+					  .revised_unsure = info->revised_unsure,
 					  .entry_count = list_living(ahead->list)}};
 	int result = list_ahead_blob(ahead, record.now.blob, &record.now.blob_size);
 
@@ -109,30 +110,13 @@ static struct reg_list record_removed(const struct lists_known *known)
 	return record;
 }
 
-/* A match set that refuses the list takes the register back. */
-static int load_or_undo(struct gantry *gantry, struct reg *reg, const struct lists_known *known,
-			struct list_ahead *ahead, uint32_t list, uint32_t uid, struct err *err)
-{
-	uint8_t buffer[REG_RECORD_SIZE_MAX];
-	struct reg_change change = {.kind = REG_LIST, .a = list};
-	struct err again = {""};
-	int result = gantry_load_lists(gantry, ahead, err);
-
-	if (result == 0)
-		return 0;
-	if (known->is_found)
-		change = reg_list_put(&known->found, buffer);
-	if (reg_change(reg, &change, 1, uid, "taken back: the match set refused it", &again) < 0)
-		return err_prefix(err, result, "the register could not be set back (%s)", again.text);
-	return err_prefix(err, result, "the former version stays");
-}
-
 int lists_commit(struct gantry *gantry, struct reg *reg, const struct lists_known *known, struct list_ahead *ahead,
 		 bool keep_previous, uint32_t uid, struct err *err)
 {
 	uint8_t buffer[REG_RECORD_SIZE_MAX];
 	struct reg_list record;
 	struct reg_change change;
+	struct lists_next next;
 	int result = 0;
 
 	if (ahead == NULL)
@@ -141,13 +125,18 @@ int lists_commit(struct gantry *gantry, struct reg *reg, const struct lists_know
 		result = record_of(known, ahead, keep_previous, &record);
 	if (result < 0)
 		return err_set(err, result, "the list could not be stored, nothing is changed: %s", strerror(-result));
+	result = gantry_lists_make(gantry, &record, ahead, err, &next);
+	if (result < 0)
+		return err_prefix(err, result, "the former version stays");
+	if (ahead != NULL)
+		ahead->blob_named = true;
 	change = reg_list_put(&record, buffer);
 	result = reg_change(reg, &change, 1, uid, "lists", err);
-	if (result < 0)
-		return err_prefix(err, result, "the register did not take the list, nothing is changed");
-	result = load_or_undo(gantry, reg, known, ahead, record.list, uid, err);
-	if (result < 0)
-		return result;
+	if (result < 0) {
+		gantry_lists_drop(gantry, &next);
+		return err_prefix(err, result, "the register did not take the list, the former version stays");
+	}
+	gantry_lists_take(gantry, &next, ahead);
 	result = gantry_publish(gantry, err);
 	return result < 0 ? err_prefix(err, result, "the list is durable, but the workers could not be told") : 0;
 }

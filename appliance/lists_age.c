@@ -11,12 +11,32 @@
 #include "storage/register.h"
 
 #define MINUTE_US INT64_C(60000000)
+#define STEP_US (60 * MINUTE_US) /* back, which a clock may take and be trusted */
 
 enum lists_age lists_age(int64_t revised_us, int64_t now_us)
 {
 	if (now_us - revised_us >= LISTS_KEEP_DAYS * DAY_US)
 		return LISTS_DUE;
 	return now_us - revised_us >= LISTS_WARN_DAYS * DAY_US ? LISTS_WARNED : LISTS_FRESH;
+}
+
+static bool settle(struct reg_list_version *version, int64_t now_us)
+{
+	bool future = version->revised_us > now_us + (version->revised_unsure ? 0 : STEP_US);
+	bool old = version->revised_unsure && lists_age(version->revised_us, now_us) != LISTS_FRESH;
+	bool changes = future || version->revised_unsure;
+
+	if (future || old)
+		version->revised_us = now_us;
+	version->revised_unsure = false;
+	return changes;
+}
+
+bool lists_age_settle(struct reg_list *list, int64_t now_us)
+{
+	bool changes = settle(&list->now, now_us);
+
+	return (list->has_previous && settle(&list->previous, now_us)) || changes;
 }
 
 bool lists_late(const struct reg_list *list, const int64_t cadence[LIST_CLASS_COUNT], int64_t now_us)
@@ -41,7 +61,8 @@ static int gather(void *context, const struct reg_record *record)
 	void *grown;
 
 	if (reg_list_decode(record->value, record->value_size, &list) < 0 || list.removed ||
-	    lists_age(list.now.revised_us, gathering->now_us) != LISTS_DUE)
+	    (!lists_age_settle(&list, gathering->now_us) &&
+	     lists_age(list.now.revised_us, gathering->now_us) != LISTS_DUE))
 		return 0;
 	grown = array_grow(gathering->lists, gathering->count, &gathering->room, sizeof(*gathering->lists));
 	if (grown == NULL)
@@ -92,6 +113,7 @@ static int tell(void *context, const struct reg_record *record)
 
 	if (reg_list_decode(record->value, record->value_size, &list) < 0 || list.removed)
 		return 0;
+	(void)lists_age_settle(&list, telling->now_us);
 	age = lists_age(list.now.revised_us, telling->now_us);
 	days = (list.now.revised_us + LISTS_KEEP_DAYS * DAY_US - telling->now_us + DAY_US - 1) / DAY_US;
 	if (age == LISTS_FRESH && lists_late(&list, telling->cadence, telling->now_us))

@@ -258,3 +258,36 @@ void lists_head_show(const struct list_info *info, json_t *object)
 	(void)json_object_set_new(object, "suppress_scope", json_string(list_scope_name(info->suppress_scope)));
 	show_conditions(&info->conditions, object);
 }
+
+static json_t *head_json(const struct list_info *info)
+{
+	const char *class = list_class_name(info->class), *purpose = list_purpose_name(info->purpose);
+	json_t *object = json_object();
+
+	(void)json_object_set_new(object, "class", json_string(class != NULL ? class : "unknown"));
+	(void)json_object_set_new(object, "list_purpose", json_string(purpose != NULL ? purpose : "unknown"));
+	(void)json_object_set_new(object, "priority", json_integer(info->priority));
+	lists_head_show(info, object);
+	return object;
+}
+
+json_t *lists_head_changes(const struct list_info *from, const struct list_info *to)
+{
+	json_t *before = from != NULL ? head_json(from) : NULL, *now = head_json(to), *changes = json_object();
+	const char *name;
+	json_t *value;
+
+	json_object_foreach(now, name, value)
+	{
+		json_t *old = json_object_get(before, name);
+
+		if (old == NULL || !json_equal(old, value))
+			(void)json_object_set_new(changes, name, json_pack("{s:O?,s:O}", "from", old, "to", value));
+	}
+	json_decref(before);
+	json_decref(now);
+	if (json_object_size(changes) > 0)
+		return changes;
+	json_decref(changes);
+	return NULL;
+}

@@ -17,7 +17,10 @@ int lists_head_take(struct call *call, struct list_info *info);
 /* Only the conditions: hours, directions, camera types, areas. The same. */
 int lists_head_take_conditions(struct call *call, struct list_conditions *conditions);
 
-/* All of it, into an object. */
+/* All of it but class, purpose and priority, into an object. */
 void lists_head_show(const struct list_info *info, json_t *object);
+
+/* All that `to` says otherwise than `from` (NULL: nothing is known of it), each as {from, to}; NULL: nothing. */
+json_t *lists_head_changes(const struct list_info *from, const struct list_info *to);
 
 #endif

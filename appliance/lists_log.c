@@ -7,6 +7,7 @@
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
 #include "appliance/base/err.h"
+#include "appliance/lists_head.h"
 #include "mgmt/audit.h"
 #include "mgmt/audit_attach.h"
 
@@ -150,14 +151,25 @@ static json_t *lines_of(const struct lists_log *log)
 	return lines;
 }
 
-/* The note's body as text, or NULL when it does not fit an entry (or memory is out). */
-static char *body_inline(const struct lists_log *log, const json_t *facts, const char *verb)
+/* What every note says beside the difference. NULL out of memory. */
+static json_t *body_of(const json_t *facts, const struct lists_log_note *note)
 {
 	json_t *body = json_copy((json_t *)facts);
+	json_t *head = note->head != NULL ? lists_head_changes(note->head_before, note->head) : NULL;
+
+	(void)json_object_set_new(body, "by", json_string(note->verb));
+	if (head != NULL)
+		(void)json_object_set_new(body, "head", head);
+	return body;
+}
+
+/* The note's body as text, or NULL when it does not fit an entry (or memory is out). */
+static char *body_inline(const struct lists_log *log, const json_t *facts, const struct lists_log_note *note)
+{
+	json_t *body = body_of(facts, note);
 	char *text = NULL;
 
 	if ((uint64_t)log->counts[0] + log->counts[1] <= LISTS_LOG_INLINE_MAX && body != NULL) {
-		(void)json_object_set_new(body, "by", json_string(verb));
 		(void)json_object_set_new(body, "difference", lines_of(log));
 		text = json_dumps(body, JSON_COMPACT);
 	}
@@ -170,8 +182,8 @@ static char *body_inline(const struct lists_log *log, const json_t *facts, const
 	return text;
 }
 
-static int attach(const struct lists_log *log, struct audit *audit, const char *verb, json_t *facts, struct err *err,
-		  char **ret_body)
+static int attach(const struct lists_log *log, struct audit *audit, const struct lists_log_note *note, json_t *facts,
+		  struct err *err, char **ret_body)
 {
 	uint8_t name[SHA256_SIZE];
 	char hex[2 * SHA256_SIZE + 1];
@@ -181,8 +193,7 @@ static int attach(const struct lists_log *log, struct audit *audit, const char *
 	if (result < 0)
 		return result;
 	(void)json_object_set_new(facts, "attachment", json_string(hex_encode(name, sizeof(name), hex)));
-	body = json_copy(facts);
-	(void)json_object_set_new(body, "by", json_string(verb));
+	body = body_of(facts, note);
 	*ret_body = json_dumps(body, JSON_COMPACT);
 	json_decref(body);
 	return *ret_body != NULL ? 0 : err_set(err, -ENOMEM, "out of memory");
@@ -192,12 +203,12 @@ int lists_log_write(const struct lists_log *log, struct audit *audit, const stru
 		    struct err *err, json_t **ret_facts)
 {
 	json_t *facts = facts_of(log, note);
-	char *body = facts != NULL ? body_inline(log, facts, note->verb) : NULL;
+	char *body = facts != NULL ? body_inline(log, facts, note) : NULL;
 	uint64_t index;
 	int result = facts != NULL ? 0 : err_set(err, -ENOMEM, "out of memory");
 
 	if (result == 0 && body == NULL)
-		result = attach(log, audit, note->verb, facts, err, &body);
+		result = attach(log, audit, note, facts, err, &body);
 	if (result == 0) {
 		struct audit_entry entry = {.uid = note->uid,
 					    .account = note->account,

@@ -43,10 +43,13 @@ struct lists_log_note {
 	uint32_t list;
 	uint32_t from_version; /* 0: none */
 	uint32_t version;
+	const struct list_info *head_before; /* of that version; NULL: none, or it is not known */
+	const struct list_info *head;        /* NULL: the list goes */
 };
 
 /*
- * Durable on return: a note "lists.change" with counts, the digest of the difference and the difference. ret_facts are
+ * Durable on return: a note "lists.change" with counts, what the head says otherwise, so who may have the list's hits,
+ * the digest of the difference and the difference. ret_facts, without head and difference, are
  * for the entry of the call that does it (a new reference). < 0 with err: then the change must not be made.
  */
 int lists_log_write(const struct lists_log *log, struct audit *audit, const struct lists_log_note *note,

@@ -160,7 +160,18 @@ static const char *hit_kind_name(uint8_t kind)
 	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "unknown";
 }
 
-/* What the entry says, when that version of its list is the one loaded now. */
+/* Does the hit's entry number mean in this version of its list what it meant in that of the hit? */
+static bool means_entry(const struct list *list, const struct hit *hit, struct list_entry *ret_entry)
+{
+	const struct list_info *info = list_info(list);
+
+	if (hit->version < info->generation_since || hit->version > info->version || hit->entry >= list_count(list))
+		return false;
+	list_entry(list, hit->entry, ret_entry);
+	return ret_entry->since <= hit->version;
+}
+
+/* What the entry says, as long as its list was not replaced whole: also when it has gone from it. */
 static void put_entry(struct gantry *gantry, const struct hit *hit, json_t *object)
 {
 	pthread_mutex_lock(&gantry->lists_lock);
@@ -173,9 +184,8 @@ static void put_entry(struct gantry *gantry, const struct hit *hit, json_t *obje
 		(void)json_object_set_new(object, "list_name", json_string(info->name));
 		(void)json_object_set_new(object, "list_purpose", json_string(list_purpose_name(info->purpose)));
 		(void)json_object_set_new(object, "marking", json_string(info->marking));
-		if (info->version != hit->version || hit->entry >= list_count(gantry->lists[i]))
+		if (!means_entry(gantry->lists[i], hit, &entry))
 			break;
-		list_entry(gantry->lists[i], hit->entry, &entry);
 		(void)json_object_set_new(object, "line", json_integer(entry.line));
 		(void)json_object_set_new(object, "reason", json_string(entry.reason));
 		(void)json_object_set_new(object, "action", json_string(entry.action));

@@ -70,11 +70,12 @@ int list_purpose_parse(const char *name, enum list_purpose *ret_purpose);
 int list_tolerance_parse(const char *name, enum list_tolerance *ret_tolerance);
 int list_scope_parse(const char *name, enum list_scope *ret_scope);
 
-/* The head of a list. Filled by whoever loads it, except sha256. */
+/* The head of a list. Filled by whoever loads it, except generation_since and sha256. */
 struct list_info {
 	uint32_t id;
 	uint32_t version;
-	uint32_t generation; /* replaced whole so often: within one, an entry keeps its number */
+	uint32_t generation;       /* replaced whole so often: within one, an entry keeps its number */
+	uint32_t generation_since; /* version with which that one began: since then an entry's number means the same */
 	enum list_class class;
 	enum list_purpose purpose;
 	enum list_tolerance tolerance; /* of exact entries whose row says nothing of it */
@@ -82,7 +83,8 @@ struct list_info {
 	uint16_t suppress_minutes; /* 0: every hit is told */
 	uint8_t priority;          /* 0..100, 100 first */
 	uint8_t subscriber_count;
-	int64_t revised_us;           /* by its supplier: the 28 days of R25 count from here */
+	int64_t revised_us;           /* by its supplier, as known when it was made: the register has the last word */
+	bool revised_unsure;          /* by a clock under suspicion; the register alone keeps it */
 	char name[LIST_NAME_SIZE];    /* printable UTF-8, not empty */
 	char owner[LIST_NAME_SIZE];   /* organisation; may be empty */
 	char marking[LIST_NAME_SIZE]; /* empty becomes LIST_MARKING_DEFAULT */
@@ -92,7 +94,7 @@ struct list_info {
 };
 
 enum list_flags {
-	LIST_FLAG_TOLERANT = 1 << 0,    /* LIST_TOLERANCE_CLASSES at least, whatever the list says; exact entries only */
+	LIST_FLAG_TOLERANT = 1 << 0, /* LIST_TOLERANCE_CLASSES at least, whatever the list says; exact entries only */
 	LIST_FLAG_AS_RECEIVED = 1 << 1, /* the text as received must equal `text` too; exact entries only */
 	LIST_FLAG_WILDCARD = 1 << 2,    /* `pattern` has `?` or `*` */
 	LIST_FLAG_REMOVED = 1 << 3,     /* no longer of the list; its number is not given again */

@@ -24,6 +24,7 @@ int list_new(const struct list_info *info, struct err *err, struct list **ret_li
 	if (list == NULL)
 		return err_set(err, -ENOMEM, "no memory for a list");
 	list->info = *info;
+	list->info.generation_since = info->version;
 	if (list->info.marking[0] == '\0')
 		strcpy(list->info.marking, LIST_MARKING_DEFAULT);
 	*ret_list = list;
@@ -363,6 +364,8 @@ int list_copy(const struct list *list, const struct list_info *info, bool compac
 
 	if (status < 0)
 		return status;
+	if (info->generation == list->info.generation)
+		copy->info.generation_since = list->info.generation_since;
 	for (uint32_t i = 0; i < list->count && status == 0; i++)
 		if (!compact || (list->slots[i].flags & LIST_FLAG_REMOVED) == 0)
 			status = slot_copy(copy, list, i);

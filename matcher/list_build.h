@@ -60,7 +60,7 @@ enum list_row_outcome { LIST_ROW_BAD = 1, LIST_ROW_DUPLICATE = 2 };
 /* -EINVAL with err: not the head of a list. */
 int list_head_check(const struct list_info *info, struct err *err);
 
-/* An empty list with that head, checked. -EINVAL with err, -ENOMEM. */
+/* An empty list with that head, checked, whose generation begins with it. -EINVAL with err, -ENOMEM. */
 int list_new(const struct list_info *info, struct err *err, struct list **ret_list);
 
 /* LIST_ROW_BAD sets ret_reason to a static text; the list is then as before. -ENOMEM, -E2BIG: over 4 GiB of text. */
@@ -115,7 +115,8 @@ bool list_entry_is_same(const struct list *a, uint32_t index_a, const struct lis
 /* The same, and every text and the expiry too. */
 bool list_entry_is_equal(const struct list *a, uint32_t index_a, const struct list *b, uint32_t index_b);
 
-/* A list with another head and the same slots, or without those removed when `compact`. Errors of list_new. */
+/* A list with another head and the same slots, or without those removed when `compact`: then that head has another
+ * generation. Errors of list_new. */
 int list_copy(const struct list *list, const struct list_info *info, bool compact, struct err *err,
 	      struct list **ret_list);
 

@@ -32,8 +32,10 @@ static void removed(struct walk *walk, uint32_t old)
 	walk->changes->counts[LIST_REMOVED]++;
 }
 
+/* Perhaps taken from a version before: it came with this one all the same. */
 static void added(struct walk *walk, uint32_t fresh)
 {
+	walk->fresh->slots[fresh].since = walk->fresh->info.version;
 	walk->changes->places[walk->changes->count++] = fresh | OF_FRESH;
 	walk->changes->counts[LIST_ADDED]++;
 }

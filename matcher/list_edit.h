@@ -41,8 +41,9 @@ int list_restate(const struct list *old, const struct list_info *info, struct er
 
 /*
  * What was removed and what added between two lists (old may be NULL: all is added), in the order of their patterns. An
- * entry that says something else now is both. Entries that stayed keep their `since`, so `fresh` must not have been
- * handed out; once this is made, it is not touched any more. Both lists must outlive it. -ENOMEM.
+ * entry that says something else now is both. Entries that stayed keep their `since`, those that came get the version
+ * of `fresh`, so it must not have been handed out; once this is made, it is not touched any more. Both lists must
+ * outlive it. -ENOMEM.
  */
 struct list_changes;
 int list_changes_new(const struct list *old, struct list *fresh, struct list_changes **ret_changes);

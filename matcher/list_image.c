@@ -3,7 +3,7 @@
  *
  *	offset	size
  *	0	8	magic "GANTRYVL"
- *	8	4	format, 2
+ *	8	4	format, 3
  *	12	4	slots
  *	16	8	XXH3-64 of all bytes behind this field
  *	24	4	list id
@@ -12,7 +12,8 @@
  *	40	4	generation
  *	44	4	size of the head
  *	48	32	digest of what the list says (list_build.h)
- *	80		the head (list_head.c), then the slots: expires µs (8), line (4), since version (4), flags (1),
+ *	80	4	version with which the generation began; not in format 2, which is read: with its own version
+ *	84		the head (list_head.c), then the slots: expires µs (8), line (4), since version (4), flags (1),
  *			then vrm, reason, action, make, model, colour, each as its size (2) and its bytes
  *
  * The checksum is against rot; against forgery it is sealed by whoever stores it.
@@ -30,8 +31,10 @@
 #include "appliance/base/err.h"
 #include "matcher/list_build.h"
 
-#define IMAGE_FORMAT 2
-#define IMAGE_FIXED_SIZE 80
+#define IMAGE_FORMAT 3
+#define IMAGE_FIXED_SIZE 84
+#define IMAGE_FORMAT_BEFORE 2
+#define IMAGE_FIXED_SIZE_BEFORE 80
 #define IMAGE_SUMMED_FROM 24
 #define ROW_HEAD_SIZE 17
 #define ROW_FLAGS (LIST_ROW_FLAGS | LIST_FLAG_REMOVED)
@@ -93,6 +96,7 @@ static void fixed_write(const struct list *list, size_t head_size, uint8_t *byte
 	le32_put(bytes + 40, info->generation);
 	le32_put(bytes + 44, (uint32_t)head_size);
 	memcpy(bytes + 48, info->sha256, SHA256_SIZE);
+	le32_put(bytes + 80, info->generation_since);
 }
 
 int list_image(const struct list *list, void **ret_bytes, size_t *ret_size)
@@ -121,8 +125,8 @@ int list_image(const struct list *list, void **ret_bytes, size_t *ret_size)
 	return 0;
 }
 
-/* The whole head; `size` is what stands behind the fixed fields. */
-static int info_read(const uint8_t *bytes, size_t size, struct list_info *ret_info)
+/* The whole head, behind `fixed` bytes; `size` is what stands behind them. */
+static int info_read(const uint8_t *bytes, size_t fixed, size_t size, struct list_info *ret_info)
 {
 	struct list_info info = {
 		.id = le32_get(bytes + 24),
@@ -130,10 +134,12 @@ static int info_read(const uint8_t *bytes, size_t size, struct list_info *ret_in
 		.revised_us = (int64_t)le64_get(bytes + 32),
 		.generation = le32_get(bytes + 40),
 	};
-	int status = le32_get(bytes + 44) > size
-			     ? -EBADMSG
-			     : list_head_decode(bytes + IMAGE_FIXED_SIZE, le32_get(bytes + 44), &info);
+	int status =
+		le32_get(bytes + 44) > size ? -EBADMSG : list_head_decode(bytes + fixed, le32_get(bytes + 44), &info);
 
+	info.generation_since = fixed == IMAGE_FIXED_SIZE ? le32_get(bytes + 80) : info.version;
+	if (info.generation_since > info.version)
+		status = -EBADMSG;
 	if (status == 0)
 		*ret_info = info;
 	return status;
@@ -189,33 +195,41 @@ static int rows_read(struct list *list, const uint8_t *bytes, size_t size, uint3
 	return size == 0 ? 0 : -EBADMSG;
 }
 
+/* What stands before the head; 0: of a format that is not read. */
+static size_t fixed_size(uint32_t format)
+{
+	return format == IMAGE_FORMAT ? IMAGE_FIXED_SIZE : format == IMAGE_FORMAT_BEFORE ? IMAGE_FIXED_SIZE_BEFORE : 0;
+}
+
 int list_parse(const void *bytes, size_t size, struct err *err, struct list **ret_list)
 {
 	const uint8_t *image = bytes;
 	struct list_info info;
 	struct list *list;
-	size_t head_size;
+	size_t fixed, head_size;
 	int status;
 
 	if (size < IMAGE_FIXED_SIZE || memcmp(image, image_magic, sizeof(image_magic)) != 0)
 		return err_set(err, -EBADMSG, "not the image of a list");
-	if (le32_get(image + 8) != IMAGE_FORMAT)
+	fixed = fixed_size(le32_get(image + 8));
+	if (fixed == 0)
 		return err_set(err, -EBADMSG, "a list of format %u; this version reads format %d", le32_get(image + 8),
 			       IMAGE_FORMAT);
 	if (le64_get(image + 16) != XXH3_64bits(image + IMAGE_SUMMED_FROM, size - IMAGE_SUMMED_FROM))
 		return err_set(err, -EBADMSG, "the image of a list is damaged; load the list again");
-	if (info_read(image, size - IMAGE_FIXED_SIZE, &info) < 0)
+	if (info_read(image, fixed, size - fixed, &info) < 0)
 		return err_set(err, -EBADMSG, "the head of list %u cannot be read; load the list again",
 			       le32_get(image + 24));
 	status = list_new(&info, err, &list);
 	if (status < 0)
 		return status == -EINVAL ? -EBADMSG : status;
-	head_size = IMAGE_FIXED_SIZE + le32_get(image + 44);
+	head_size = fixed + le32_get(image + 44);
 	status = rows_read(list, image + head_size, size - head_size, le32_get(image + 12));
 	if (status < 0) {
 		list_free(list);
 		return err_set(err, status, "the image of list %u cannot be read; load the list again", info.id);
 	}
+	list->info.generation_since = info.generation_since;
 	/* As it was taken: another VRM key would give another one for the same content. */
 	memcpy(list->info.sha256, image + 48, SHA256_SIZE);
 	list_trim(list);

@@ -235,6 +235,11 @@ void matchset_stats(const struct matchset *set, struct matchset_stats *ret_stats
 	*ret_stats = set->stats;
 }
 
+struct matchbase *matchset_base(const struct matchset *set)
+{
+	return set->base;
+}
+
 uint64_t matchset_stale(const struct matchset *set)
 {
 	return (uint64_t)set->stats.delta_entries + set->stats.tombstones;

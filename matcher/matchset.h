@@ -66,6 +66,9 @@ int matchset_new(const struct list *const *lists, size_t count, struct matchbase
 struct matchset *matchset_free(struct matchset *set);
 void matchset_stats(const struct matchset *set, struct matchset_stats *ret_stats);
 
+/* The base it stands on, the set's own hold; NULL: none. */
+struct matchbase *matchset_base(const struct matchset *set);
+
 /* How much a new base would take in: entries outside the base and tombstones in it. */
 uint64_t matchset_stale(const struct matchset *set);
 

@@ -38,6 +38,9 @@ static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 		 "misreads that exact entries accept unless their row says otherwise; of a new list off"},             \
 		{"suppress_minutes", API_INTEGER, false, 0, 10080, NULL, "repeats are silent for so long; 0: never"},  \
 		{"suppress_scope", API_CHOICE, false, 0, 0, scopes, "which repeats"}, LIST_CONDITION_PARAMS
+/* Room for a date with a number of the day, and above it for the versions that every edit makes: a name that had them
+ * all could never be changed again. */
+#define LIST_VERSION_GIVEN_MAX INT64_C(4000000000)
 #define LIST_ROW_PARAMS                                                                                                \
 	{"upload", API_UPLOAD, true, U32, NULL, "the CSV text"},                                                       \
 		{"name", API_STRING, true, NAME, NULL, "name of the list"},                                            \
@@ -45,7 +48,7 @@ static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 		 API_INTEGER,                                                                                          \
 		 false,                                                                                                \
 		 1,                                                                                                    \
-		 UINT32_MAX,                                                                                           \
+		 LIST_VERSION_GIVEN_MAX,                                                                               \
 		 NULL,                                                                                                 \
 		 "default: one more than the last; an older one is refused"},                                          \
 		{"strict", API_BOOLEAN, false, 0, 0, NULL, "one rejected line refuses the whole file"},                \

@@ -5,7 +5,8 @@
 
 #include "storage/register_cursor.h"
 
-#define LIST_RECORD_VERSION 2
+#define LIST_RECORD_VERSION 3
+#define LIST_RECORD_SURE 2 /* the same, but every revision was by a trusted clock */
 
 size_t reg_feed_encode(const struct reg_feed *feed, uint8_t buffer[REG_RECORD_SIZE_MAX])
 {
@@ -123,9 +124,10 @@ static void put_version(struct cursor *cursor, const struct reg_list_version *ve
 	cursor_put_bytes(cursor, version->hash, sizeof(version->hash));
 	cursor_put_bytes(cursor, version->blob, sizeof(version->blob));
 	cursor_put_u64(cursor, version->blob_size);
+	cursor_put_u8(cursor, version->revised_unsure);
 }
 
-static void get_version(struct cursor *cursor, struct reg_list_version *version)
+static void get_version(struct cursor *cursor, uint8_t format, struct reg_list_version *version)
 {
 	version->version = cursor_get_u32(cursor);
 	version->generation = cursor_get_u32(cursor);
@@ -135,6 +137,7 @@ static void get_version(struct cursor *cursor, struct reg_list_version *version)
 	cursor_get_bytes(cursor, version->hash, sizeof(version->hash));
 	cursor_get_bytes(cursor, version->blob, sizeof(version->blob));
 	version->blob_size = cursor_get_u64(cursor);
+	version->revised_unsure = format != LIST_RECORD_SURE && reg_get_flag(cursor);
 }
 
 size_t reg_list_encode(const struct reg_list *list, uint8_t buffer[REG_RECORD_SIZE_MAX])
@@ -171,16 +174,16 @@ static void get_list_1(struct cursor *cursor, struct reg_list *list)
 	list->now.blob_size = cursor_get_u64(cursor);
 }
 
-static void get_list(struct cursor *cursor, struct reg_list *list)
+static void get_list(struct cursor *cursor, uint8_t format, struct reg_list *list)
 {
 	list->list = cursor_get_u32(cursor);
 	list->list_class = reg_get_below(cursor, REG_LIST_CLASS_COUNT);
 	list->priority = reg_get_below(cursor, 101);
 	list->removed = reg_get_flag(cursor);
 	list->has_previous = reg_get_flag(cursor);
-	get_version(cursor, &list->now);
+	get_version(cursor, format, &list->now);
 	if (list->has_previous)
-		get_version(cursor, &list->previous);
+		get_version(cursor, format, &list->previous);
 }
 
 int reg_list_decode(const void *bytes, size_t size, struct reg_list *ret_list)
@@ -189,8 +192,8 @@ int reg_list_decode(const void *bytes, size_t size, struct reg_list *ret_list)
 	uint8_t version = cursor_get_u8(&cursor);
 	struct reg_list list = {0};
 
-	if (version == LIST_RECORD_VERSION)
-		get_list(&cursor, &list);
+	if (version == LIST_RECORD_VERSION || version == LIST_RECORD_SURE)
+		get_list(&cursor, version, &list);
 	else if (version == REG_RECORD_VERSION)
 		get_list_1(&cursor, &list);
 	else

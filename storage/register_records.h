@@ -89,6 +89,7 @@ struct reg_list_version {
 	uint32_t generation; /* replaced whole so often */
 	int64_t created_us;  /* when it was made */
 	int64_t revised_us;  /* when its content was last revised (R25) */
+	bool revised_unsure; /* so said a clock under suspicion */
 	uint64_t entry_count;
 	uint8_t hash[32];                 /* of what it says, as the loader made it */
 	uint8_t blob[REG_BLOB_NAME_SIZE]; /* reg_blob_put's name of the list; all zero when removed */

@@ -13,15 +13,15 @@ void *__wrap_realloc(void *old, size_t size);
 void *__wrap_reallocarray(void *old, size_t count, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 
-int memory_allowed = -1;
-bool memory_failed;
+atomic_int memory_allowed = -1;
+atomic_bool memory_failed;
 
 static bool fails_now(void)
 {
-	if (memory_allowed < 0)
+	if (atomic_load(&memory_allowed) < 0 || atomic_fetch_sub(&memory_allowed, 1) != 0)
 		return false;
-	memory_failed = memory_failed || memory_allowed == 0;
-	return memory_allowed-- == 0;
+	atomic_store(&memory_failed, true);
+	return true;
 }
 
 void *__wrap_malloc(size_t size)

@@ -63,7 +63,8 @@ def a_list_and_its_versions(directory, random):
     check(not meets(appliance, "LM34NOP")["found"], "a dropped entry is still met")
     back = appliance.ctl("lists", "rollback", "crime")[-1]
     check((back["version"], back["of_version"], back["from_version"]) == (5, 3, 4), f"{back}")
-    check(meets(appliance, "LM34NOP")["found"], "a rollback did not bring the entry back")
+    found = meets(appliance, "LM34NOP")
+    check(found["found"] and found["entries"][0]["since_version"] == 5, f"a rollback did not bring the entry back: {found}")
     shown = appliance.ctl("lists", "show", "crime")[-1]["lists"][0]
     check(shown["class"] == "third-party" and shown["priority"] == 70 and shown["subscribers"] == ["Southshire"], f"{shown}")
     check(shown["marking"] == "OFFICIAL-SENSITIVE" and len(shown["areas"]) == 3 and shown["age"] == "fresh", f"{shown}")
@@ -84,6 +85,12 @@ def a_list_and_its_versions(directory, random):
     bodies = changes(appliance)
     check([(body["added"], body["removed"]) for body in bodies] == [(2, 0), (0, 0), (2, 1), (0, 1), (1, 0), (0, 0), (0, 0), (0, 3)],
           f"{bodies}")
+    # Who may have the hits, and what else the head says, can be read from the log alone.
+    heads = [body.get("head", {}) for body in bodies]
+    check(heads[0]["subscribers"] == {"from": None, "to": ["Southshire"]} and heads[0]["priority"]["to"] == 70, f"{heads[0]}")
+    check(not any(heads[1:5]) and not heads[7], f"heads without a change: {heads}")
+    check(heads[5]["priority"] == {"from": 70, "to": 90} and len(heads[5]) == 3, f"{heads[5]}")
+    check(heads[6]["priority"] == {"from": 90, "to": 70} and len(heads[6]["areas"]["to"]) == 3, f"{heads[6]}")
     check(any(line.startswith("+,LM34NOP,three") for line in bodies[2]["difference"]), f"{bodies[2]}")
     appliance.stop()
 
@@ -109,6 +116,14 @@ def what_is_refused(directory, random):
                 ["--camera-type", "drone"], ["--class", "mine"]):
         appliance.refused("lists", "load", path, "--name", "other", *bad)
     appliance.refused("lists", "add", path, "--name", "nobody")
+    # No version that is given takes the room of those that come by themselves.
+    for version in ("4294967295", "4294967296", "4000000001", "0"):
+        done = subprocess.run([GANTRYCTL, "--socket", appliance.socket, "lists", "load", path, "--name", "far", "--version", version],
+                              capture_output=True, text=True)
+        check(done.returncode == 2 and "version" in done.stderr, f"version {version}: {done}")
+    load(appliance, ["vrm", "AB12CDE"], "--version", "4000000000", name="far")
+    check(load(appliance, ["vrm", "AB13CDE"], verb="add", name="far")["version"] == 4000000001, "no version behind the last given")
+    check(appliance.ctl("lists", "rollback", "far")[-1]["version"] == 4000000002, "no rollback behind the last given")
     appliance.refused("lists", "check", "crime", "--vrm", "AB12CDE")
     appliance.refused("lists", "check", "crime", "--vrm", "AB1?CDE", *GROUNDS)
     appliance.stop()

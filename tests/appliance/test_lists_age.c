@@ -22,6 +22,7 @@ struct world {
 	struct err err;
 	unsigned expired;
 	uint8_t list_class; /* of those put */
+	bool unsure;        /* and their revision */
 	uint32_t failing;   /* the list that cannot be expired; 0 none */
 };
 
@@ -61,7 +62,7 @@ static void put(struct world *world, uint32_t list, int64_t revised_us, bool rem
 	struct reg_list record = {.list = list,
 				  .list_class = world->list_class,
 				  .removed = removed,
-				  .now = {.version = 1, .revised_us = revised_us}};
+				  .now = {.version = 1, .revised_us = revised_us, .revised_unsure = world->unsure}};
 	uint8_t buffer[REG_RECORD_SIZE_MAX];
 	struct reg_change change;
 
@@ -168,6 +169,60 @@ static void a_class_has_its_cadence(void)
 	world_fini(&world);
 }
 
+/* What a wrong clock has said of a list counts from the time that is known, and only then. */
+static void a_wrong_clock_costs_no_list(void)
+{
+	const struct {
+		int64_t revised_us;
+		bool unsure;
+		bool settled;
+		int64_t then_us;
+	} cases[] = {
+		{NOW_US - 40 * DAY_US, true, true, NOW_US}, /* a board without battery */
+		{NOW_US - 25 * DAY_US, true, true, NOW_US},
+		{NOW_US - 2 * DAY_US, true, true, NOW_US - 2 * DAY_US}, /* not synchronised, and right */
+		{NOW_US + 300 * DAY_US, true, true, NOW_US},
+		{NOW_US + 1000000, true, true, NOW_US},
+		{NOW_US + 300 * DAY_US, false, true, NOW_US},
+		{NOW_US + 1000000, false, false, NOW_US + 1000000}, /* a small step back */
+		{NOW_US - 25 * DAY_US, false, false, NOW_US - 25 * DAY_US},
+		{NOW_US - 40 * DAY_US, false, false, NOW_US - 40 * DAY_US},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct reg_list_version version = {.revised_us = cases[i].revised_us,
+							 .revised_unsure = cases[i].unsure};
+		struct reg_list now = {.now = version}, before = {.has_previous = true, .previous = version};
+
+		before.now.revised_us = NOW_US;
+		CHECK_INT(cases[i].settled, lists_age_settle(&now, NOW_US));
+		CHECK_INT(cases[i].then_us, now.now.revised_us);
+		CHECK(!now.now.revised_unsure && !lists_age_settle(&now, NOW_US));
+		CHECK_INT(cases[i].settled, lists_age_settle(&before, NOW_US));
+		CHECK_INT(cases[i].then_us, before.previous.revised_us);
+	}
+}
+
+/* The round goes to them as to those that are due, and not while the clock is still wrong. */
+static void a_round_settles(void)
+{
+	json_t *alarms = json_array();
+	struct world world;
+
+	world_init(&world);
+	world.unsure = true;
+	put(&world, 1, NOW_US - 40 * DAY_US, false);
+	world.unsure = false;
+	put(&world, 2, NOW_US + 40 * DAY_US, false);
+	put(&world, 3, NOW_US, false);
+	CHECK_INT(0, round_at(&world, NOW_US, false));
+	lists_age_alarms(world.reg, any_time, NOW_US, alarms);
+	CHECK_INT(0, json_array_size(alarms));
+	CHECK_INT(2, round_at(&world, NOW_US, true));
+	json_decref(alarms);
+	world_fini(&world);
+}
+
 static void a_failure_holds_up_no_other(void)
 {
 	struct world world;
@@ -190,6 +245,8 @@ int main(int argc, char **argv)
 		{"ages", ages},
 		{"lists go on time", lists_go_on_time},
 		{"a class has its cadence", a_class_has_its_cadence},
+		{"a wrong clock costs no list", a_wrong_clock_costs_no_list},
+		{"a round settles what a wrong clock has said", a_round_settles},
 		{"a failure holds up no other", a_failure_holds_up_no_other},
 		{NULL, NULL},
 	};

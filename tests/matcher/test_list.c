@@ -320,6 +320,7 @@ static void lists_are_equal(const struct list *a, const struct list *b)
 	CHECK_STR(list_info(a)->owner, list_info(b)->owner);
 	CHECK_INT(list_info(a)->id, list_info(b)->id);
 	CHECK_INT(list_info(a)->version, list_info(b)->version);
+	CHECK_INT(list_info(a)->generation_since, list_info(b)->generation_since);
 	CHECK_INT(list_info(a)->class, list_info(b)->class);
 	CHECK_INT(list_info(a)->purpose, list_info(b)->purpose);
 	CHECK_INT(list_info(a)->priority, list_info(b)->priority);
@@ -571,6 +572,46 @@ static void damaged_images_are_refused(void)
 	list_free(list);
 }
 
+static void checksum_put(uint8_t *image, size_t size)
+{
+	uint64_t sum = htole64(XXH3_64bits(image + 24, size - 24));
+
+	memcpy(image + 16, &sum, sizeof(sum));
+}
+
+/* The image of the version before: that field is missing, and the generation is taken to begin with this list. */
+static void images_of_before_are_read(void)
+{
+	struct list_info info = info_full();
+	struct list *list, *later, *again;
+	uint8_t *bytes;
+	size_t size;
+
+	CHECK_INT(0, list_load_csv(&info, image_text, strlen(image_text), NULL, NULL, &err, &list));
+	info.version += 2;
+	CHECK_INT(0, list_restate(list, &info, &err, &later));
+	CHECK_INT(info.version - 2, list_info(later)->generation_since);
+	CHECK_INT(0, list_image(later, (void **)&bytes, &size));
+	bytes[80]++;
+	bytes[80]++;
+	bytes[80]++; /* it cannot begin after the list */
+	checksum_put(bytes, size);
+	CHECK_INT(-EBADMSG, parse_exact(bytes, size, &again));
+	memmove(bytes + 80, bytes + 84, size - 84);
+	bytes[8] = 2;
+	checksum_put(bytes, size - 4);
+	CHECK_INT(0, parse_exact(bytes, size - 4, &again));
+	CHECK_INT(info.version, list_info(again)->generation_since);
+	CHECK_INT(list_count(later), list_count(again));
+	bytes[8] = 4;
+	checksum_put(bytes, size - 4);
+	CHECK_INT(-EBADMSG, parse_exact(bytes, size - 4, &again));
+	free(bytes);
+	list_free(list);
+	list_free(later);
+	list_free(again);
+}
+
 /* Past the checksum, which is no secret: whatever the bytes say, no byte beyond them is read, and a list that comes
  * out is one that could have been loaded. */
 static void forged_images_are_safe(void)
@@ -587,14 +628,12 @@ static void forged_images_are_safe(void)
 	for (int turn = 0; turn < 100000; turn++) {
 		uint8_t image[4096];
 		size_t forged_size = prng_chance(&prng, 200) ? 80 + prng_below(&prng, size - 80) : size;
-		uint64_t sum;
 
 		CHECK(size <= sizeof(image));
 		memcpy(image, bytes, size);
 		for (uint64_t i = 1 + prng_below(&prng, 4); i > 0; i--)
 			image[12 + prng_below(&prng, forged_size - 12)] = (uint8_t)prng_next(&prng);
-		sum = htole64(XXH3_64bits(image + 24, forged_size - 24));
-		memcpy(image + 16, &sum, sizeof(sum));
+		checksum_put(image, forged_size);
 		if (parse_exact(image, forged_size, &forged) != 0)
 			continue;
 		taken++;
@@ -707,6 +746,7 @@ int main(int argc, char **argv)
 		{"an image gives the list back", an_image_gives_the_list_back},
 		{"an image keeps head and removed slots", an_image_keeps_head_and_removed_slots},
 		{"damaged images are refused", damaged_images_are_refused},
+		{"images of before are read", images_of_before_are_read},
 		{"forged images are safe", forged_images_are_safe},
 		{"mutated files are safe", mutated_files_are_safe},
 		{NULL, NULL},

@@ -31,6 +31,7 @@ struct model {
 	struct row rows[MODEL_MAX];
 	uint32_t count;
 	uint32_t generation;
+	uint32_t generation_since;
 };
 
 static bool is_same(const struct row *a, const struct row *b)
@@ -172,6 +173,7 @@ static void agrees(const struct list *list, const struct model *model, uint32_t 
 {
 	CHECK_INT(version, list_info(list)->version);
 	CHECK_INT(model->generation, list_info(list)->generation);
+	CHECK_INT(model->generation_since, list_info(list)->generation_since);
 	CHECK_INT(model->count, list_count(list));
 	CHECK_INT(model_living(model), list_living(list));
 	for (uint32_t i = 0; i < model->count; i++) {
@@ -278,20 +280,37 @@ static struct list *step_load(struct prng *prng, struct list *list, struct list_
 	return next;
 }
 
-/* Back to what the version before said, under a new number and in a new generation. */
+/* What an entry of the list has stood there since; `version` when it does not. */
+static uint32_t model_since(const struct model *model, const struct row *row, uint32_t version)
+{
+	for (uint32_t i = 0; i < model->count; i++)
+		if (!model->rows[i].removed && is_same(&model->rows[i], row) &&
+		    strcmp(model->rows[i].reason, row->reason) == 0)
+			return model->rows[i].since;
+	return version;
+}
+
+/*
+ * Back to what the version before said, under a new number and in a new generation: what was gone meanwhile is new.
+ */
 static struct list *step_back(const struct list *list, const struct list *before, struct list_info *info,
 			      struct model *model, const struct model *model_before)
 {
 	uint32_t generation = list_info(list)->generation + 1, counts[2];
 	struct list *next;
+	struct model back;
 
 	info->generation = generation;
 	CHECK_INT(0, list_restate(before, info, &err, &next));
 	CHECK_MEM(list_info(before)->sha256, list_info(next)->sha256, SHA256_SIZE);
 	CHECK_INT(0, list_difference(before, next, NULL, NULL, counts));
 	CHECK_INT(0, counts[LIST_ADDED] + counts[LIST_REMOVED]);
-	*model = *model_before;
-	model_compact(model);
+	CHECK_INT(0, list_difference(list, next, NULL, NULL, counts));
+	back = *model_before;
+	model_compact(&back);
+	for (uint32_t i = 0; i < back.count; i++)
+		back.rows[i].since = model_since(model, &back.rows[i], info->version);
+	*model = back;
 	model->generation = generation;
 	return next;
 }
@@ -306,6 +325,7 @@ static void random_edits_agree_with_the_model(void)
 
 	CHECK_INT(0, list_load_csv(&info, "vrm\n", sizeof("vrm\n") - 1, NULL, &result, &err, &list));
 	CHECK_INT(0, list_load_csv(&info, "vrm\n", sizeof("vrm\n") - 1, NULL, &result, &err, &previous));
+	model->generation_since = 1;
 	for (int turn = 0; turn < 3000; turn++) {
 		uint64_t choice = prng_below(&prng, 100);
 		struct list *next;
@@ -324,6 +344,8 @@ static void random_edits_agree_with_the_model(void)
 		list_free(previous);
 		previous = list;
 		*before = *saved;
+		if (model->generation != saved->generation)
+			model->generation_since = info.version;
 		list = through_image(next);
 		agrees(list, model, info.version);
 	}
