@@ -158,6 +158,7 @@ struct store {
 	uint64_t disk_reserve;
 	uint64_t journal_bytes;
 	bool space_allows; /* keeper's: room for one more journal file */
+	int64_t opened_ns; /* set once while it opens */
 	int64_t recovery_ns;
 	uint64_t recovery_reads;
 	struct store_tidy tidy;
