@@ -83,7 +83,7 @@ def every_hit_has_room(directory, random):
     """Full datagrams of reads that are on many lists: more hits than a journal's frame, or a whole burst's room, takes."""
     appliance = running(directory)
     loaded = 0
-    for lists, slab, reads in ((30, "64", 560), (270, "256", 560)):
+    for lists, slab, reads in ((30, "64", 280), (260, "256", 280)):
         appliance.stop()
         appliance.settings["storage.journal_slab"] = slab
         appliance.start()
