@@ -52,7 +52,7 @@ struct worker_counters {
 	_Atomic uint64_t lost; /* sequences that their sender no longer holds and this store never had */
 	_Atomic uint64_t hits;
 	_Atomic uint64_t hits_withheld; /* of reads that are erased, restricted or amended */
-	_Atomic uint64_t hits_lost;     /* runs whose hits outnumbered all room: see worker_reads.c */
+	_Atomic uint64_t hits_lost;     /* of reads whose hits outnumbered all room: see worker_reads.c */
 	_Atomic uint64_t unmatched;     /* new reads, taken while no list was loaded: see unmatched.h */
 	_Atomic uint64_t durable_reads;
 	_Atomic uint64_t durable_refusals;

@@ -63,10 +63,13 @@ static bool is_watched(const struct escalation *escalation, const struct hit *hi
 	return hit->priority >= escalation->gantry->config.escalate_priority && (hit->flags & HIT_FLAG_REPEAT) == 0;
 }
 
-static struct watched_hit watched(const struct hit *hit, const struct read *read, int64_t published_us)
+/* The wall clock says how long it waits once, now; from then on the monotonic one does, whatever the other is set to.
+ */
+static struct watched_hit watched(const struct hit *hit, const struct read *read, int64_t published_us, int64_t now_us)
 {
 	return (struct watched_hit){.number = hit->number,
 				    .published_us = published_us,
+				    .since_ns = clock_mono_ns() - (now_us - published_us) * 1000,
 				    .day = read_day(read->capture_us),
 				    .list = hit->list,
 				    .camera = read->camera,
@@ -75,11 +78,12 @@ static struct watched_hit watched(const struct hit *hit, const struct read *read
 
 void escalation_take(struct escalation *escalation, const struct hit *hit, const struct read *read)
 {
+	int64_t now_us = clock_wall_us();
 	struct watched_hit taken;
 
 	if (escalation == NULL || !is_watched(escalation, hit))
 		return;
-	taken = watched(hit, read, clock_wall_us());
+	taken = watched(hit, read, now_us, now_us);
 	(void)hit_watch_add(escalation->watch, &taken); /* a full table counts it */
 }
 
@@ -97,10 +101,9 @@ struct hit_watch *escalation_watch(struct escalation *escalation)
 /* ---- gathering what was published before */
 
 /* Not before its read came, nor before its source began to count, in µs. */
-static int64_t published_us(const struct hit_found *found)
+static int64_t published_us(const struct hit_found *found, int64_t now_us)
 {
 	int64_t began_us = (int64_t)(found->hit.number & HIT_COUNT_MASK);
-	int64_t now_us = clock_wall_us();
 	int64_t us = found->read.receipt_us;
 
 	if (hit_source(found->hit.number) == HIT_SOURCE_LATE && began_us > us)
@@ -111,7 +114,8 @@ static int64_t published_us(const struct hit_found *found)
 static void gather_one(struct escalation *escalation, const struct hit_found *found, int64_t since_us)
 {
 	struct hit_lives *lives = store_hit_lives(escalation->gantry->store);
-	struct watched_hit hit = watched(&found->hit, &found->read, published_us(found));
+	int64_t now_us = clock_wall_us();
+	struct watched_hit hit = watched(&found->hit, &found->read, published_us(found, now_us), now_us);
 
 	if (!is_watched(escalation, &found->hit) || hit.published_us < since_us || hit_lives_known(lives, hit.number))
 		return;
@@ -137,7 +141,7 @@ static int gather_begin(struct escalation *escalation, unsigned source, int64_t 
 
 		if (result < 0)
 			return result;
-		if (count > 0 && published_us(&found) < since_us) {
+		if (count > 0 && published_us(&found, (int64_t)now) < since_us) {
 			*ret_after = hit_number(source, now - back);
 			bytes_wipe(&found, sizeof(found));
 			return 0;
@@ -196,14 +200,14 @@ static bool gather(struct escalation *escalation)
 
 static void tell_escalated(struct escalation *escalation)
 {
-	int64_t before_us = clock_wall_us() - escalation->gantry->config.escalate_s * 1000000;
+	int64_t before_ns = clock_mono_ns() - escalation->gantry->config.escalate_s * 1000000000;
 	struct watched_hit hits[TELL_AT_ONCE];
 	size_t count;
 
 	if (!gantry_lists_loaded(escalation->gantry))
 		return; /* nobody could be told: who may have them is not known */
 	do {
-		count = hit_watch_escalate(escalation->watch, before_us, TELL_AT_ONCE, hits);
+		count = hit_watch_escalate(escalation->watch, before_ns, TELL_AT_ONCE, hits);
 		for (size_t i = 0; i < count; i++)
 			escalation->tell(escalation->gantry, &hits[i]);
 	} while (count == TELL_AT_ONCE && !is_stopping(escalation));
@@ -212,7 +216,7 @@ static void tell_escalated(struct escalation *escalation)
 static void alarm_text(const struct escalation *escalation, const struct hit_watch_info *info, char *text, size_t size)
 {
 	const struct config *config = &escalation->gantry->config;
-	int64_t age_s = (clock_wall_us() - info->oldest_us) / 1000000;
+	int64_t age_s = (clock_mono_ns() - info->oldest_ns) / 1000000000;
 	int used = 0;
 
 	if (info->escalated > 0)

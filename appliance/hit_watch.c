@@ -94,7 +94,7 @@ bool hit_watch_remove(struct hit_watch *watch, uint64_t number)
 	return found;
 }
 
-size_t hit_watch_escalate(struct hit_watch *watch, int64_t before_us, size_t max, struct watched_hit *ret_hits)
+size_t hit_watch_escalate(struct hit_watch *watch, int64_t before_ns, size_t max, struct watched_hit *ret_hits)
 {
 	size_t count = 0;
 
@@ -102,7 +102,7 @@ size_t hit_watch_escalate(struct hit_watch *watch, int64_t before_us, size_t max
 	for (size_t i = 0; i < watch->count && count < max; i++) {
 		struct watched_hit *hit = &watch->hits[i];
 
-		if (hit->escalated || hit->published_us > before_us)
+		if (hit->escalated || hit->since_ns > before_ns)
 			continue;
 		hit->escalated = true;
 		ret_hits[count++] = *hit;
@@ -112,7 +112,7 @@ size_t hit_watch_escalate(struct hit_watch *watch, int64_t before_us, size_t max
 	return count;
 }
 
-static int by_age(const void *a, const void *b)
+static int by_publication(const void *a, const void *b)
 {
 	const struct watched_hit *left = a, *right = b;
 
@@ -133,7 +133,7 @@ int hit_watch_copy(struct hit_watch *watch, uint8_t priority_min, struct watched
 		if (watch->hits[i].priority >= priority_min)
 			copy[count++] = watch->hits[i];
 	(void)pthread_mutex_unlock(&watch->lock);
-	qsort(copy, count, sizeof(*copy), by_age);
+	qsort(copy, count, sizeof(*copy), by_publication);
 	*ret_hits = copy;
 	*ret_count = count;
 	return 0;
@@ -168,8 +168,8 @@ void hit_watch_info(struct hit_watch *watch, struct hit_watch_info *ret_info)
 
 		if (!hit->escalated)
 			continue;
-		if (info.escalated++ == 0 || hit->published_us < info.oldest_us) {
-			info.oldest_us = hit->published_us;
+		if (info.escalated++ == 0 || hit->since_ns < info.oldest_ns) {
+			info.oldest_ns = hit->since_ns;
 			info.oldest = hit->number;
 		}
 	}

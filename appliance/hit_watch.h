@@ -13,8 +13,9 @@ struct hit_watch;
 
 struct watched_hit {
 	uint64_t number;
-	int64_t published_us;
-	int32_t day; /* of its read's capture */
+	int64_t published_us; /* by the wall clock, to be shown */
+	int64_t since_ns;     /* it waits, by the monotonic clock: may be before its zero */
+	int32_t day;          /* of its read's capture */
 	uint32_t list;
 	uint32_t camera;
 	uint8_t priority;
@@ -35,12 +36,12 @@ int hit_watch_add(struct hit_watch *watch, const struct watched_hit *hit);
 bool hit_watch_remove(struct hit_watch *watch, uint64_t number);
 
 /*
- * Up to `max` of those published at or before that moment that have not escalated yet, which they have now; in no
+ * Up to `max` of those that wait since that moment or longer and have not escalated yet, which they have now; in no
  * order. Fewer than `max`: there are no more.
  */
-size_t hit_watch_escalate(struct hit_watch *watch, int64_t before_us, size_t max, struct watched_hit *ret_hits);
+size_t hit_watch_escalate(struct hit_watch *watch, int64_t before_ns, size_t max, struct watched_hit *ret_hits);
 
-/* Those of at least that priority, oldest first. The caller frees *ret_hits. -ENOMEM. */
+/* Those of at least that priority, published first first. The caller frees *ret_hits. -ENOMEM. */
 int hit_watch_copy(struct hit_watch *watch, uint8_t priority_min, struct watched_hit **ret_hits, size_t *ret_count);
 
 /* Drops those whose day is gone. */
@@ -54,8 +55,8 @@ struct hit_watch_info {
 	size_t escalated;
 	uint64_t passed_over;     /* since hit_watch_caught_up, for want of room */
 	uint64_t escalated_total; /* since the start */
-	int64_t oldest_us;        /* publication of the oldest escalated one; 0: none */
-	uint64_t oldest;          /* its number */
+	uint64_t oldest;          /* number of the escalated one that waits longest; 0: none */
+	int64_t oldest_ns;        /* since when */
 };
 void hit_watch_info(struct hit_watch *watch, struct hit_watch_info *ret_info);
 

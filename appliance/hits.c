@@ -38,6 +38,7 @@ static int start_subscriptions(struct hits *hits, struct err *err)
 		.urgent_priority = hits->urgent_priority,
 		.window = (size_t)gantry->config.hits_window,
 		.receipts_us = gantry->config.retention_days * DAY_US,
+		.guard = store_clock_guard(gantry->store),
 	};
 	int result = 0;
 

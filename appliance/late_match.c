@@ -19,10 +19,10 @@
 
 #define HITS_AT_ONCE (4 * SWEEP_BURST)
 
-/* A journal that does not come to its end within it is closed: what it holds is sent again, and matched then. */
+/* How long the journals are waited for at a time: who waits says in between why. */
 #define SETTLE_NS (INT64_C(30) * 1000000000)
 
-bool late_match_settle(struct gantry *gantry, const atomic_bool *stopping)
+int late_match_settle(struct gantry *gantry, const atomic_bool *stopping, struct err *err)
 {
 	static const struct timespec nap = {.tv_nsec = 2000000};
 	int64_t until_ns = clock_mono_ns() + SETTLE_NS;
@@ -31,13 +31,15 @@ bool late_match_settle(struct gantry *gantry, const atomic_bool *stopping)
 		const struct worker_counters *counters = worker_counters(gantry->workers[i]);
 		uint64_t taken = counter_get(&counters->taken);
 
-		while (counter_get(&counters->durable_reads) < taken && clock_mono_ns() < until_ns) {
+		while (counter_get(&counters->durable_reads) < taken) {
 			if (atomic_load(stopping))
-				return false;
+				return 1;
+			if (clock_mono_ns() >= until_ns)
+				return err_set(err, -EAGAIN, "worker %u has taken reads that are not durable yet", i);
 			(void)nanosleep(&nap, NULL);
 		}
 	}
-	return true;
+	return 0;
 }
 
 int late_match_init(struct late_match *match, struct gantry *gantry)

@@ -49,10 +49,11 @@ int late_match_init(struct late_match *match, struct gantry *gantry);
 void late_match_fini(struct late_match *match);
 
 /*
- * Every read that a worker has taken by now is durable, so a view shows it, when this returns: those after it met the
- * set that is published. change_lock not held. False: `stopping` came first.
+ * Every read that a worker has taken by now is durable, so a view shows it, when this returns 0: those after it met the
+ * set that is published. change_lock not held. 1: `stopping` came first. -EAGAIN with err: they are not durable within
+ * half a minute; then a sweep would miss those that a journal writes late, with the lists of before.
  */
-bool late_match_settle(struct gantry *gantry, const atomic_bool *stopping);
+int late_match_settle(struct gantry *gantry, const atomic_bool *stopping, struct err *err);
 
 /* Matches a burst, by the conditions of the lists too. change_lock not held. 0, -ENOMEM, -EIO. */
 int late_match_burst(struct late_match *match, const struct sweep_burst *burst);

@@ -172,9 +172,9 @@ static int run_request(struct retro *retro, struct reg_retro *request, struct er
 
 	if (request->state == REG_RETRO_CANCELLED)
 		return end_request(retro, request, REG_RETRO_CANCELLED, "cancelled", err);
-	if (!late_match_settle(retro->gantry, &retro->stopping))
-		return 1;
-	result = run_step(retro, request, true, err);
+	result = late_match_settle(retro->gantry, &retro->stopping, err);
+	if (result == 0)
+		result = run_step(retro, request, true, err);
 	while (result == 0 && request->next_day >= request->first_day)
 		result = run_step(retro, request, false, err);
 	if (result < 0 || request->ended_us != 0 || atomic_load(&retro->stopping))

@@ -19,6 +19,7 @@
 #include "appliance/base/hit_positions.h"
 #include "storage/register_subscription.h"
 
+struct clock_guard;
 struct err;
 struct hit_latency;
 struct reg;
@@ -33,6 +34,7 @@ struct subscriptions_options {
 	uint8_t urgent_priority;             /* from which on a hit is urgent */
 	size_t window;                       /* hits of a lane that may be unacknowledged */
 	int64_t receipts_us;                 /* how long receipts are kept */
+	struct clock_guard *guard;           /* outlives the set: none is dropped unless it trusts the clock; NULL */
 	uint8_t key[SUBSCRIPTIONS_KEY_SIZE]; /* of cursors; the same over restarts */
 };
 
@@ -73,9 +75,9 @@ int subscriptions_acknowledge(struct subscriptions *set, struct subscription *su
 			      struct hit_latency *latency, size_t *ret_count);
 
 /*
- * Makes durable what was acknowledged since the last flush, and drops receipts that are too old; to be called once a
- * second. Positions that only passed hits of others are written once a minute, or with `all`. 0 also when there was
- * nothing; on failure it is tried again by the next call.
+ * Makes durable what was acknowledged since the last flush, and drops receipts that are too old by a clock that is
+ * trusted; to be called once a second. Positions that only passed hits of others are written once a minute, or with
+ * `all`. 0 also when there was nothing; on failure it is tried again by the next call.
  */
 int subscriptions_flush(struct subscriptions *set, int64_t now_us, bool all, struct err *err);
 

@@ -11,6 +11,7 @@
 
 #include "appliance/base/err.h"
 #include "appliance/subscription.h"
+#include "storage/clock_guard.h"
 
 #define LEISURE_US INT64_C(60000000) /* positions that only passed hits of others */
 #define TIDY_EVERY_US INT64_C(60000000)
@@ -19,6 +20,12 @@
 #define CHANGES_EACH (HIT_LANE_COUNT * (1 + HIT_SOURCES))
 
 static const int64_t receipt_span_us[HIT_LANE_COUNT] = {[HIT_LANE_URGENT] = 1000000, [HIT_LANE_MASS] = 60000000};
+
+/* Also when the clock is behind `since_us`: it was set back, and nothing waits until it has come there again. */
+static bool is_over(int64_t since_us, int64_t span_us, int64_t now_us)
+{
+	return now_us < since_us || now_us - since_us >= span_us;
+}
 
 static int room_make(struct flush *flush)
 {
@@ -76,7 +83,7 @@ static void close_receipts(struct subscription_lane *lane, enum hit_lane index, 
 	for (unsigned i = 0; i < HIT_SOURCES; i++) {
 		struct open_receipt *open = &lane->receipts[i];
 
-		if (open->to == 0 || open->changed || now_us - open->begun_us < receipt_span_us[index])
+		if (open->to == 0 || open->changed || !is_over(open->begun_us, receipt_span_us[index], now_us))
 			continue;
 		lane->receipt_next[i]++;
 		memset(open, 0, sizeof(*open));
@@ -94,7 +101,7 @@ static void gather_lane(struct subscriptions *set, struct subscription *subscrip
 
 	subscription_settle(lane);
 	close_receipts(lane, index, now_us);
-	if (!lane->changed && !(lane->moved && (all || now_us - lane->written_us >= LEISURE_US)))
+	if (!lane->changed && !(lane->moved && (all || is_over(lane->written_us, LEISURE_US, now_us))))
 		return;
 	gather_receipts(flush, subscription, index);
 	subscription_positions(subscription, index, set->options.urgent_priority, &positions);
@@ -186,10 +193,23 @@ static void gather(struct subscriptions *set, struct subscription *subscription,
 		forget(set, subscription);
 }
 
+/* What goes by its age goes for good: not by a clock that is under suspicion. */
+static bool tidy_due(const struct subscriptions *set, int64_t now_us)
+{
+	struct clock_guard_state clock;
+
+	if (!is_over(set->tidied_us, TIDY_EVERY_US, now_us))
+		return false;
+	if (set->options.guard == NULL)
+		return true;
+	clock_guard_look(set->options.guard, &clock);
+	return clock.trust == CLOCK_TRUSTED;
+}
+
 /* A round of all of them; one that fills the change goes on with the next flush where it ended. */
 static void gather_all(struct subscriptions *set, int64_t now_us, bool all)
 {
-	bool tidy = now_us - set->tidied_us >= TIDY_EVERY_US;
+	bool tidy = tidy_due(set, now_us);
 	struct subscription *subscription;
 
 	while (set->flush.count < FLUSH_CHANGES_MAX &&

@@ -133,7 +133,8 @@ static void each_read(struct gantry *gantry, counter_visit *visit, void *context
 	COUNTER_VISIT(hits, "hits journalled with their reads")
 	COUNTER_VISIT(hits_withheld, "hits of reads that are erased, restricted or amended: raised for nobody")
 	GATE_COUNTERS(COUNTER_VISIT)
-	COUNTER_VISIT(hits_lost, "runs with more hits than there is room for: only the first were kept")
+	COUNTER_VISIT(hits_lost,
+		      "hits of reads that had more of them than there is room for: those of the lowest priority")
 	COUNTER_VISIT(acks, "ACKs sent")
 	CROSS_COUNTERS(COUNTER_VISIT)
 #undef COUNTER_VISIT

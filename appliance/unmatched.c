@@ -255,13 +255,11 @@ static bool lists_loaded_now(struct gantry *gantry)
 	return loaded;
 }
 
-/* Closes what is open; all reads that have the flag are durable behind it. */
+/* Closes what is open; all reads that have the flag are durable behind it. 1 the thread ends; < 0 with err. */
 static int windows_close(struct unmatched *unmatched, struct reg *reg, struct windows *windows, struct err *err)
 {
-	int result = 0;
+	int result = late_match_settle(unmatched->gantry, &unmatched->stopping, err);
 
-	if (!late_match_settle(unmatched->gantry, &unmatched->stopping))
-		return 1;
 	for (size_t i = 0; result == 0 && i < windows->count; i++) {
 		if (windows->all[i].to_us != 0)
 			continue;

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "appliance/hits_keep.h"
 #include "appliance/worker_inside.h"
 #include "dpdk/feed/record.h"
 #include "matcher/matchset.h"
@@ -176,16 +177,15 @@ static void append_whole(struct worker *worker, const struct burst_run *plan, st
 {
 	const struct run *run = &plan->run;
 	const struct read *reads = run->refusal == REFUSAL_NONE ? &worker->reads[plan->first_read] : NULL;
+	unsigned kept;
 
 	worker_repeats_mark(worker, plan->first_read, hits, hit_count);
-	if (journal_append(worker->journal, plan->lane->window, run, reads, hits, hit_count) != 0) {
+	kept = hits_keep(hits, hit_count, journal_hits_max(worker->journal));
+	if (journal_append(worker->journal, plan->lane->window, run, reads, hits, kept) != 0) {
 		counter_add(&worker->counters.pushed_back, run->count);
 		return;
 	}
 	if (run->refusal == REFUSAL_NONE) {
-		uint32_t room = journal_hits_max(worker->journal);
-		unsigned kept = hit_count < room ? hit_count : room;
-
 		counter_add(&worker->counters.taken, run->count);
 		counter_add(&worker->counters.hits, kept);
 		counter_add(&worker->counters.hits_lost, hit_count - kept);
@@ -196,10 +196,41 @@ static void append_whole(struct worker *worker, const struct burst_run *plan, st
 	}
 }
 
+/* So many sequences of a run from its i-th on as a run of their own. */
+static struct burst_run piece_of(const struct burst_run *plan, unsigned i, unsigned count)
+{
+	struct burst_run piece = *plan;
+
+	piece.run.first += i;
+	piece.run.count = (uint16_t)count;
+	piece.first_read += plan->run.refusal == REFUSAL_NONE ? i : 0;
+	return piece;
+}
+
+/* From the i-th sequence on: how many are fresh, with hits that the journal takes at once. *at grows by those hits. */
+static unsigned piece_size(const struct worker *worker, uint64_t fresh, unsigned i, const struct hit *hits,
+			   unsigned hit_count, unsigned *at)
+{
+	uint32_t room = journal_hits_max(worker->journal);
+	unsigned first = *at;
+	unsigned end = i;
+
+	for (; (fresh >> end & 1) != 0; end++) {
+		unsigned next = *at;
+
+		while (next < hit_count && hits[next].row == end)
+			next++;
+		if (end > i && next - first > room)
+			break;
+		*at = next;
+	}
+	return end - i;
+}
+
 /*
  * Appends one run with the hits of its reads (row = index in the run). Two datagrams of a burst may carry the same
  * sequences: the second one's are no longer fresh by now, so the window is asked again, and a run that is only partly
- * fresh goes read by read.
+ * fresh goes in pieces. So does one with more hits than the journal takes at once: each piece has that room.
  */
 static void append_run(struct worker *worker, const struct burst_run *plan, struct hit *hits, unsigned hit_count)
 {
@@ -209,22 +240,26 @@ static void append_run(struct worker *worker, const struct burst_run *plan, stru
 	unsigned at = 0;
 
 	lane_judge(plan->lane->window, run->first, run->count, &fates);
-	if (fates.fresh == whole) {
+	if (fates.fresh == whole && hit_count <= journal_hits_max(worker->journal)) {
 		append_whole(worker, plan, hits, hit_count);
 		return;
 	}
 	counter_add(&worker->counters.repeated_pending, (uint64_t)(run->count - __builtin_popcount(fates.fresh)));
-	for (unsigned i = 0; i < run->count; i++) {
-		struct burst_run piece = *plan;
+	for (unsigned i = 0; i < run->count;) {
 		unsigned first = at;
+		unsigned count = piece_size(worker, fates.fresh, i, hits, hit_count, &at);
+		struct burst_run piece = piece_of(plan, i, count);
 
-		for (; at < hit_count && hits[at].row == i; at++)
-			hits[at].row = 0;
-		piece.run.first += i;
-		piece.run.count = 1;
-		piece.first_read += run->refusal == REFUSAL_NONE ? i : 0;
-		if ((fates.fresh >> i & 1) != 0)
+		for (unsigned j = first; j < at; j++)
+			hits[j].row -= i;
+		if (count > 0)
 			append_whole(worker, &piece, hits + first, at - first);
+		i += count;
+		while (i < run->count && (fates.fresh >> i & 1) == 0) {
+			while (at < hit_count && hits[at].row == i)
+				at++;
+			i++;
+		}
 	}
 }
 
@@ -253,26 +288,46 @@ static size_t hits_unmarked(struct worker *worker, const struct read *rows, stru
 }
 
 /*
- * Only when a burst has more hits than the buffer takes, four a read: each run is matched alone, with the whole buffer
- * for its own. A run with more than 256 hits a read keeps that many; the rest is counted as lost, which an operator
- * sees.
+ * A run, or one read of it, matched alone, with the whole buffer for its own. False: it has more hits than that, and
+ * nothing is done; with `cut` those within it are kept.
+ */
+static bool append_alone(struct worker *worker, const struct matching *matching, const struct burst_run *plan, bool cut)
+{
+	const struct read *reads = &worker->reads[plan->first_read];
+	struct match_cursor cursor = {0};
+	size_t hit_count = 0;
+	int more = 0;
+
+	if (plan->run.refusal == REFUSAL_NONE)
+		more = match_burst(matching->set, matching->scratches[worker->options.index], reads, plan->run.count,
+				   &cursor, worker->hits, BURST_HITS - FEED_RECORDS_MAX, &hit_count);
+	if (more != 0 && !cut)
+		return false;
+	counter_add(&worker->counters.hits_lost, more != 0);
+	if (plan->run.refusal == REFUSAL_NONE)
+		hit_count = worker_gate(worker, plan->first_read, plan->run.count, worker->hits, hit_count);
+	hit_count = hits_unmarked(worker, reads, worker->hits, hit_count);
+	append_run(worker, plan, worker->hits, (unsigned)hit_count);
+	return true;
+}
+
+/*
+ * Only when a burst has more hits than the buffer takes, four a read: each run is matched alone, and one that has more
+ * than 256 hits a read is matched read by read. What a single read has beyond the buffer, or beyond what the journal
+ * takes (by priority: hits_keep.h), is counted as lost, which an operator sees.
  */
 static void append_flooded(struct worker *worker, const struct matching *matching)
 {
 	for (unsigned i = 0; i < worker->run_count; i++) {
 		const struct burst_run *plan = &worker->runs[i];
-		struct match_cursor cursor = {0};
-		size_t hit_count = 0;
 
-		if (plan->run.refusal == REFUSAL_NONE &&
-		    match_burst(matching->set, matching->scratches[worker->options.index],
-				&worker->reads[plan->first_read], plan->run.count, &cursor, worker->hits,
-				BURST_HITS - FEED_RECORDS_MAX, &hit_count) != 0)
-			counter_add(&worker->counters.hits_lost, 1);
-		if (plan->run.refusal == REFUSAL_NONE)
-			hit_count = worker_gate(worker, plan->first_read, plan->run.count, worker->hits, hit_count);
-		hit_count = hits_unmarked(worker, &worker->reads[plan->first_read], worker->hits, hit_count);
-		append_run(worker, plan, worker->hits, (unsigned)hit_count);
+		if (append_alone(worker, matching, plan, plan->run.count == 1))
+			continue;
+		for (unsigned at = 0; at < plan->run.count; at++) {
+			struct burst_run piece = piece_of(plan, at, 1);
+
+			(void)append_alone(worker, matching, &piece, true);
+		}
 	}
 }
 

@@ -26,7 +26,8 @@ struct hit_found {
 /*
  * The hits of one source with after < number ≤ upto, durable, no repeats: the `max` smallest of them, ascending.
  * Memory: max entries, whatever lies in between. Where a segment cannot be read its hits are left out and the store
- * counts the damage. 0; -ENOMEM; -EIO when nothing can be said; ret_found and *ret_count are then undefined.
+ * counts the damage. 0; -ENOMEM; -EIO when nothing can be said, or when a device gives no answer that another call may
+ * get (for a minute, then it counts as damage); ret_found and *ret_count are then undefined.
  */
 int hit_scan(struct store *store, unsigned source, uint64_t after, uint64_t upto, size_t max, struct err *err,
 	     struct hit_found *ret_found, size_t *ret_count);

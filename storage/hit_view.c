@@ -73,24 +73,46 @@ void hit_view_release(struct hit_view *view)
 	view_release(&view->view);
 }
 
+/*
+ * The device gives nothing: for a moment perhaps, and who asks again gets it. One that does so all the time, however
+ * often it is asked, has lost it; it is asked at least so often that a pause between two failures is a recovery.
+ */
+static bool may_recover(struct store *store)
+{
+	int64_t now_ns = store->clock.mono_ns(store->clock.context);
+	bool may;
+
+	(void)pthread_mutex_lock(&store->status_mutex);
+	if (store->unread_last_ns == 0 || now_ns - store->unread_last_ns > HIT_VIEW_PATIENCE_NS)
+		store->unread_since_ns = now_ns;
+	store->unread_last_ns = now_ns;
+	may = now_ns - store->unread_since_ns < HIT_VIEW_PATIENCE_NS;
+	(void)pthread_mutex_unlock(&store->status_mutex);
+	return may;
+}
+
+/* As the device says it, a bad sector (ENODATA) too: past the page cache all of them come through. */
+static bool is_device_error(int result)
+{
+	return result == -EIO || result == -ENODATA || result == -EILSEQ || result == -EREMOTEIO ||
+	       result == -ENOLINK || result == -ETIMEDOUT;
+}
+
 /* What may be passed over is; what another try may give ends the call, lest a hit be passed over for good. */
 static int damage(struct hit_view *view, int result, const struct err *err)
 {
-	switch (result) {
-	case -EBADMSG:
-	case -ENOTSUP:
-	case -EIO:
-	case -ENOENT:
-	case -ENOKEY:
-		store_damage_met(view->store, err->text);
-		if (view->fault != NULL)
-			view->fault(view->fault_context, err);
-		return HIT_VIEW_LOST;
-	case -ENOMEM:
+	bool lost = result == -EBADMSG || result == -ENOTSUP || result == -ENOENT || result == -ENOKEY;
+
+	if (result == -ENOMEM)
 		return result;
-	default:
+	if (is_device_error(result))
+		lost = view->fault != NULL || !may_recover(view->store);
+	if (!lost)
 		return err_set(view->err, -EIO, "hits: %s", err->text[0] != '\0' ? err->text : strerror(-result));
-	}
+	store_damage_met(view->store, err->text);
+	if (view->fault != NULL)
+		view->fault(view->fault_context, err);
+	return HIT_VIEW_LOST;
 }
 
 static int segment_enter(struct hit_view *view, uint32_t number)

@@ -1,7 +1,8 @@
 /*
  * Inside of hit_scan and hit_search: a view of the whole store with the marks that hide reads, the hits of its segments
  * page by page, and the reads that they belong to. What cannot be read is told to the store as damage, left out, and
- * does not end anything. One thread, not a worker.
+ * does not end anything; but what the device alone does not give ends the call with -EIO until it has not given it for
+ * HIT_VIEW_PATIENCE_NS, unless `fault` is set. One thread, not a worker.
  */
 #ifndef GANTRY_STORAGE_HIT_VIEW_H
 #define GANTRY_STORAGE_HIT_VIEW_H
@@ -13,6 +14,8 @@
 #include "appliance/base/read.h"
 #include "storage/segment_file.h"
 #include "storage/view.h"
+
+#define HIT_VIEW_PATIENCE_NS (INT64_C(60) * 1000000000)
 
 struct mark_set;
 struct store;

@@ -57,9 +57,9 @@ struct late_hit {
 };
 /*
  * Puts up to LATE_HITS_PUT_MAX hits, all in one durable change or none. Gives each its number, ascending in the order
- * of (day, place in the array); 0: it was put before, or the keys of its day are destroyed. *ret_put: how many were
- * put. -ENOKEY: the register is incomplete; -EINVAL too many; else with err what register or keyring say, nothing is
- * put and numbers are undefined; after a power cut the hits may yet be found, whole.
+ * of (day, place in the array); 0: it was put before, its read has a mark by now, or the keys of its day are destroyed.
+ * *ret_put: how many were put. -ENOKEY: the register is incomplete; -EINVAL too many; else with err what register or
+ * keyring say, nothing is put and numbers are undefined; after a power cut the hits may yet be found, whole.
  */
 int late_hits_put(struct late_hits *late, struct late_hit *hits, size_t count, uint32_t who_uid, struct err *err,
 		  size_t *ret_put);

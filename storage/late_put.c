@@ -29,6 +29,7 @@ struct late_record {
 
 struct putting {
 	struct late_hits *late;
+	struct mark_set *marks; /* of now: whoever found the hits asked others, some time ago */
 	struct late_hit *hits;
 	uint32_t *order; /* of the chosen, by (day, place) */
 	size_t chosen;
@@ -69,10 +70,14 @@ static void tags_undo(struct putting *putting)
 	putting->chosen = 0;
 }
 
-/* Of order[at] … order[end − 1], which are of one day, those that are new stay, at `chosen` … */
+/*
+ * Of order[at] … order[end − 1], which are of one day, those that are new stay, at `chosen` … As a sweep leaves marked
+ * reads out, those marked since go here; a mark that comes from now on finds the day untidied.
+ */
 static int choose_day(struct putting *putting, size_t at, size_t end)
 {
 	int32_t number = day_of(&putting->hits[putting->order[at]]);
+	const struct mark_day *marks = mark_set_day(putting->marks, number);
 	struct late_day *day;
 	int result;
 
@@ -82,10 +87,12 @@ static int choose_day(struct putting *putting, size_t at, size_t end)
 	result = day != NULL ? late_tags_reserve(&day->tags, end - at) : -ENOMEM;
 	if (result < 0)
 		return result;
+	day->tidied = 0;
 	for (; at < end; at++) {
-		struct late_tag tag = late_tag_of(putting->late, &putting->hits[putting->order[at]]);
+		const struct late_hit *hit = &putting->hits[putting->order[at]];
+		struct late_tag tag = late_tag_of(putting->late, hit);
 
-		if (!late_tags_add(&day->tags, tag))
+		if (mark_find(marks, &hit->found.read) != MARK_NONE || !late_tags_add(&day->tags, tag))
 			continue;
 		putting->tags[putting->chosen] = tag;
 		putting->order[putting->chosen++] = putting->order[at];
@@ -292,7 +299,9 @@ static int put_locked(struct putting *putting, size_t count, uint32_t who_uid, s
 	putting->keys = calloc(count, sizeof(*putting->keys));
 	if (putting->order == NULL || putting->tags == NULL || putting->keys == NULL)
 		return err_set(err, -ENOMEM, "out of memory");
+	putting->marks = marks_hold(putting->late->marks);
 	result = choose(putting, count);
+	mark_set_release(putting->marks);
 	if (result < 0)
 		(void)err_set(err, result, "out of memory");
 	else if (putting->chosen > 0)

@@ -171,44 +171,51 @@ static int day_rewrite(struct tidying *tidying, struct err *err)
 	return result;
 }
 
-static int day_tidy(struct late_hits *late, struct late_day *day, const struct mark_set *set,
-		    struct late_content *content, struct err *err)
+static int day_tidy_by(struct late_hits *late, struct late_day *day, const struct mark_set *set,
+		       struct late_content *content, struct err *err)
 {
 	struct tidying tidying = {.late = late, .day = day, .marks = mark_set_day(set, day->day), .content = content};
-	uint64_t stamp = marks_stamp(late->marks, day->day);
-	int result;
+	int result = tidying.marks != NULL ? day_judge(&tidying) : 0;
 
-	if (stamp == day->tidied || tidying.marks == NULL || keyring_day_destroyed(late->keyring, day->day))
-		return 0;
-	result = day_judge(&tidying);
 	if (result < 0)
 		return err_set(err, result, "late hits: %s", strerror(-result));
 	if (result > 0)
 		result = day_rewrite(&tidying, err);
+	bytes_wipe(&tidying.filling, sizeof(tidying.filling));
+	return result;
+}
+
+static int day_tidy(struct late_hits *late, struct late_day *day, struct late_content *content, struct err *err)
+{
+	uint64_t stamp = marks_stamp(late->marks, day->day);
+	struct mark_set *set;
+	int result;
+
+	if (stamp == day->tidied || keyring_day_destroyed(late->keyring, day->day))
+		return 0;
+	/* Behind the stamp: a mark that comes in between is in the set, and has another round. */
+	set = marks_hold(late->marks);
+	result = day_tidy_by(late, day, set, content, err);
+	mark_set_release(set);
 	if (result == 0)
 		day->tidied = stamp;
-	bytes_wipe(&tidying.filling, sizeof(tidying.filling));
 	return result;
 }
 
 int late_hits_tidy(struct late_hits *late, struct err *err)
 {
 	struct late_content *content = malloc(sizeof(*content));
-	struct mark_set *set;
 	int result = 0;
 
 	if (content == NULL)
 		return err_set(err, -ENOMEM, "out of memory");
 	(void)pthread_mutex_lock(&late->change);
-	/* A mark that comes between the set and its stamp has the next round. */
-	set = late->reg != NULL ? marks_hold(late->marks) : NULL;
-	for (size_t i = 0; set != NULL && i < late->day_count; i++) {
-		int r = day_tidy(late, &late->days[i], set, content, err);
+	for (size_t i = 0; late->reg != NULL && i < late->day_count; i++) {
+		int r = day_tidy(late, &late->days[i], content, err);
 
 		result = result < 0 ? result : r;
 	}
 	(void)pthread_mutex_unlock(&late->change);
-	mark_set_release(set);
 	bytes_wipe(content, sizeof(*content));
 	free(content);
 	return result;

@@ -239,7 +239,6 @@ static int options_check(const struct store_options *options, struct err *err)
 static int store_begin(struct store *store, struct err *err)
 {
 	uint64_t sequence_min = 0;
-	int64_t start_ns;
 	int result = store_directory_ready(store, err);
 
 	if (result == 0)
@@ -253,12 +252,12 @@ static int store_begin(struct store *store, struct err *err)
 	/* Before recovery, which may have to seal: what is marked must not come into a segment. */
 	if (result == 0)
 		register_ready(store);
-	start_ns = clock_mono_ns();
+	store->opened_ns = clock_mono_ns();
 	if (result == 0)
 		result = recovery_run(store, err, &sequence_min);
 	if (result < 0)
 		return result;
-	store->recovery_ns = clock_mono_ns() - start_ns;
+	store->recovery_ns = clock_mono_ns() - store->opened_ns;
 	result = cases_recover(store, err);
 	if (result < 0)
 		return result;

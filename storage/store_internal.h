@@ -146,6 +146,8 @@ struct store {
 	uint64_t damage_count;
 	unsigned damage_text_count;
 	char damage[STORE_DAMAGE_MAX][192];
+	int64_t unread_since_ns; /* hit_view's: the device gives no answer, time and again … */
+	int64_t unread_last_ns;  /* … the last time; 0 never */
 	struct store_standing *standings;
 	size_t standing_count;
 	size_t standing_room;
@@ -156,6 +158,7 @@ struct store {
 	uint64_t disk_reserve;
 	uint64_t journal_bytes;
 	bool space_allows; /* keeper's: room for one more journal file */
+	int64_t opened_ns; /* set once while it opens */
 	int64_t recovery_ns;
 	uint64_t recovery_reads;
 	struct store_tidy tidy;

@@ -86,7 +86,11 @@ static void put_off_note(struct store *store, int32_t day, int result)
 	*place = (struct tidy_put_off){.day = day, .until_ns = clock_mono_ns() + us * 1000};
 }
 
-/* How long nothing was sealed into it. A clock that was set back must not make it wait for ever. */
+/*
+ * How long nothing was sealed into it. A clock that was set back must not make it wait for ever. A catalog that was
+ * made anew does not know, of no day: then it is as long as this store is open, or each day that waits to be quiet, and
+ * the one that is being filled, would be written anew at once.
+ */
 static int64_t quiet_us(struct store *store, int32_t number)
 {
 	struct catalog_day day;
@@ -94,6 +98,8 @@ static int64_t quiet_us(struct store *store, int32_t number)
 
 	if (catalog_day(store->catalog, number, &day) < 0)
 		return 0;
+	if (day.sealed_us == 0)
+		return (clock_mono_ns() - store->opened_ns) / 1000;
 	since = clock_wall_us() - day.sealed_us;
 	return since < 0 ? -since : since;
 }

@@ -13,13 +13,13 @@ def running(directory, **settings):
     return appliance
 
 
-def load_fleet_list(appliance, *head):
+def load_fleet_list(appliance, *head, name="all"):
     """Every vehicle of the fleet is wanted."""
     path = os.path.join(appliance.directory, "all.csv")
     with open(path, "w") as file:
         file.write(run([LOAD, "list", "--cameras", str(CAMERAS), "--vehicles", str(VEHICLES), "--entries", str(VEHICLES),
                         "--patterns", "0"]))
-    return appliance.ctl("lists", "load", path, "--name", "all", "--owner", Follower.OWNER, *head)[-1]
+    return appliance.ctl("lists", "load", path, "--name", name, "--owner", Follower.OWNER, *head)[-1]
 
 
 def drive(appliance, follower, *more):
@@ -79,8 +79,29 @@ def clones_are_raised(directory, random):
     appliance.stop()
 
 
+def every_hit_has_room(directory, random):
+    """Full datagrams of reads that are on many lists: more hits than a journal's frame, or a whole burst's room, takes."""
+    appliance = running(directory)
+    loaded = 0
+    for lists, slab, reads in ((30, "64", 280), (260, "256", 280)):
+        appliance.stop()
+        appliance.settings["storage.journal_slab"] = slab
+        appliance.start()
+        for number in range(loaded, lists):
+            load_fleet_list(appliance, name=f"list{number}")
+        loaded = lists
+        process = fleet(appliance, name=f"fleet{lists}", rate="max", cameras=CAMERAS, vehicles=VEHICLES, ledger=False,
+                        more=["--reads", str(reads), "--punctual", "--misread", "0", "--foreign", "0", "--drain", "60"])
+        check(process.wait(120) == 0, f"gantry-load: {fleet_result(appliance, f'fleet{lists}')}")
+        told = appliance.ctl("counters")[-1]["reads"]
+        check(told["hits_lost"] == 0, f"{told['hits_lost']} hits of {lists} lists are lost")
+        check(told["hits"] > 0.8 * reads * lists and told["hits"] % lists == 0, f"{told['hits']} hits of {lists} lists")
+    appliance.stop()
+
+
 main("the gate", [
     ("repeats are not told", repeats_are_not_told),
     ("conditions rule hits out", conditions_rule_hits_out),
     ("clones are raised", clones_are_raised),
+    ("every hit has room", every_hit_has_room),
 ])

@@ -23,6 +23,7 @@ static struct watched_hit hit_of(struct prng *prng, unsigned index)
 {
 	return (struct watched_hit){.number = 1 + index,
 				    .published_us = 1 + (int64_t)prng_below(prng, 1000),
+				    .since_ns = (int64_t)prng_below(prng, 1000) - 500,
 				    .day = (int32_t)(index % 4),
 				    .list = index % 3,
 				    .priority = (uint8_t)(80 + index % 21)};
@@ -62,22 +63,22 @@ static void act_remove(struct hit_watch *watch, struct model *model, struct prng
 static void act_escalate(struct hit_watch *watch, struct model *model, struct prng *prng)
 {
 	struct watched_hit due[16];
-	int64_t before_us = (int64_t)prng_below(prng, 1000);
+	int64_t before_ns = (int64_t)prng_below(prng, 1000) - 500;
 	size_t count;
 
 	do {
-		count = hit_watch_escalate(watch, before_us, 16, due);
+		count = hit_watch_escalate(watch, before_ns, 16, due);
 		for (size_t i = 0; i < count; i++) {
 			struct watched_hit *hit = &model->hits[due[i].number - 1];
 
-			CHECK(model->held[due[i].number - 1] && !hit->escalated && hit->published_us <= before_us);
+			CHECK(model->held[due[i].number - 1] && !hit->escalated && hit->since_ns <= before_ns);
 			hit->escalated = true;
 			model->escalated++;
 			model->escalated_total++;
 		}
 	} while (count == 16);
 	for (unsigned i = 0; i < HITS; i++)
-		CHECK(!model->held[i] || model->hits[i].escalated || model->hits[i].published_us > before_us);
+		CHECK(!model->held[i] || model->hits[i].escalated || model->hits[i].since_ns > before_ns);
 }
 
 static bool is_day(void *context, int32_t day)
@@ -102,7 +103,7 @@ static void verify(struct hit_watch *watch, const struct model *model)
 	struct hit_watch_info info;
 	struct watched_hit *copy;
 	size_t count, wanted = 0;
-	int64_t oldest_us = 0;
+	const struct watched_hit *oldest = NULL;
 
 	hit_watch_info(watch, &info);
 	CHECK_INT(model->count, info.open);
@@ -112,10 +113,11 @@ static void verify(struct hit_watch *watch, const struct model *model)
 	for (unsigned i = 0; i < HITS; i++) {
 		wanted += model->held[i] && model->hits[i].priority >= 90;
 		if (model->held[i] && model->hits[i].escalated &&
-		    (oldest_us == 0 || model->hits[i].published_us < oldest_us))
-			oldest_us = model->hits[i].published_us;
+		    (oldest == NULL || model->hits[i].since_ns < oldest->since_ns))
+			oldest = &model->hits[i];
 	}
-	CHECK_INT(oldest_us, info.oldest_us);
+	CHECK_INT(oldest != NULL, info.oldest != 0);
+	CHECK(oldest == NULL || info.oldest_ns == oldest->since_ns);
 	CHECK_INT(0, hit_watch_copy(watch, 90, &copy, &count));
 	CHECK_INT(wanted, count);
 	for (size_t i = 0; i < count; i++) {

@@ -8,15 +8,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "appliance/base/clock.h"
 #include "appliance/base/err.h"
 #include "appliance/base/prng.h"
 #include "appliance/hit_cursor.h"
 #include "appliance/hit_latency.h"
 #include "appliance/subscription.h"
+#include "storage/clock_guard.h"
 #include "storage/io.h"
 #include "storage/keyring.h"
 #include "storage/register.h"
 #include "tests/check.h"
+#include "tests/storage/fake_clock.h"
 
 struct world {
 	char paths[6][512];
@@ -24,13 +27,18 @@ struct world {
 	struct keyring *keyring;
 	struct reg *reg;
 	struct subscriptions *set;
+	struct clock_guard *guard; /* may be NULL */
+	int64_t receipts_us;
 	struct err err;
 };
 
 static void world_open(struct world *world, uint8_t urgent_priority)
 {
 	struct reg_options options = {world->paths[0], world->paths[1], world->paths[2], 16u << 20};
-	struct subscriptions_options set = {.urgent_priority = urgent_priority, .window = 100, .receipts_us = 1000000};
+	struct subscriptions_options set = {.urgent_priority = urgent_priority,
+					    .window = 100,
+					    .receipts_us = world->receipts_us,
+					    .guard = world->guard};
 
 	CHECK_INT(0, reg_open(&options, world->io, world->keyring, &world->err, &world->reg));
 	set.reg = world->reg;
@@ -45,6 +53,7 @@ static void world_init(struct world *world)
 	char root[256];
 
 	memset(world, 0, sizeof(*world));
+	world->receipts_us = 1000000;
 	(void)snprintf(root, sizeof(root), "%s/s%u", check_directory(), number++);
 	CHECK_INT(0, mkdir(root, 0700));
 	for (size_t i = 0; i < 6; i++)
@@ -167,8 +176,10 @@ static void against_a_model(void)
 			now = 1 - now;
 			memcpy(sent, acknowledged, sizeof(sent));
 			break;
-		case 1: /* durable from here on */
-			CHECK_INT(0, subscriptions_flush(world.set, (int64_t)round * 1000000, false, &world.err));
+		case 1: /* durable from here on; some receipts' span is over */
+			CHECK_INT(0,
+				  subscriptions_flush(world.set, clock_wall_us() + (int64_t)prng_below(&prng, 2000000),
+						      false, &world.err));
 			memcpy(durable, acknowledged, sizeof(durable));
 			break;
 		case 2: /* the end of everything */
@@ -379,7 +390,8 @@ static void *take_over_again(void *context)
 
 	for (unsigned i = 0; i < 50; i++) {
 		connect_to(meeting->room, &clients[i]);
-		(void)subscriptions_flush(meeting->world.set, (int64_t)i * 1000000, false, &meeting->world.err);
+		(void)subscriptions_flush(meeting->world.set, clock_wall_us() + (int64_t)i * 100000, false,
+					  &meeting->world.err);
 		(void)subscription_sweep(meeting->room);
 	}
 	atomic_store(&meeting->ended, true);
@@ -410,6 +422,56 @@ static void *send_again(void *context)
 	return NULL;
 }
 
+/* A clock that jumps a year ahead drops no receipt, one that is trusted again drops what is too old. */
+static void receipts_under_suspicion(void)
+{
+	static const int64_t year_us = 365 * DAY_US;
+	struct fake_clock now = {.wall_us = clock_wall_us(), .mono_ns = 1, .synchronised = true};
+	struct clock_source clock = fake_clock_source(&now);
+	struct clock_guard_options options = {.clock = &clock, .jump_us = 60000000, .fresh = true};
+	struct subscription_receipt seen;
+	struct subscription *room;
+	char cursor[HIT_CURSOR_TEXT_SIZE];
+	struct clock_guard *guard;
+	struct client client;
+	struct world world;
+	size_t count;
+
+	world_init(&world);
+	options.io = world.io;
+	options.directory = check_directory();
+	CHECK_INT(0, clock_guard_new(&options, &guard));
+	world_close(&world);
+	world.guard = guard;
+	world.receipts_us = 30 * DAY_US;
+	world_open(&world, 50);
+	(void)add(&world, "room", 0);
+	room = subscriptions_take(world.set, "room");
+	connect_to(room, &client);
+	for (unsigned i = 1; i <= 3; i++) {
+		CHECK_INT(10, send(&world, room, HIT_LANE_URGENT, 10ull * i, 30, false, cursor));
+		CHECK_INT(0, subscriptions_acknowledge(world.set, room, cursor, NULL, &count));
+		CHECK_INT(0, subscriptions_flush(world.set, now.wall_us, false, &world.err));
+		now.wall_us += i == 1 ? year_us : i == 2 ? -year_us : 0;
+		for (unsigned round = 0; round < 30; round++) {
+			now.wall_us += 30 * INT64_C(1000000);
+			now.mono_ns += 30 * INT64_C(1000000000);
+			now.synchronised = i > 1;
+			CHECK_INT(0, subscriptions_flush(world.set, now.wall_us, false, &world.err));
+		}
+		for (uint64_t number = 1; number <= 10u * i; number++)
+			CHECK_INT(1, subscriptions_receipts(world.set, number, receipt_see, &seen));
+	}
+	now.wall_us += 31 * DAY_US;
+	now.mono_ns += 31 * DAY_US * 1000;
+	CHECK_INT(0, subscriptions_flush(world.set, now.wall_us, false, &world.err));
+	CHECK_INT(0, subscriptions_receipts(world.set, 5, receipt_see, &seen));
+	subscriptions_release(world.set, room);
+	world_close(&world);
+	(void)clock_guard_free(guard);
+	world_fini(&world);
+}
+
 /* For ThreadSanitizer: couriers, acknowledgements, takeovers and flushes at once; each follower ends once. */
 static void threads_meet(void)
 {
@@ -432,8 +494,13 @@ static void threads_meet(void)
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
-		{"against a model", against_a_model},   {"cursors", cursors},           {"receipts", receipts},
-		{"another boundary", another_boundary}, {"threads meet", threads_meet}, {NULL, NULL}};
+		{"against a model", against_a_model},
+		{"cursors", cursors},
+		{"receipts", receipts},
+		{"receipts under a clock that is not trusted", receipts_under_suspicion},
+		{"another boundary", another_boundary},
+		{"threads meet", threads_meet},
+		{NULL, NULL}};
 
 	return check_main(argc, argv, "subscriptions", tests);
 }

@@ -16,6 +16,7 @@
 #include "storage/store_internal.h"
 #include "storage/tidier.h"
 #include "tests/check.h"
+#include "tests/storage/fake_clock.h"
 #include "tests/storage/rig_check.h"
 #include "tests/storage/rig_hits.h"
 #include "tests/storage/sim_io.h"
@@ -268,6 +269,69 @@ static void test_unreadable(void)
 	rig_done(rig, io);
 }
 
+static int scan_all(struct rig *rig, struct hit_found *found, size_t *ret_count)
+{
+	size_t count[2] = {0, 0};
+	int result = 0;
+
+	for (unsigned source = 0; result == 0 && source < 2; source++)
+		result = hit_scan(rig->store, source, 0, UINT64_MAX, RIG_SEQUENCES, &rig->err, found, &count[source]);
+	*ret_count = count[0] + count[1];
+	return result;
+}
+
+/* A device that fails for a moment costs no hit; one that has lost a page holds nobody up for longer than a minute. */
+static void test_device(void)
+{
+	struct fake_clock now = {.wall_us = clock_wall_us(), .mono_ns = 1, .synchronised = true};
+	struct clock_source clock = fake_clock_source(&now);
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	struct hit_found *found = calloc(RIG_SEQUENCES, sizeof(*found));
+	struct store_status *status = calloc(1, sizeof(*status));
+	struct catalog_segment *segments;
+	size_t all, count, segment_count;
+	char path[700], name[SEGMENT_NAME_SIZE];
+
+	CHECK(found != NULL && status != NULL);
+	rig->options.clock = &clock;
+	rig_check_open(rig, "open");
+	rig_send_some(rig, 80);
+	rig_settle(rig, 1000);
+	CHECK_INT(0, store_seal_all(rig->store, INT64_C(5000000000)));
+	CHECK_INT(0, scan_all(rig, found, &all));
+	for (unsigned i = 0; i < 6; i++) {
+		static const int errors[] = {EIO, ENODATA, EILSEQ, EREMOTEIO, ENOLINK, ETIMEDOUT};
+
+		sim_fail(io, SIM_READ, 1 + i, 1000, errors[i]);
+		for (unsigned second = 0; second < 50; second++) {
+			now.mono_ns += INT64_C(1000000000);
+			CHECK_INT(-EIO, scan_all(rig, found, &count));
+			CHECK(rig->err.text[0] != '\0');
+		}
+		sim_fail(io, SIM_READ, 0, 0, EIO);
+		CHECK_INT(0, scan_all(rig, found, &count));
+		CHECK_INT(all, count);
+		now.mono_ns += INT64_C(61000000000);
+	}
+	CHECK_INT(0, store_status(rig->store, status));
+	CHECK_INT(0, status->damage_count);
+	CHECK_INT(0, catalog_segments(store_catalog(rig->store), INT32_MIN, INT32_MAX, &segments, &segment_count));
+	snprintf(path, sizeof(path), RIG_DIRECTORY "/segments/%s",
+		 segment_name(segments[0].day, segments[0].id, ".seg", name));
+	CHECK_INT(0, sim_bad_block(io, path, SEGMENT_HEADER_SIZE + 4));
+	for (unsigned second = 0; second < 60; second++, now.mono_ns += INT64_C(1000000000))
+		CHECK_INT(-EIO, scan_all(rig, found, &count));
+	CHECK_INT(0, scan_all(rig, found, &count));
+	CHECK(count > 0 && count < all);
+	CHECK_INT(0, store_status(rig->store, status));
+	CHECK_INT(1, status->damage_count);
+	free(segments);
+	free(found);
+	free(status);
+	rig_done(rig, io);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {
@@ -276,6 +340,7 @@ int main(int argc, char **argv)
 		{"failing writes change no order", test_failing_writes},
 		{"a clock that went back lets no number fall behind", test_clock_goes_back},
 		{"what cannot be read is left out and told", test_unreadable},
+		{"a device that fails for a moment loses no hit", test_device},
 		{NULL, NULL},
 	};
 

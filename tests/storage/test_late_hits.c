@@ -1,5 +1,7 @@
 /* Late hits against a plain list of what was put: over reopens, marks, tidying and purges, crashes and failures. */
 #include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +9,7 @@
 #include "appliance/base/clock.h"
 #include "storage/late_hits.h"
 #include "storage/late_internal.h"
+#include "storage/marks.h"
 #include "storage/register.h"
 #include "tests/check.h"
 #include "tests/storage/marks_world.h"
@@ -110,7 +113,7 @@ static int entry_compare(const void *a, const void *b)
 	return left->found.hit.number < right->found.hit.number ? -1 : 1;
 }
 
-/* Tells the model what a put answered; each new one exactly once. */
+/* Tells the model what a put answered; each new one exactly once, none of a read that is restricted. */
 static void model_note(struct model *model, const struct late_hit *hits, const unsigned *things, size_t count,
 		       size_t put)
 {
@@ -118,7 +121,7 @@ static void model_note(struct model *model, const struct late_hit *hits, const u
 	size_t numbered = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		bool known = model_knows(model, &hits[i]) != NULL;
+		bool known = model_knows(model, &hits[i]) != NULL || model->world->things[things[i]].restricted;
 
 		CHECK(known == (hits[i].found.hit.number == 0));
 		if (known)
@@ -453,6 +456,113 @@ static int texts_look(void *context, const uint8_t *bytes, size_t size)
 	return memmem(bytes, size, text, strlen((const char *)text)) != NULL;
 }
 
+/* So many of the hits that lie in batches, tidied or not, are of reads that a mark drops. */
+static unsigned dropped_kept(struct model *model)
+{
+	struct late_hits *late = late_of(model);
+	struct late_content *content = malloc(sizeof(*content));
+	struct mark_set *marks = marks_hold(store_marks(model->world->rig.store));
+	unsigned dropped = 0;
+
+	CHECK(content != NULL);
+	for (size_t i = 0; i < late->batch_count; i++) {
+		CHECK_INT(0, late_batch_read(late, &late->batches[i], content));
+		for (size_t j = 0; j < content->count; j++)
+			dropped += mark_drops(
+				mark_find(mark_set_day(marks, late->batches[i].day), &content->hits[j].found.read));
+	}
+	mark_set_release(marks);
+	free(content);
+	return dropped;
+}
+
+/* Erased after they were found and before they are put, the day tidied in between: nothing of them is kept. */
+static void test_erased_before_put(void)
+{
+	struct model *model = model_new(check_seed(), "before");
+	struct late_hit hits[3];
+	struct err err = {""};
+	size_t put;
+
+	for (unsigned i = 0; i < 3; i++)
+		CHECK(hit_make(model, 3 * i, 1, i, &hits[i]));
+	CHECK_INT(0, late_hits_put(late_of(model), &hits[0], 1, 0, &err, &put));
+	model_mark(model, 3, MARK_ERASED);
+	model_mark(model, 6, MARK_RESTRICTED);
+	CHECK_INT(0, late_hits_tidy(late_of(model), &err));
+	CHECK_INT(0, late_hits_put(late_of(model), hits, 3, 0, &err, &put));
+	CHECK_INT(0, put);
+	CHECK(hits[1].found.hit.number == 0 && hits[2].found.hit.number == 0);
+	CHECK_INT(0, dropped_kept(model));
+	world_lift(model->world, 6);
+	CHECK_INT(0, late_hits_put(late_of(model), &hits[2], 1, 0, &err, &put));
+	CHECK_INT(1, put);
+	model_free(model);
+}
+
+struct erasing {
+	struct model *model;
+	struct act acts[WORLD_THINGS];
+	size_t count;
+	atomic_bool done;
+};
+
+static void *erase_all(void *context)
+{
+	struct erasing *erasing = context;
+	struct err err = {""};
+
+	for (size_t i = 0; i < erasing->count; i++)
+		CHECK_INT(0, marks_make(store_marks(erasing->model->world->rig.store), &erasing->acts[i].order, &err));
+	atomic_store(&erasing->done, true);
+	return NULL;
+}
+
+static void *tidy_all(void *context)
+{
+	struct erasing *erasing = context;
+	struct err err = {""};
+
+	while (!atomic_load(&erasing->done))
+		CHECK_INT(0, late_hits_tidy(late_of(erasing->model), &err));
+	return NULL;
+}
+
+/* Puts, marks and tidying at once: after one more tidying nothing is left of what was erased. */
+static void test_erased_meanwhile(void)
+{
+	struct erasing *erasing = calloc(1, sizeof(*erasing));
+	struct model *model = model_new(check_seed(), "meanwhile");
+	struct late_hit hits[WORLD_THINGS];
+	pthread_t threads[2];
+	struct err err = {""};
+	size_t put;
+
+	CHECK(erasing != NULL);
+	erasing->model = model;
+	for (unsigned i = 0; i < WORLD_THINGS; i++) {
+		CHECK(hit_make(model, i, 1, i, &hits[i]));
+		if (i % 4 != 0)
+			continue;
+		CHECK(world_act_init(model->world, i, MARK_ERASED, &erasing->acts[erasing->count]));
+		erasing->acts[erasing->count].order.read = &erasing->acts[erasing->count].read;
+		erasing->count++;
+	}
+	CHECK_INT(0, pthread_create(&threads[0], NULL, erase_all, erasing));
+	CHECK_INT(0, pthread_create(&threads[1], NULL, tidy_all, erasing));
+	for (uint32_t round = 0; !atomic_load(&erasing->done); round++) {
+		for (unsigned i = 0; i < WORLD_THINGS; i++)
+			hits[i].found.hit.entry = round;
+		CHECK_INT(0, late_hits_put(late_of(model), hits, WORLD_THINGS, 0, &err, &put));
+	}
+	for (unsigned i = 0; i < 2; i++)
+		CHECK_INT(0, pthread_join(threads[i], NULL));
+	CHECK_INT(0, late_hits_tidy(late_of(model), &err));
+	CHECK_INT(0, dropped_kept(model));
+	model_free(model);
+	free(erasing);
+}
+
 /* The VRM stands nowhere on the medium, and once erased and tidied its key is gone. */
 static void test_sealed(void)
 {
@@ -546,6 +656,8 @@ int main(int argc, char **argv)
 		{"late hits die with their day", test_day_dies},
 		{"power cut at every operation of a put and a tidying", test_crashes},
 		{"every operation of a put and a tidying fails", test_failures},
+		{"reads erased between find and put have no hits", test_erased_before_put},
+		{"puts, marks and tidying at once leave nothing of the erased", test_erased_meanwhile},
 		{"nothing on the medium tells the read", test_sealed},
 		{"bounds, and many at once", test_bounds},
 		{"records of random bytes", test_fuzz},

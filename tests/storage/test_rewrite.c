@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "appliance/base/clock.h"
@@ -124,6 +125,33 @@ static void busy_days_wait(void)
 	rig_fill(rig, 3);
 	CHECK_INT(0, rig_merge_all(rig));
 	CHECK_INT(3 * RIG_DAYS, rig_segments(rig));
+	rig_done(rig, io);
+}
+
+/* Nor is one of a catalog that was lost: when its days were sealed is not known, and all of them would be due at once.
+ */
+static void days_of_a_lost_catalog_wait(void)
+{
+	static const struct timespec quiet = {.tv_sec = 3600};
+	struct io *io = sim_new(check_seed());
+	struct rig *rig = rig_new(io, check_seed());
+	char path[700];
+	size_t count;
+
+	rig->options.merge_quiet_us = INT64_C(3600000000);
+	rig_fill(rig, 3);
+	CHECK_INT(0, rig_close(rig, true));
+	snprintf(path, sizeof(path), "%s/catalog/data.mdb", rig->db_directory);
+	CHECK_INT(0, unlink(path));
+	rig_check_open(rig, "rebuilt");
+	count = rig_segments(rig);
+	CHECK(count > RIG_DAYS);
+	CHECK_INT(0, rig_merge_all(rig));
+	CHECK_INT(count, rig_segments(rig));
+	CHECK_INT(0, nanosleep(&quiet, NULL));
+	CHECK_INT(0, rig_merge_all(rig));
+	CHECK_INT(RIG_DAYS, rig_segments(rig));
+	CHECK(rig_verify_rows(rig));
 	rig_done(rig, io);
 }
 
@@ -453,6 +481,7 @@ int main(int argc, char **argv)
 		{"which segments are merged", policy},
 		{"merges keep every read", merges_keep_every_read},
 		{"busy days wait", busy_days_wait},
+		{"days of a lost catalog wait", days_of_a_lost_catalog_wait},
 		{"a cut leaves one generation", a_cut_leaves_one_generation},
 		{"a cut and a lost catalog leave one generation", a_cut_and_a_lost_catalog_leave_one_generation},
 		{"failures are put off", failures_are_put_off},
