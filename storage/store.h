@@ -223,6 +223,10 @@ struct store_status {
 	int64_t recovery_ns;     /* how long store_open took to recover the journals */
 	uint64_t recovery_reads; /* rows brought back to the memtable */
 	const char *io_name;     /* of the I/O in use */
+	/* The register's change log: 0 when the register is incomplete. */
+	uint64_t register_sequence; /* of its last entry */
+	uint64_t register_log_bytes;
+	char register_why[192]; /* writing it anew failed; empty when well */
 	struct store_tidy tidy;
 };
 int store_status(struct store *store, struct store_status *ret_status);
