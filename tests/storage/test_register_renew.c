@@ -11,8 +11,6 @@
 #define LOG_MODULE "test"
 #include "appliance/base/log.h"
 #include "appliance/base/prng.h"
-#include "storage/changelog.h"
-#include "storage/changelog_renew.h"
 #include "storage/io.h"
 #include "storage/keyring.h"
 #include "storage/register.h"
@@ -481,89 +479,6 @@ static void test_remnant(void)
 	world_free(world);
 }
 
-/* ---- the log alone: entries that come while it is written anew */
-
-static int count_frame(void *context, const struct changelog_frame *frame)
-{
-	uint64_t *counts = context;
-
-	counts[frame->kind]++;
-	if (frame->kind == CHANGELOG_ENTRY)
-		CHECK(frame->size == sizeof(uint64_t) && memcmp(frame->body, &frame->sequence, frame->size) == 0);
-	return 0;
-}
-
-static int append(struct changelog *log)
-{
-	uint64_t number = changelog_sequence(log) + 1;
-
-	return changelog_append(log, (const uint8_t *)&number, sizeof(number), &number);
-}
-
-static int renew_meanwhile(struct changelog *log)
-{
-	struct changelog_renewal *renewal;
-	int result = changelog_renew_begin(log, &renewal);
-
-	if (result < 0)
-		return result;
-	for (unsigned step = 0; result == 0 && step < 6; step++)
-		if (step % 2 == 0)
-			result = append(log);
-		else
-			result = step < 5 ? changelog_renew_put(renewal, (const uint8_t *)"part", 4)
-					  : changelog_renew_follow(renewal, changelog_sequence(log) - 1);
-	if (result == 0)
-		result = append(log);
-	if (result == 0)
-		result = changelog_renew_finish(renewal);
-	changelog_renew_end(renewal);
-	return result == 0 ? append(log) : result;
-}
-
-static void test_log_meanwhile(void)
-{
-	static const uint8_t key[KEY_SIZE] = {7};
-	bool was_cut = true;
-
-	for (uint64_t cut = 1; was_cut; cut++) {
-		struct io *io = sim_new(check_seed() + cut);
-		struct changelog_options options = {.directory = "/l", .key = key};
-		uint64_t counts[CHANGELOG_KIND_COUNT] = {0};
-		uint64_t durable, entries;
-		struct changelog *log;
-		struct err err;
-
-		CHECK_INT(0, io->ops->mkdir(io, "/l"));
-		CHECK_INT(0, io->ops->dir_sync(io, "/"));
-		CHECK_INT(0, changelog_open(&options, io, &err, count_frame, counts, &log));
-		for (unsigned i = 0; i < 5; i++)
-			CHECK_INT(0, append(log));
-		sim_cut_at(io, sim_ops(io) + cut);
-		(void)renew_meanwhile(log);
-		was_cut = sim_is_cut(io);
-		durable = changelog_sequence(log);
-		CHECK(was_cut || durable == 10);
-		changelog_free(log);
-		sim_crash(io);
-		sim_cut_at(io, 0);
-		CHECK_INT(0, changelog_open(&options, io, &err, count_frame, counts, &log));
-		entries = changelog_sequence(log);
-		CHECK(entries == durable || (was_cut && entries == durable + 1));
-		if (counts[CHANGELOG_BASE] > 0) {
-			CHECK_INT(2, counts[CHANGELOG_BASE]);
-			CHECK_INT(1, counts[CHANGELOG_BASE_END]);
-			entries -= 5;
-		}
-		CHECK_INT(entries, counts[CHANGELOG_ENTRY]);
-		CHECK(was_cut || counts[CHANGELOG_BASE] > 0);
-		changelog_free(log);
-		sim_free(io);
-	}
-}
-
-/* ---- threads */
-
 struct writer {
 	struct world *world;
 	atomic_bool stop;
@@ -617,7 +532,6 @@ int main(int argc, char **argv)
 						  {"memory that runs out", test_no_memory},
 						  {"a damaged base is refused", test_base_damaged},
 						  {"a remnant is removed", test_remnant},
-						  {"entries that come meanwhile", test_log_meanwhile},
 						  {"threads", test_threads},
 						  {NULL, NULL}};
 
