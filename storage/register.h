@@ -114,8 +114,8 @@ enum reg_renew_outcome { REG_RENEWED = 1 };
 /*
  * Writes the change log anew when it is due: as large as log_size_min and four times what it began with. What it says
  * then is what the register holds; what was deleted or replaced is not in it any more. Takes as long as writing that
- * does; changes wait for the last entries of it only. 0: not due; REG_RENEWED; or -errno, the log is the former one.
- * One thread at a time.
+ * does; changes wait for the last entries of it only. 0: not due, or somebody is at it; REG_RENEWED; or -errno, the log
+ * is the former one. Any control thread.
  */
 int reg_renew(struct reg *reg, struct err *err);
 

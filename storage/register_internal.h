@@ -22,6 +22,7 @@ struct reg {
 	pthread_mutex_t mutex;
 	bool index_behind; /* log has what the index could not take */
 	bool rebuilt;
+	bool renewing;         /* somebody writes the log anew */
 	uint64_t log_size_min; /* below it the log is not written anew */
 	/* While replaying. */
 	uint64_t applied;   /* what the index has */

@@ -38,7 +38,7 @@ static bool is_due(struct reg *reg)
 {
 	uint64_t size = changelog_size(reg->log);
 
-	return !reg->index_behind && changelog_sequence(reg->log) > 1 && size >= reg->log_size_min &&
+	return !reg->renewing && !reg->index_behind && changelog_sequence(reg->log) > 1 && size >= reg->log_size_min &&
 	       size >= GROWTH * changelog_base_size(reg->log);
 }
 
@@ -111,6 +111,7 @@ static int begin(struct reg *reg, struct changelog_renewal **ret_renewal, struct
 			result = -EBADMSG;
 		if (result == 0)
 			result = changelog_renew_begin(reg->log, ret_renewal);
+		reg->renewing = result == 0;
 		result = result == 0 ? 1 : result;
 	}
 	pthread_mutex_unlock(&reg->mutex);
@@ -147,6 +148,9 @@ int reg_renew(struct reg *reg, struct err *err)
 	if (result == 0)
 		result = finish(reg, renewal);
 	changelog_renew_end(renewal);
+	pthread_mutex_lock(&reg->mutex);
+	reg->renewing = false;
+	pthread_mutex_unlock(&reg->mutex);
 	if (result < 0)
 		return err_set(err, result, "writing the register's log anew: %s", strerror(-result));
 	reg_info(reg, &after);

@@ -152,6 +152,7 @@ struct store {
 	uint64_t seal_failures;
 	char seal_why[192];     /* of the failure that lasts; empty when well */
 	char register_why[192]; /* likewise, of writing the register's log anew */
+	int64_t renew_again_ns; /* monotonic: that is not tried before */
 	uint64_t disk_total;
 	uint64_t disk_free;
 	uint64_t disk_reserve;
@@ -163,7 +164,6 @@ struct store {
 
 	int64_t disk_checked_ns; /* keeper's */
 	int64_t look_again_ns;   /* marks_look's: not before */
-	int64_t renew_again_ns;  /* the register's log, by the tidier: not before */
 
 	pthread_mutex_t thread_mutex; /* of the bells and of stop */
 	pthread_cond_t sealer_bell;

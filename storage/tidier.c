@@ -171,19 +171,23 @@ static void removals(struct store *store)
 /* The register's change log, when it has grown to be written anew. */
 static void register_tidy(struct store *store)
 {
+	int64_t now_ns = clock_mono_ns();
 	struct err err = {""};
+	int64_t again_ns;
 	bool failed;
 
-	if (store->reg == NULL || clock_mono_ns() < store->renew_again_ns)
+	pthread_mutex_lock(&store->status_mutex);
+	again_ns = store->renew_again_ns;
+	pthread_mutex_unlock(&store->status_mutex);
+	if (store->reg == NULL || now_ns < again_ns)
 		return;
 	failed = reg_renew(store->reg, &err) < 0;
 	pthread_mutex_lock(&store->status_mutex);
 	(void)snprintf(store->register_why, sizeof(store->register_why), "%.180s", failed ? err.text : "");
+	store->renew_again_ns = failed ? now_ns + RENEW_AGAIN_NS : 0;
 	pthread_mutex_unlock(&store->status_mutex);
-	if (!failed)
-		return;
-	store->renew_again_ns = clock_mono_ns() + RENEW_AGAIN_NS;
-	log_warn("%s, trying again in ten minutes", err.text);
+	if (failed)
+		log_warn("%s, trying again in ten minutes", err.text);
 }
 
 static int duty(struct store *store, bool may_pause)
