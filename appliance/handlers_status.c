@@ -202,6 +202,10 @@ static json_t *storage_json(const struct store_status *status)
 	(void)json_object_set_new(object, "recovery_ms", json_real((double)status->recovery_ns / 1e6));
 	(void)json_object_set_new(object, "recovery_reads", json_integer((json_int_t)status->recovery_reads));
 	(void)json_object_set_new(object, "merging", merging_json(&status->tidy));
+	(void)json_object_set_new(object, "register",
+				  json_pack("{s:I,s:I,s:s}", "entries", (json_int_t)status->register_sequence,
+					    "log_bytes", (json_int_t)status->register_log_bytes, "why",
+					    status->register_why));
 	(void)json_object_set_new(object, "io", json_string(status->io_name));
 	return object;
 }

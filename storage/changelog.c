@@ -9,9 +9,9 @@
 #include "appliance/base/aead.h"
 #include "appliance/base/bytes.h"
 #include "appliance/base/digest.h"
+#include "storage/changelog_internal.h"
 #include "storage/io.h"
 
-#define LOG_NAME "changes.log"
 #define FRAME_MAGIC UINT64_C(0x31474f4c52544e47) /* "GNTRLOG1" */
 #define FRAME_VERSION 1
 #define SCAN_SIZE (1u << 20)
@@ -20,34 +20,22 @@
 enum {
 	AT_MAGIC = 0,
 	AT_VERSION = 8,
-	AT_ZERO = 10,
+	AT_KIND = 10,
 	AT_BODY_SIZE = 12,
 	AT_SEQUENCE = 16,
 	AT_SALT = 24,
 	AT_PREVIOUS = 32,
 	AT_TAG = 64,
 	AT_CHECKSUM = 80,
-	HEADER_SIZE = 88,
+	HEADER_SIZE = CHANGELOG_HEADER_SIZE,
 	SALT_SIZE = 8,
-};
-
-struct changelog {
-	struct io *io;
-	struct io_file *file;
-	struct aead_key key;
-	uint64_t sequence; /* of the last frame */
-	uint64_t end;      /* behind the last frame */
-	uint8_t previous[SHA256_SIZE];
-	bool read_only;
-	bool tail_cut;
-	char path[4096];
 };
 
 struct scan {
 	struct changelog *log;
 	uint64_t size; /* of the file */
 	struct err *err;
-	int (*each)(void *context, uint64_t sequence, const uint8_t *body, size_t size);
+	int (*each)(void *context, const struct changelog_frame *frame);
 	void *context;
 };
 
@@ -65,7 +53,8 @@ static void frame_hash(const uint8_t *header, uint8_t digest[SHA256_SIZE])
 static bool header_valid(const uint8_t *header)
 {
 	return le64_get(header + AT_MAGIC) == FRAME_MAGIC && le16_get(header + AT_VERSION) == FRAME_VERSION &&
-	       le16_get(header + AT_ZERO) == 0 && le32_get(header + AT_BODY_SIZE) <= CHANGELOG_BODY_SIZE_MAX &&
+	       le16_get(header + AT_KIND) < CHANGELOG_KIND_COUNT &&
+	       le32_get(header + AT_BODY_SIZE) <= CHANGELOG_BODY_SIZE_MAX &&
 	       XXH3_64bits(header, AT_CHECKSUM) == le64_get(header + AT_CHECKSUM);
 }
 
@@ -78,8 +67,17 @@ static int read_whole(struct changelog *log, uint64_t offset, void *buffer, size
 	return (size_t)count == size ? 0 : -ENODATA;
 }
 
-/* 0 with the body, malloc'd; -EBADMSG or -ENODATA when no whole and true frame stands at log->end; else the disk's. */
-static int frame_read(struct changelog *log, uint8_t header[HEADER_SIZE], uint8_t **ret_body, size_t *ret_size)
+/* May a frame of this kind and number stand at log->end? A base stands for two entries at least. */
+static bool is_next(const struct changelog *log, enum changelog_kind kind, uint64_t sequence)
+{
+	if (kind == CHANGELOG_ENTRY)
+		return log->phase != CHANGELOG_IN_BASE && sequence == log->sequence + 1;
+	if (log->phase == CHANGELOG_BEGINS)
+		return kind == CHANGELOG_BASE && sequence > 1;
+	return log->phase == CHANGELOG_IN_BASE && sequence == log->sequence;
+}
+
+int changelog_frame_read(struct changelog *log, uint8_t header[HEADER_SIZE], uint8_t **ret_body, size_t *ret_size)
 {
 	uint8_t nonce[AEAD_NONCE_SIZE];
 	uint8_t *body;
@@ -89,7 +87,8 @@ static int frame_read(struct changelog *log, uint8_t header[HEADER_SIZE], uint8_
 	result = read_whole(log, log->end, header, HEADER_SIZE);
 	if (result < 0)
 		return result;
-	if (!header_valid(header) || le64_get(header + AT_SEQUENCE) != log->sequence + 1 ||
+	if (!header_valid(header) ||
+	    !is_next(log, (enum changelog_kind)le16_get(header + AT_KIND), le64_get(header + AT_SEQUENCE)) ||
 	    memcmp(header + AT_PREVIOUS, log->previous, SHA256_SIZE) != 0)
 		return -EBADMSG;
 	size = le32_get(header + AT_BODY_SIZE);
@@ -167,6 +166,11 @@ static int tail_judge(const struct scan *scan, uint64_t sequence_min)
 	struct changelog *log = scan->log;
 	int result;
 
+	if (log->phase == CHANGELOG_IN_BASE)
+		return err_set(scan->err, -EBADMSG,
+			       "%s: the state that it begins with is damaged at byte %llu; restore the file from a "
+			       "backup",
+			       log->path, (unsigned long long)log->end);
 	if (log->sequence < sequence_min)
 		return err_set(
 			scan->err, -EBADMSG,
@@ -192,11 +196,31 @@ static int tail_judge(const struct scan *scan, uint64_t sequence_min)
 	return 0;
 }
 
-static void frame_passed(struct changelog *log, const uint8_t *header, size_t body_size)
+void changelog_frame_passed(struct changelog *log, const uint8_t *header, size_t body_size)
 {
+	enum changelog_kind kind = (enum changelog_kind)le16_get(header + AT_KIND);
+
 	frame_hash(header, log->previous);
-	log->sequence++;
+	log->sequence = le64_get(header + AT_SEQUENCE);
 	log->end += HEADER_SIZE + body_size;
+	log->phase = kind == CHANGELOG_BASE ? CHANGELOG_IN_BASE : CHANGELOG_IN_ENTRIES;
+	if (kind == CHANGELOG_BASE_END)
+		log->base_size = log->end;
+}
+
+static int frame_give(const struct scan *scan, const uint8_t *header, uint8_t *body, size_t size)
+{
+	struct changelog_frame frame = {.kind = (enum changelog_kind)le16_get(header + AT_KIND),
+					.sequence = le64_get(header + AT_SEQUENCE),
+					.body = body,
+					.size = size};
+	int result = scan->each(scan->context, &frame);
+
+	bytes_wipe(body, size);
+	free(body);
+	return result < 0 ? err_prefix(scan->err, result, "%s: entry %llu", scan->log->path,
+				       (unsigned long long)frame.sequence)
+			  : result;
 }
 
 static int log_scan(const struct scan *scan, uint64_t sequence_min)
@@ -207,22 +231,18 @@ static int log_scan(const struct scan *scan, uint64_t sequence_min)
 	size_t size;
 	int result;
 
-	while ((result = frame_read(log, header, &body, &size)) == 0) {
-		result = scan->each(scan->context, log->sequence + 1, body, size);
-		bytes_wipe(body, size);
-		free(body);
+	while ((result = changelog_frame_read(log, header, &body, &size)) == 0) {
+		result = frame_give(scan, header, body, size);
 		if (result != 0)
-			return result < 0 ? err_prefix(scan->err, result, "%s: entry %llu", log->path,
-						       (unsigned long long)log->sequence + 1)
-					  : result;
-		frame_passed(log, header, size);
+			return result;
+		changelog_frame_passed(log, header, size);
 	}
 	if (result != -EBADMSG && result != -ENODATA)
 		return err_set(scan->err, result, "%s: %s", log->path, strerror(-result));
 	return tail_judge(scan, sequence_min);
 }
 
-static int file_open(struct changelog *log, const char *directory, uint64_t sequence_min, struct err *err)
+static int file_open(struct changelog *log, uint64_t sequence_min, struct err *err)
 {
 	const struct io_ops *ops = log->io->ops;
 	int result = ops->open(log->io, log->path, log->read_only ? IO_READ : IO_WRITE, &log->file);
@@ -231,18 +251,18 @@ static int file_open(struct changelog *log, const char *directory, uint64_t sequ
 		return err_set(err, -EBADMSG,
 			       "%s: missing, yet entries up to %llu were durable; restore it from a backup", log->path,
 			       (unsigned long long)sequence_min);
-	if (result == -ENOENT && !log->read_only) {
+	if (result == -ENOENT && !log->read_only)
 		result = ops->open(log->io, log->path, IO_WRITE | IO_CREATE, &log->file);
-		if (result == 0)
-			result = ops->dir_sync(log->io, directory);
-	}
+	/* Also of one that was there: whoever wrote it anew may have been killed before its name was durable. */
+	if (result == 0 && !log->read_only)
+		result = ops->dir_sync(log->io, log->directory);
 	if (result < 0)
 		return err_set(err, result, "%s: %s", log->path, strerror(-result));
 	return 0;
 }
 
 int changelog_open(const struct changelog_options *options, struct io *io, struct err *err,
-		   int (*each)(void *context, uint64_t sequence, const uint8_t *body, size_t size), void *context,
+		   int (*each)(void *context, const struct changelog_frame *frame), void *context,
 		   struct changelog **ret_log)
 {
 	struct scan scan = {.err = err, .each = each, .context = context};
@@ -255,8 +275,9 @@ int changelog_open(const struct changelog_options *options, struct io *io, struc
 	log->io = io;
 	log->read_only = options->read_only;
 	aead_key_init(&log->key, options->key);
-	snprintf(log->path, sizeof(log->path), "%s/" LOG_NAME, options->directory);
-	result = file_open(log, options->directory, options->sequence_min, err);
+	snprintf(log->directory, sizeof(log->directory), "%s", options->directory);
+	snprintf(log->path, sizeof(log->path), "%s/" CHANGELOG_NAME, log->directory);
+	result = file_open(log, options->sequence_min, err);
 	/* What a crash left in the page cache must be on disk before anybody relies on having read it. */
 	if (result == 0) {
 		result = log->read_only ? 0 : log->file->ops->sync(log->file);
@@ -272,6 +293,8 @@ int changelog_open(const struct changelog_options *options, struct io *io, struc
 		changelog_free(log);
 		return result;
 	}
+	if (!log->read_only)
+		changelog_remnant_remove(log);
 	*ret_log = log;
 	return 0;
 }
@@ -287,8 +310,10 @@ struct changelog *changelog_free(struct changelog *log)
 	return NULL;
 }
 
-int changelog_append(struct changelog *log, const uint8_t *body, size_t size, uint64_t *ret_sequence)
+int changelog_frame_write(struct changelog *log, enum changelog_kind kind, const uint8_t *body, size_t size,
+			  bool durable)
 {
+	const struct io_ops *ops = log->file->ops;
 	uint8_t nonce[AEAD_NONCE_SIZE];
 	uint8_t *frame;
 	int result;
@@ -301,19 +326,31 @@ int changelog_append(struct changelog *log, const uint8_t *body, size_t size, ui
 	memset(frame, 0, HEADER_SIZE);
 	le64_put(frame + AT_MAGIC, FRAME_MAGIC);
 	le16_put(frame + AT_VERSION, FRAME_VERSION);
+	le16_put(frame + AT_KIND, (uint16_t)kind);
 	le32_put(frame + AT_BODY_SIZE, (uint32_t)size);
-	le64_put(frame + AT_SEQUENCE, log->sequence + 1);
+	le64_put(frame + AT_SEQUENCE, log->sequence + (kind == CHANGELOG_ENTRY));
 	random_bytes(frame + AT_SALT, SALT_SIZE);
 	memcpy(frame + AT_PREVIOUS, log->previous, SHA256_SIZE);
 	frame_nonce(frame, nonce);
 	aead_seal(&log->key, nonce, frame, AT_TAG, body, size, frame + HEADER_SIZE, frame + AT_TAG);
 	le64_put(frame + AT_CHECKSUM, XXH3_64bits(frame, AT_CHECKSUM));
-	result = log->file->ops->write_sync(log->file, log->end, frame, HEADER_SIZE + size);
-	if (result == 0) {
-		frame_passed(log, frame, size);
-		*ret_sequence = log->sequence;
-	}
+	result = (durable ? ops->write_sync : ops->write)(log->file, log->end, frame, HEADER_SIZE + size);
+	if (result == 0)
+		changelog_frame_passed(log, frame, size);
 	free(frame);
+	return result;
+}
+
+int changelog_append(struct changelog *log, const uint8_t *body, size_t size, uint64_t *ret_sequence)
+{
+	int result = log->unsettled ? log->io->ops->dir_sync(log->io, log->directory) : 0;
+
+	if (result < 0)
+		return result;
+	log->unsettled = false;
+	result = changelog_frame_write(log, CHANGELOG_ENTRY, body, size, true);
+	if (result == 0)
+		*ret_sequence = log->sequence;
 	return result;
 }
 
@@ -325,6 +362,11 @@ uint64_t changelog_sequence(const struct changelog *log)
 uint64_t changelog_size(const struct changelog *log)
 {
 	return log->end;
+}
+
+uint64_t changelog_base_size(const struct changelog *log)
+{
+	return log->base_size;
 }
 
 bool changelog_tail_cut(const struct changelog *log)

@@ -311,6 +311,7 @@ void reg_info(struct reg *reg, struct reg_info *ret_info)
 	pthread_mutex_lock(&reg->mutex);
 	*ret_info = (struct reg_info){.sequence = changelog_sequence(reg->log),
 				      .log_size = changelog_size(reg->log),
+				      .log_base_size = changelog_base_size(reg->log),
 				      .rebuilt = reg->rebuilt,
 				      .tail_cut = changelog_tail_cut(reg->log)};
 	pthread_mutex_unlock(&reg->mutex);

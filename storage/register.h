@@ -1,7 +1,8 @@
 /*
  * The register: what operators told the appliance (feeds and their keys, cameras, bindings, lists). No read can bring
  * it back, so its truth is a sealed, hash-chained, append-only change log (storage/changelog.h); the LMDB environment
- * beside it is only its index and is replayed, or rebuilt, from the log at open.
+ * beside it is only its index and is replayed, or rebuilt, from the log at open. Once it has grown to several times
+ * what the register holds, reg_renew writes the log anew.
  *
  * A change is an entry of one or more puts and deletes: all durable when reg_change returns 0, or none. Values in LMDB
  * are sealed. Large values (a list's entries) are blobs: sealed files named by a keyed digest of their content, durable
@@ -33,6 +34,7 @@ struct reg_options {
 	const char *db_directory;    /* of LMDB, on a real disk; made when missing */
 	const char *lists_directory; /* of the blobs; made when missing */
 	size_t map_size;             /* LMDB's; 0 means 1 GiB */
+	uint64_t log_size_min;       /* a smaller log is not written anew; 0 means 64 MiB */
 };
 
 /*
@@ -108,11 +110,21 @@ int reg_blob_get(struct reg *reg, const uint8_t name[REG_BLOB_NAME_SIZE], struct
 /* The last entry's number (0: none yet): grows with every change, for whoever caches what it read. */
 uint64_t reg_sequence(struct reg *reg);
 
+enum reg_renew_outcome { REG_RENEWED = 1 };
+/*
+ * Writes the change log anew when it is due: as large as log_size_min and four times what it began with. What it says
+ * then is what the register holds; what was deleted or replaced is not in it any more. Takes as long as writing that
+ * does; changes wait for the last entries of it only. 0: not due, or somebody is at it; REG_RENEWED; or -errno, the log
+ * is the former one. Any control thread.
+ */
+int reg_renew(struct reg *reg, struct err *err);
+
 struct reg_info {
 	uint64_t sequence;
-	uint64_t log_size; /* bytes */
-	bool rebuilt;      /* the index was rebuilt from the log at this open */
-	bool tail_cut;     /* a torn last entry was cut at this open */
+	uint64_t log_size;      /* bytes */
+	uint64_t log_base_size; /* of these, what it began with when it was written anew */
+	bool rebuilt;           /* the index was rebuilt from the log at this open */
+	bool tail_cut;          /* a torn last entry was cut at this open */
 };
 void reg_info(struct reg *reg, struct reg_info *ret_info);
 

@@ -78,20 +78,23 @@ static int list_take(struct checking *checking, const struct reg_change *change)
 	return 0;
 }
 
-static int entry_take(void *context, uint64_t sequence, const uint8_t *body, size_t size)
+static int frame_take(void *context, const struct changelog_frame *frame)
 {
 	struct checking *checking = context;
 	struct reg_entry entry;
-	int r = reg_entry_decode(body, size, &entry);
+	int r;
 
-	(void)sequence;
+	if (frame->kind == CHANGELOG_BASE_END)
+		return 0;
+	r = reg_entry_decode(frame->body, frame->size, &entry);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < entry.count; i++)
 		if (entry.changes[i].kind == REG_LIST)
 			r = list_take(checking, &entry.changes[i]);
 	free(entry.changes);
-	checking->found.entries += r == 0;
+	if (r == 0)
+		checking->found.entries += frame->kind == CHANGELOG_ENTRY ? 1 : entry.count;
 	return r;
 }
 
@@ -123,7 +126,7 @@ static int log_check(struct checking *checking, uint64_t applied)
 					    .sequence_min = applied};
 	struct changelog *log = NULL;
 	struct err err = {""};
-	int r = changelog_open(&options, checking->io, &err, entry_take, checking, &log);
+	int r = changelog_open(&options, checking->io, &err, frame_take, checking, &log);
 
 	if (r == -ENOMEM)
 		return r;

@@ -8,7 +8,7 @@
 #include "storage/register.h"
 
 struct register_check {
-	uint64_t entries; /* of the log, that open */
+	uint64_t entries; /* of the log, that open, and the records that it begins with */
 	uint64_t lists;
 	uint64_t blobs;
 };

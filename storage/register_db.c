@@ -16,6 +16,7 @@
 #define KEY_BYTES 9
 #define META_SIZE 16 /* applied u64, record count u64 */
 #define SEAL_OVERHEAD (AEAD_NONCE_SIZE + AEAD_TAG_SIZE)
+#define BASE_INDEX UINT32_C(0x80000000) /* of a base's first record */
 
 static const uint8_t meta_key[1] = {0};
 
@@ -275,20 +276,47 @@ static int change_apply(struct reg_db *db, uint64_t sequence, uint32_t index, co
 	return db_error(mdb_put(db->txn, db->dbi, &key, &value, 0));
 }
 
-int reg_db_apply(struct reg_db *db, uint64_t sequence, const struct reg_change *changes, size_t count)
+static int meta_write(struct reg_db *db, uint64_t sequence)
 {
 	uint8_t meta[META_SIZE];
 	MDB_val key = {sizeof(meta_key), (void *)(uintptr_t)meta_key};
 	MDB_val value = {META_SIZE, meta};
+
+	le64_put(meta, sequence);
+	le64_put(meta + 8, db->count);
+	return db_error(mdb_put(db->txn, db->dbi, &key, &value, 0));
+}
+
+int reg_db_apply(struct reg_db *db, uint64_t sequence, const struct reg_change *changes, size_t count)
+{
 	int result = 0;
 
 	for (size_t i = 0; result == 0 && i < count; i++)
 		result = change_apply(db, sequence, (uint32_t)i, &changes[i]);
-	if (result < 0)
-		return result;
-	le64_put(meta, sequence);
-	le64_put(meta + 8, db->count);
-	return db_error(mdb_put(db->txn, db->dbi, &key, &value, 0));
+	return result < 0 ? result : meta_write(db, sequence);
+}
+
+int reg_db_clear(struct reg_db *db)
+{
+	db->count = 0;
+	return db_error(mdb_drop(db->txn, db->dbi, 0));
+}
+
+int reg_db_base_put(struct reg_db *db, uint64_t sequence, uint64_t first, const struct reg_change *changes,
+		    size_t count)
+{
+	int result = 0;
+
+	if (first + count > BASE_INDEX)
+		return -EFBIG;
+	for (size_t i = 0; result == 0 && i < count; i++)
+		result = change_apply(db, sequence, BASE_INDEX + (uint32_t)(first + i), &changes[i]);
+	return result;
+}
+
+int reg_db_base_end(struct reg_db *db, uint64_t sequence)
+{
+	return meta_write(db, sequence);
 }
 
 int reg_db_commit(struct reg_db *db)
@@ -341,22 +369,18 @@ static int record_give(const struct reg_db *db, const MDB_val *key, const MDB_va
 	return result;
 }
 
-int reg_db_each(struct reg_db *db, int kind, uint32_t a_first, uint32_t a_last,
-		int (*each)(void *context, const struct reg_record *record), void *context)
+static int each_in(const struct reg_db *db, MDB_txn *txn, int kind, uint32_t a_first, uint32_t a_last,
+		   int (*each)(void *context, const struct reg_record *record), void *context)
 {
 	uint8_t first[KEY_BYTES];
 	uint8_t last[KEY_BYTES];
 	MDB_val key = {KEY_BYTES, first};
 	MDB_val sealed;
 	MDB_cursor *cursor = NULL;
-	MDB_txn *txn;
-	int result = db_error(mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn));
+	int result = db_error(mdb_cursor_open(txn, db->dbi, &cursor));
 
-	if (result < 0)
-		return result;
 	key_make(first, kind, a_first, 0);
 	key_make(last, kind, a_last, UINT32_MAX);
-	result = db_error(mdb_cursor_open(txn, db->dbi, &cursor));
 	if (result == 0)
 		result = db_error(mdb_cursor_get(cursor, &key, &sealed, MDB_SET_RANGE));
 	while (result == 0 && key.mv_size == KEY_BYTES && memcmp(key.mv_data, last, KEY_BYTES) <= 0) {
@@ -366,6 +390,63 @@ int reg_db_each(struct reg_db *db, int kind, uint32_t a_first, uint32_t a_last,
 	}
 	if (cursor != NULL)
 		mdb_cursor_close(cursor);
-	mdb_txn_abort(txn);
 	return result == -ENOENT ? 0 : result;
+}
+
+int reg_db_each(struct reg_db *db, int kind, uint32_t a_first, uint32_t a_last,
+		int (*each)(void *context, const struct reg_record *record), void *context)
+{
+	MDB_txn *txn;
+	int result = db_error(mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn));
+
+	if (result < 0)
+		return result;
+	result = each_in(db, txn, kind, a_first, a_last, each, context);
+	mdb_txn_abort(txn);
+	return result;
+}
+
+struct reg_db_view {
+	struct reg_db *db;
+	MDB_txn *txn;
+};
+
+int reg_db_view_new(struct reg_db *db, struct reg_db_view **ret_view, uint64_t *ret_applied)
+{
+	struct reg_db_view *view = calloc(1, sizeof(*view));
+	uint64_t count;
+	int result;
+
+	if (view == NULL)
+		return -ENOMEM;
+	view->db = db;
+	result = db_error(mdb_txn_begin(db->env, NULL, MDB_RDONLY, &view->txn));
+	if (result == 0)
+		result = meta_read(view->txn, db->dbi, ret_applied, &count);
+	if (result < 0) {
+		reg_db_view_free(view);
+		return result;
+	}
+	*ret_view = view;
+	return 0;
+}
+
+int reg_db_view_each(struct reg_db_view *view, int (*each)(void *context, const struct reg_record *record),
+		     void *context)
+{
+	int result = 0;
+
+	for (int kind = REG_FEED; result == 0 && kind < REG_KIND_END; kind++)
+		result = each_in(view->db, view->txn, kind, 0, UINT32_MAX, each, context);
+	return result;
+}
+
+struct reg_db_view *reg_db_view_free(struct reg_db_view *view)
+{
+	if (view == NULL)
+		return NULL;
+	if (view->txn != NULL)
+		mdb_txn_abort(view->txn);
+	free(view);
+	return NULL;
 }

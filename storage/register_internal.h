@@ -22,7 +22,11 @@ struct reg {
 	pthread_mutex_t mutex;
 	bool index_behind; /* log has what the index could not take */
 	bool rebuilt;
-	uint64_t applied; /* replaying: what the index has; later: unused */
+	bool renewing;         /* somebody writes the log anew */
+	uint64_t log_size_min; /* below it the log is not written anew */
+	/* While replaying. */
+	uint64_t applied;   /* what the index has */
+	uint64_t base_done; /* records of a base that the index has taken */
 	unsigned batch;
 };
 

@@ -21,7 +21,8 @@
 #include "storage/register_internal.h"
 
 #define MAP_SIZE_DEFAULT ((size_t)1 << 30)
-#define REPLAY_BATCH 512 /* entries in one LMDB transaction while replaying */
+#define LOG_SIZE_MIN_DEFAULT (UINT64_C(64) << 20)
+#define REPLAY_BATCH 512 /* frames in one LMDB transaction while replaying */
 
 void reg_keys_derive(const uint8_t key[KEY_SIZE], struct reg_keys *ret_keys)
 {
@@ -119,25 +120,44 @@ static int db_open(struct reg *reg, const struct reg_options *options, const uin
 	return 0;
 }
 
-/* One entry of the log at open: into the index, when it lacks it. */
-static int entry_replay(void *context, uint64_t sequence, const uint8_t *body, size_t size)
+/* A frame's changes into the writer's transaction, which is begun when there is none. */
+static int frame_apply(struct reg *reg, const struct changelog_frame *frame)
 {
-	struct reg *reg = context;
-	struct reg_entry entry;
-	int result;
+	struct reg_entry entry = {0};
+	int result = reg->batch == 0 ? reg_db_begin(reg->db) : 0;
 
-	if (sequence <= reg->applied)
-		return 0;
-	result = reg_entry_decode(body, size, &entry);
-	if (result == 0 && reg->batch == 0) {
-		result = reg_db_begin(reg->db);
-		if (result < 0)
-			free(entry.changes);
-	}
+	if (result == 0 && frame->kind == CHANGELOG_BASE_END)
+		return reg_db_base_end(reg->db, frame->sequence);
+	if (result == 0)
+		result = reg_entry_decode(frame->body, frame->size, &entry);
 	if (result < 0)
 		return result;
-	result = reg_db_apply(reg->db, sequence, entry.changes, entry.count);
+	if (frame->kind == CHANGELOG_ENTRY) {
+		result = reg_db_apply(reg->db, frame->sequence, entry.changes, entry.count);
+	} else {
+		if (!reg->rebuilt)
+			result = reg_db_clear(reg->db);
+		if (result == 0)
+			result = reg_db_base_put(reg->db, frame->sequence, reg->base_done, entry.changes, entry.count);
+		reg->rebuilt = true;
+		reg->base_done += entry.count;
+	}
 	free(entry.changes);
+	return result;
+}
+
+/*
+ * One frame of the log at open: into the index, when it lacks it. An index from before the base cannot know what was
+ * deleted up to there: it is begun anew with the base.
+ */
+static int frame_replay(void *context, const struct changelog_frame *frame)
+{
+	struct reg *reg = context;
+	int result;
+
+	if (frame->sequence <= reg->applied)
+		return 0;
+	result = frame_apply(reg, frame);
 	if (result == 0 && ++reg->batch == REPLAY_BATCH) {
 		reg->batch = 0;
 		result = reg_db_commit(reg->db);
@@ -150,7 +170,7 @@ static int log_open(struct reg *reg, const struct reg_options *options, const ui
 {
 	struct changelog_options log_options = {
 		.directory = options->directory, .key = key, .sequence_min = reg->applied};
-	int result = changelog_open(&log_options, io, err, entry_replay, reg, &reg->log);
+	int result = changelog_open(&log_options, io, err, frame_replay, reg, &reg->log);
 
 	if (result < 0) {
 		reg_db_abort(reg->db);
@@ -161,9 +181,9 @@ static int log_open(struct reg *reg, const struct reg_options *options, const ui
 	reg->batch = 0;
 	if (result < 0)
 		return err_set(err, result, "%s: %s", options->db_directory, strerror(-result));
-	reg->rebuilt = reg->applied == 0 && changelog_sequence(reg->log) > 0;
+	reg->rebuilt = reg->rebuilt || (reg->applied == 0 && changelog_sequence(reg->log) > 0);
 	if (reg->rebuilt)
-		log_warn("the register's index was made anew from %llu entries of the change log",
+		log_warn("the register's index was made anew from the change log, up to entry %llu",
 			 (unsigned long long)changelog_sequence(reg->log));
 	if (changelog_tail_cut(reg->log))
 		log_warn("a torn last entry of the register's change log was cut: nobody had been told of it");
@@ -239,6 +259,7 @@ int reg_open(const struct reg_options *options, struct io *io, struct keyring *k
 	if (reg == NULL)
 		return err_set(err, -ENOMEM, "register: out of memory");
 	reg->io = io;
+	reg->log_size_min = options->log_size_min != 0 ? options->log_size_min : LOG_SIZE_MIN_DEFAULT;
 	pthread_mutex_init(&reg->mutex, NULL);
 	result = directories_make(options, io, err);
 	if (result == 0)

@@ -159,7 +159,8 @@ static void register_ready(struct store *store)
 	struct reg_options options = {.directory = directory,
 				      .db_directory = db,
 				      .lists_directory = lists,
-				      .map_size = store->options.catalog_map_size};
+				      .map_size = store->options.catalog_map_size,
+				      .log_size_min = store->options.register_log_size_min};
 	int result;
 
 	(void)store_path(directory, store->directory, LAYOUT_REGISTER);

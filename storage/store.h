@@ -69,6 +69,7 @@ struct store_options {
 	int64_t merge_quiet_us;           /* a day into which nothing was sealed for so long is merged */
 	uint64_t reserve_bytes;           /* kept free beyond what sealing and a purge need */
 	size_t catalog_map_size;          /* LMDB's, the register's too; 0: its default */
+	uint64_t register_log_size_min;   /* see reg_options; 0: its default */
 	int64_t erase_rewrite_us;         /* age at which what was erased or amended is physically removed */
 	int32_t retention_days;           /* 0: 365; a day is due when it is more days past */
 	const struct clock_source *clock; /* NULL: this machine's; copied */
@@ -223,6 +224,10 @@ struct store_status {
 	int64_t recovery_ns;     /* how long store_open took to recover the journals */
 	uint64_t recovery_reads; /* rows brought back to the memtable */
 	const char *io_name;     /* of the I/O in use */
+	/* The register's change log: 0 when the register is incomplete. */
+	uint64_t register_sequence; /* of its last entry */
+	uint64_t register_log_bytes;
+	char register_why[192]; /* writing it anew failed; empty when well */
 	struct store_tidy tidy;
 };
 int store_status(struct store *store, struct store_status *ret_status);

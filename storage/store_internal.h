@@ -152,7 +152,9 @@ struct store {
 	size_t standing_count;
 	size_t standing_room;
 	uint64_t seal_failures;
-	char seal_why[192]; /* of the failure that lasts; empty when well */
+	char seal_why[192];     /* of the failure that lasts; empty when well */
+	char register_why[192]; /* likewise, of writing the register's log anew */
+	int64_t renew_again_ns; /* monotonic: that is not tried before */
 	uint64_t disk_total;
 	uint64_t disk_free;
 	uint64_t disk_reserve;

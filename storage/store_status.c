@@ -71,6 +71,7 @@ static void kept_copy(struct store *store, struct store_status *status)
 {
 	pthread_mutex_lock(&store->status_mutex);
 	status->journal_bytes = store->journal_bytes;
+	memcpy(status->register_why, store->register_why, sizeof(status->register_why));
 	status->disk_total_bytes = store->disk_total;
 	status->disk_free_bytes = store->disk_free;
 	status->disk_reserve_bytes = store->disk_reserve;
@@ -108,6 +109,20 @@ static void journals_judge(struct store *store, struct store_status *status)
 	}
 }
 
+static void register_figures(struct store *store, struct store_status *status)
+{
+	struct reg_info info;
+
+	if (store->reg == NULL) {
+		status->state = STORE_REGISTER_INCOMPLETE;
+		snprintf(status->why, sizeof(status->why), "register incomplete: %.200s", store->reg_why.text);
+		return;
+	}
+	reg_info(store->reg, &info);
+	status->register_sequence = info.sequence;
+	status->register_log_bytes = info.log_size;
+}
+
 int store_status(struct store *store, struct store_status *ret_status)
 {
 	struct store_status *status = calloc(1, sizeof(*status));
@@ -134,10 +149,7 @@ int store_status(struct store *store, struct store_status *ret_status)
 	status->memtable_bytes_max = memory.bytes_max;
 	status->credit_open = store_credit_open(store);
 	status->io_name = store->io->ops->name;
-	if (store->reg == NULL) {
-		status->state = STORE_REGISTER_INCOMPLETE;
-		snprintf(status->why, sizeof(status->why), "register incomplete: %.200s", store->reg_why.text);
-	}
+	register_figures(store, status);
 	kept_copy(store, status);
 	journals_judge(store, status);
 	*ret_status = *status;

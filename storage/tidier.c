@@ -1,13 +1,15 @@
 /*
  * One thread, the nicest of all, that turns every few seconds, and at once again after it has done something. It holds
- * the tidy mutex for one duty at a time. While the memtable is more than half full, or sealing fails, it pauses between
- * two pages, so that the sealer has disk and cores to itself; for PAUSE_MAX_NS of one rewriting at most, so that a
- * machine that is always busy gets its days merged and its erasures done all the same. A day whose merge failed is put
- * off: for a sixth of what makes a day quiet, for 24 times that when it is damaged.
+ * the tidy mutex for one duty at a time, and none while the register's log is written anew. While the memtable is more
+ * than half full, or sealing fails, it pauses between two pages, so that the sealer has disk and cores to itself; for
+ * PAUSE_MAX_NS of one rewriting at most, so that a machine that is always busy gets its days merged and its erasures
+ * done all the same. A day whose merge failed is put off: for a sixth of what makes a day quiet, for 24 times that when
+ * it is damaged.
  */
 #include "storage/tidier.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -23,6 +25,7 @@
 #include "storage/late_hits.h"
 #include "storage/marks_tidy.h"
 #include "storage/merge.h"
+#include "storage/register.h"
 #include "storage/rewrite.h"
 #include "storage/store_internal.h"
 
@@ -32,7 +35,8 @@
 #define TURN_NS INT64_C(5000000000)
 #define PAUSE_NS INT64_C(20000000)
 #define PAUSE_MAX_NS INT64_C(900000000000)
-#define LOOK_TURNS 16 /* pages between two looks at the pressure */
+#define RENEW_AGAIN_NS INT64_C(600000000000) /* after one that failed */
+#define LOOK_TURNS 16                        /* pages between two looks at the pressure */
 
 static bool canceled(struct store *store)
 {
@@ -170,6 +174,28 @@ static void removals(struct store *store)
 		log_info("%s, trying again", err.text);
 }
 
+/* The register's change log, when it has grown to be written anew. */
+static void register_tidy(struct store *store)
+{
+	int64_t now_ns = clock_mono_ns();
+	struct err err = {""};
+	int64_t again_ns;
+	bool failed;
+
+	pthread_mutex_lock(&store->status_mutex);
+	again_ns = store->renew_again_ns;
+	pthread_mutex_unlock(&store->status_mutex);
+	if (store->reg == NULL || now_ns < again_ns)
+		return;
+	failed = reg_renew(store->reg, &err) < 0;
+	pthread_mutex_lock(&store->status_mutex);
+	(void)snprintf(store->register_why, sizeof(store->register_why), "%.180s", failed ? err.text : "");
+	store->renew_again_ns = failed ? now_ns + RENEW_AGAIN_NS : 0;
+	pthread_mutex_unlock(&store->status_mutex);
+	if (failed)
+		log_warn("%s, trying again in ten minutes", err.text);
+}
+
 static int duty(struct store *store, bool may_pause)
 {
 	int result;
@@ -186,6 +212,7 @@ static int duty(struct store *store, bool may_pause)
 int tidier_round(struct store *store)
 {
 	removals(store);
+	register_tidy(store);
 	return duty(store, false);
 }
 
@@ -209,6 +236,7 @@ static void *tidier_main(void *argument)
 	(void)syscall(SYS_ioprio_set, IOPRIO_WHO_THREAD, 0, IOPRIO_LOWEST);
 	while (!atomic_load(&store->tidy_stop)) {
 		removals(store);
+		register_tidy(store);
 		if (pressed(store) || duty(store, true) != TIDIER_MORE)
 			tidier_sleep(store);
 	}

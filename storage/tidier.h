@@ -1,6 +1,6 @@
 /*
- * The tidier: the thread that does what may wait, at the lowest priority: physical removals first, then merges of quiet
- * days. See tidier.c.
+ * The tidier: the thread that does what may wait, at the lowest priority: physical removals first, then the register's
+ * change log when it is due to be written anew, then merges of quiet days. See tidier.c.
  */
 #ifndef GANTRY_STORAGE_TIDIER_H
 #define GANTRY_STORAGE_TIDIER_H

@@ -23,6 +23,7 @@ const char *const killpoint_names[] = {
 	"commit.submitted",     /* a frame handed to the kernel */
 	"commit.durable",       /* a frame durable, nobody told */
 	"register.logged",      /* change in the change log, not yet in LMDB */
+	"register.renewed",     /* the change log written anew has its name, the directory is not synced */
 	"case.keyed",           /* key of an edited copy durable, no page yet */
 	"case.written",         /* the edited copy beside the old one */
 	"case.committed",       /* the catalog has the edited one; the old one's key stands */

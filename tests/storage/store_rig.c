@@ -171,6 +171,7 @@ void rig_init(struct rig *rig, struct io *io, const char *directory, const char 
 					      .lane_size = 4096,
 					      .reserve_bytes = 64 << 10,
 					      .catalog_map_size = 64 << 20,
+					      .register_log_size_min = 1,
 					      .clock_always = true,
 					      .threads_off = true};
 	for (unsigned i = 0; i < RIG_FEEDS; i++)

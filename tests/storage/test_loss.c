@@ -20,6 +20,7 @@
 #include "storage/hold.h"
 #include "storage/io.h"
 #include "storage/register.h"
+#include "storage/tidier.h"
 #include "tests/check.h"
 #include "tests/storage/rig_check.h"
 #include "tests/storage/store_rig.h"
@@ -151,6 +152,7 @@ static void send_some(struct rig *rig, unsigned runs)
 static struct yard *yard_new(struct io *io)
 {
 	struct yard *yard = calloc(1, sizeof(*yard));
+	struct reg_info info;
 	char path[700];
 
 	CHECK(yard != NULL);
@@ -163,6 +165,9 @@ static struct yard *yard_new(struct io *io)
 	yard->rig.options.master_path = yard->rig.master_path;
 	CHECK_INT(0, rig_open(&yard->rig));
 	register_fill(yard);
+	(void)tidier_round(yard->rig.store); /* the register's log is written anew, and goes on */
+	reg_info(store_register(yard->rig.store, NULL), &info);
+	CHECK(info.log_base_size > 0);
 	for (unsigned round = 0; round < 3; round++) {
 		send_some(&yard->rig, 30);
 		CHECK_INT(0, store_seal_all(yard->rig.store, INT64_C(3000000000)));
