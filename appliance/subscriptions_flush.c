@@ -19,7 +19,9 @@
 /* Of one subscription at most: positions and open receipts of both lanes. */
 #define CHANGES_EACH (HIT_LANE_COUNT * (1 + HIT_SOURCES))
 
-static const int64_t receipt_span_us[HIT_LANE_COUNT] = {[HIT_LANE_URGENT] = 1000000, [HIT_LANE_MASS] = 60000000};
+/* Of one receipt: the first hit's delivery to the last one's acknowledgement. As short as a year of them has room for.
+ */
+static const int64_t receipt_span_us[HIT_LANE_COUNT] = {[HIT_LANE_URGENT] = 10000000, [HIT_LANE_MASS] = 60000000};
 
 /* Also when the clock is behind `since_us`: it was set back, and nothing waits until it has come there again. */
 static bool is_over(int64_t since_us, int64_t span_us, int64_t now_us)
@@ -77,13 +79,13 @@ static void gather_receipts(struct flush *flush, struct subscription *subscripti
 	}
 }
 
-/* Those that are written and whose span is over: what is acknowledged from now on begins a new one. */
+/* Those whose span is over, behind their writing: what is acknowledged from now on begins a new one. */
 static void close_receipts(struct subscription_lane *lane, enum hit_lane index, int64_t now_us)
 {
 	for (unsigned i = 0; i < HIT_SOURCES; i++) {
 		struct open_receipt *open = &lane->receipts[i];
 
-		if (open->to == 0 || open->changed || !is_over(open->begun_us, receipt_span_us[index], now_us))
+		if (open->to == 0 || !is_over(open->begun_us, receipt_span_us[index], now_us))
 			continue;
 		lane->receipt_next[i]++;
 		memset(open, 0, sizeof(*open));
@@ -100,10 +102,12 @@ static void gather_lane(struct subscriptions *set, struct subscription *subscrip
 	uint8_t *value;
 
 	subscription_settle(lane);
-	close_receipts(lane, index, now_us);
-	if (!lane->changed && !(lane->moved && (all || is_over(lane->written_us, LEISURE_US, now_us))))
+	if (!lane->changed && !(lane->moved && (all || is_over(lane->written_us, LEISURE_US, now_us)))) {
+		close_receipts(lane, index, now_us);
 		return;
+	}
 	gather_receipts(flush, subscription, index);
+	close_receipts(lane, index, now_us);
 	subscription_positions(subscription, index, set->options.urgent_priority, &positions);
 	value = flush->values[flush->count];
 	flush->changes[flush->count++] = (struct reg_change){.kind = REG_SUBSCRIPTION,

@@ -422,6 +422,33 @@ static void *send_again(void *context)
 	return NULL;
 }
 
+/* Who acknowledges something every second has receipts of ten seconds, not one that grows for hours. */
+static void receipts_end(void)
+{
+	int64_t soon_us = clock_wall_us() + 500000; /* behind every acknowledgement */
+	struct subscription *room;
+	char cursor[HIT_CURSOR_TEXT_SIZE];
+	struct client client;
+	struct world world;
+	size_t count;
+
+	world_init(&world);
+	(void)add(&world, "room", 0);
+	room = subscriptions_take(world.set, "room");
+	connect_to(room, &client);
+	for (unsigned i = 0; i <= 11; i++) {
+		CHECK_INT(1, send(&world, room, HIT_LANE_URGENT, i + 1, 1, false, cursor));
+		CHECK_INT(0, subscriptions_acknowledge(world.set, room, cursor, NULL, &count));
+		CHECK_INT(0, subscriptions_flush(world.set, soon_us + i * INT64_C(1000000), false, &world.err));
+		if (i < 9)
+			CHECK_INT(0, room->lanes[HIT_LANE_URGENT].receipt_next[0]);
+	}
+	CHECK(room->lanes[HIT_LANE_URGENT].receipt_next[0] > 0);
+	subscription_end(room, FOLLOWER_GONE);
+	subscriptions_release(world.set, room);
+	world_fini(&world);
+}
+
 /* A clock that jumps a year ahead drops no receipt, one that is trusted again drops what is too old. */
 static void receipts_under_suspicion(void)
 {
@@ -497,6 +524,7 @@ int main(int argc, char **argv)
 		{"against a model", against_a_model},
 		{"cursors", cursors},
 		{"receipts", receipts},
+		{"receipts end", receipts_end},
 		{"receipts under a clock that is not trusted", receipts_under_suspicion},
 		{"another boundary", another_boundary},
 		{"threads meet", threads_meet},
