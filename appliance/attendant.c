@@ -3,47 +3,27 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
 
-#define LOG_MODULE "attendant"
-#include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
-#include "appliance/base/log.h"
 #include "appliance/counters.h"
 #include "appliance/gantry.h"
 #include "appliance/hits.h"
 #include "appliance/lanes.h"
-#include "storage/hit_scan.h"
-#include "storage/memtable.h"
+#include "storage/hit_follow.h"
 #include "storage/store.h"
 
 #define WAKE_NS 1000000
-#define CLOCK_EVERY_NS (INT64_C(600) * 1000000000)
-#define HITS_AT_ONCE 256 /* given to the rings */
-
-/* How far the hits of one worker have been followed. */
-struct hit_cursor {
-	uint64_t sequence; /* of the generation being followed; 0 none yet */
-	struct chunk *chunk;
-	uint32_t index;
-};
 
 struct attendant {
 	struct gantry *gantry;
 	pthread_t thread;
 	atomic_bool stopping;
-	struct hit_cursor cursors[WORKERS_MAX];
-	struct memtable_view view; /* held between rounds: a generation in it is not freed under a cursor */
-	bool viewing;
+	struct hit_follower *hits;
 
-	struct hit_found found[HITS_AT_ONCE]; /* on their way to the rings */
-	size_t found_count;
-
-	int64_t clock_due_ns;
 	/* The last second, for status. */
 	int64_t rate_ns;
 	uint64_t rate_reads;
@@ -64,133 +44,9 @@ static void open_lanes(struct gantry *gantry)
 			     lane_of_store, gantry->store);
 }
 
-static void publish(struct attendant *attendant)
+static void publish(void *context, const struct hit_found *found, size_t count)
 {
-	gantry_hits_publish(attendant->gantry, attendant->found, attendant->found_count);
-	attendant->found_count = 0;
-}
-
-static void take(struct attendant *attendant, const struct hit *hit, const struct read *read)
-{
-	if (attendant->found_count == HITS_AT_ONCE)
-		publish(attendant);
-	attendant->found[attendant->found_count++] = (struct hit_found){.hit = *hit, .read = *read};
-}
-
-static const struct read *row_of(struct chunk *first, uint32_t row)
-{
-	for (struct chunk *chunk = first; chunk != NULL; chunk = atomic_load(&chunk->next))
-		if (row >= chunk->first_row && row < chunk->first_row + CHUNK_ROWS)
-			return &chunk->rows[row - chunk->first_row];
-	return NULL;
-}
-
-/* Follows one generation to its published end. True when it is closed and nothing of it is left. */
-static bool follow_generation(struct attendant *attendant, struct hit_cursor *cursor, struct generation *generation)
-{
-	bool closed = atomic_load(&generation->state) != GENERATION_OPEN;
-
-	if (cursor->chunk == NULL)
-		cursor->chunk = atomic_load(&generation->first);
-	while (cursor->chunk != NULL) {
-		struct chunk *next = atomic_load(&cursor->chunk->next);
-		uint32_t count = atomic_load(&cursor->chunk->hits_durable);
-
-		for (; cursor->index < count; cursor->index++) {
-			const struct hit *hit = &cursor->chunk->hits[cursor->index];
-			const struct read *read = row_of(cursor->chunk, hit->row);
-
-			if (read != NULL)
-				take(attendant, hit, read);
-		}
-		/* A chunk that has a successor gets no more, once all that was appended to it is durable. */
-		if (next == NULL || cursor->index < cursor->chunk->hit_count)
-			break;
-		cursor->chunk = next;
-		cursor->index = 0;
-	}
-	return closed && (cursor->chunk == NULL || cursor->index == cursor->chunk->hit_count);
-}
-
-/*
- * Each worker's generations of one view, in order, as far as they go: one that is still written to holds up those
- * behind it, of which the next is always open ahead, empty.
- */
-static void follow_view(struct attendant *attendant, const struct memtable_view *view)
-{
-	bool waiting[WORKERS_MAX] = {false};
-
-	for (size_t i = 0; i < view->count; i++) {
-		struct generation *generation = view->generations[i];
-		struct hit_cursor *cursor;
-
-		if (generation->worker >= WORKERS_MAX || waiting[generation->worker])
-			continue;
-		cursor = &attendant->cursors[generation->worker];
-		if (generation->sequence < cursor->sequence)
-			continue;
-		if (generation->sequence > cursor->sequence)
-			*cursor = (struct hit_cursor){.sequence = generation->sequence};
-		if (follow_generation(attendant, cursor, generation))
-			*cursor = (struct hit_cursor){.sequence = generation->sequence + 1};
-		else
-			waiting[generation->worker] = true;
-	}
-}
-
-/*
- * The view of the last round is let go only after it has been followed once more and the new one is taken: a generation
- * under a cursor is never freed, and one that was closed and sealed since is first followed to its end.
- */
-static void follow_hits(struct attendant *attendant)
-{
-	struct memtable *memtable = store_memtable(attendant->gantry->store);
-	struct memtable_view view;
-
-	if (memtable_view_take(memtable, &view) < 0)
-		return;
-	if (attendant->viewing) {
-		follow_view(attendant, &attendant->view);
-		memtable_view_release(memtable, &attendant->view);
-	}
-	follow_view(attendant, &view);
-	publish(attendant);
-	attendant->view = view;
-	attendant->viewing = true;
-}
-
-/* What was recovered is behind the rings: subscribers that lack some of it are served from the store. */
-static void skip_recovered(struct attendant *attendant)
-{
-	struct memtable *memtable = store_memtable(attendant->gantry->store);
-	struct memtable_view view;
-
-	if (memtable_view_take(memtable, &view) < 0)
-		return;
-	for (size_t i = 0; i < view.count; i++) {
-		const struct generation *generation = view.generations[i];
-
-		if (generation->worker < WORKERS_MAX && atomic_load(&generation->state) != GENERATION_OPEN &&
-		    generation->sequence >= attendant->cursors[generation->worker].sequence)
-			attendant->cursors[generation->worker].sequence = generation->sequence + 1;
-	}
-	memtable_view_release(memtable, &view);
-}
-
-static void audit_clock(struct attendant *attendant)
-{
-	int64_t now_ns = clock_mono_ns();
-	struct clock_state state;
-	char body[128];
-
-	if (now_ns < attendant->clock_due_ns)
-		return;
-	attendant->clock_due_ns = now_ns + CLOCK_EVERY_NS - INT64_C(1000000000);
-	clock_state_get(&state);
-	(void)snprintf(body, sizeof(body), "{\"synchronised\":%s,\"offset_us\":%lld,\"error_max_us\":%lld}",
-		       state.synchronised ? "true" : "false", (long long)state.offset_us,
-		       (long long)state.error_max_us);
-	(void)gantry_note(attendant->gantry, 0, "clock.state", body);
+	gantry_hits_publish(context, found, count);
 }
 
 static void take_rates(struct attendant *attendant)
@@ -229,17 +85,13 @@ static void *attend(void *context)
 
 	(void)prctl(PR_SET_NAME, "attendant");
 	(void)prctl(PR_SET_TIMERSLACK, 50000);
-	skip_recovered(attendant);
 	while (!atomic_load(&attendant->stopping)) {
 		open_lanes(attendant->gantry);
-		follow_hits(attendant);
-		audit_clock(attendant);
+		hit_follow(attendant->hits);
 		take_rates(attendant);
 		(void)nanosleep(&nap, NULL);
 	}
-	follow_hits(attendant);
-	if (attendant->viewing)
-		memtable_view_release(store_memtable(attendant->gantry->store), &attendant->view);
+	hit_follow(attendant->hits);
 	return NULL;
 }
 
@@ -251,8 +103,14 @@ int attendant_start(struct gantry *gantry, struct attendant **ret_attendant, str
 	if (attendant == NULL)
 		return err_set(err, -ENOMEM, "out of memory");
 	attendant->gantry = gantry;
+	/* What was recovered is behind the rings: subscribers that lack some of it are served from the store. */
+	if (hit_follower_new(store_memtable(gantry->store), publish, gantry, &attendant->hits) < 0) {
+		free(attendant);
+		return err_set(err, -ENOMEM, "out of memory");
+	}
 	result = pthread_create(&attendant->thread, NULL, attend, attendant);
 	if (result != 0) {
+		hit_follower_free(attendant->hits);
 		free(attendant);
 		return err_set(err, -result, "attendant thread: %s", strerror(result));
 	}
@@ -266,7 +124,7 @@ struct attendant *attendant_stop(struct attendant *attendant)
 		return NULL;
 	atomic_store(&attendant->stopping, true);
 	pthread_join(attendant->thread, NULL);
-	bytes_wipe(attendant->found, sizeof(attendant->found));
+	hit_follower_free(attendant->hits);
 	free(attendant);
 	return NULL;
 }

@@ -2,13 +2,11 @@
  * The attendant: a control thread that does what workers may not do themselves and people wait for.
  *
  *	- opens the lanes of a feed's spool epoch when a worker asks (store_lane may allocate);
- *	- follows the memtable's published hits, generation by generation, and hands copies to those who bring them to
+ *	- follows the hits that become durable (storage/hit_follow.h) and hands copies to those who bring them to
  *	  subscribers (hits.h);
- *	- puts the clock's state into the audit log every ten minutes at most (R5).
+ *	- counts for status what the last second brought.
  *
- * It wakes every millisecond and waits for nobody. A hit is read from the memtable only once its read is durable, so
- * that an alarm can always be found again by search. A generation that the last round left unfinished is held until the
- * next one: none is sealed away under the cursor.
+ * It wakes every millisecond. A round of hits allocates nothing and waits for no disk, sealing or closing of a file.
  */
 #ifndef GANTRY_APPLIANCE_ATTENDANT_H
 #define GANTRY_APPLIANCE_ATTENDANT_H

@@ -27,10 +27,12 @@
 #define LOOK_NS (INT64_C(1) * 1000000000)
 #define ROUND_NS (INT64_C(300) * 1000000000)
 #define RETRY_NS (INT64_C(60) * 1000000000)
+#define CLOCK_EVERY_NS (INT64_C(599) * 1000000000) /* ten minutes at most (R5), looked at every second */
 
 struct calendar {
 	struct gantry *gantry;
 	pthread_t thread;
+	int64_t clock_due_ns; /* thread's own, on the monotonic clock */
 
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t bell;
@@ -40,6 +42,23 @@ struct calendar {
 	int last_error;
 	uint64_t purged_total; /* since the start */
 };
+
+/* The clock's state into the audit log, every ten minutes at most (R5). */
+static void audit_clock(struct calendar *calendar)
+{
+	int64_t now_ns = clock_mono_ns();
+	struct clock_state state;
+	char body[128];
+
+	if (now_ns < calendar->clock_due_ns)
+		return;
+	calendar->clock_due_ns = now_ns + CLOCK_EVERY_NS;
+	clock_state_get(&state);
+	(void)snprintf(body, sizeof(body), "{\"synchronised\":%s,\"offset_us\":%lld,\"error_max_us\":%lld}",
+		       state.synchronised ? "true" : "false", (long long)state.offset_us,
+		       (long long)state.error_max_us);
+	(void)gantry_note(calendar->gantry, 0, "clock.state", body);
+}
 
 static void on_purged(void *context, const struct purge_certificate *certificate)
 {
@@ -148,6 +167,7 @@ static void *attend(void *context)
 	(void)prctl(PR_SET_NAME, "calendar");
 	do {
 		look(calendar);
+		audit_clock(calendar);
 		/* When trust comes back, what waited for it goes at once. */
 		if (suspect && calendar->clock.trust == CLOCK_TRUSTED)
 			due_ns = 0;

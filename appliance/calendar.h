@@ -1,8 +1,8 @@
 /*
- * The calendar: the control thread of what happens by date. It looks at the clock guard every second, and at the start
- * and then every few minutes runs the retention rule: days on their 366th day, proposals that expired, releases of
- * holds that were interrupted, reviews that are due. Purges run on this thread, so that no worker and no request waits
- * for them.
+ * The calendar: the control thread of what happens by date. It looks at the clock guard every second, puts the clock's
+ * state into the audit log every ten minutes at most, when no purge keeps it longer (R5), and at the start and then
+ * every few minutes runs the retention rule: days on their 366th day, proposals that expired, releases of holds that
+ * were interrupted, reviews that are due. Purges run on this thread, so that no worker and no request waits for them.
  *
  * calendar_start after the store serves; calendar_stop waits for a purge step to end.
  */

@@ -204,6 +204,8 @@ static void tell_escalated(struct escalation *escalation)
 	struct watched_hit hits[TELL_AT_ONCE];
 	size_t count;
 
+	if (!gantry_lists_loaded(escalation->gantry))
+		return; /* nobody could be told: who may have them is not known */
 	do {
 		count = hit_watch_escalate(escalation->watch, before_ns, TELL_AT_ONCE, hits);
 		for (size_t i = 0; i < count; i++)

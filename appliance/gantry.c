@@ -37,7 +37,7 @@
 
 static int start_tables(struct gantry *gantry, struct err *err)
 {
-	struct err local;
+	struct err local = {""};
 	int result = fold_new(gantry, &gantry->fold, err);
 
 	if (result < 0)

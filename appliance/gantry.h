@@ -19,6 +19,7 @@
 #include "appliance/base/err.h"
 #include "appliance/config.h"
 #include "appliance/worker.h"
+#include "storage/register_records.h"
 
 struct attendant;
 struct audit;
@@ -64,6 +65,13 @@ struct feed_slots {
 	uint32_t count;
 };
 
+/* A list that the register knows and whose entries, and the rest of its head, are lost or damaged. */
+struct missing_list {
+	uint32_t list;
+	char name[REG_NAME_SIZE];
+	char owner[REG_NAME_SIZE];
+};
+
 struct gantry {
 	struct config config;
 	struct io *io;
@@ -103,7 +111,9 @@ struct gantry {
 	pthread_mutex_t lists_lock;
 	struct list **lists;
 	size_t list_count;
-	uint64_t lists_generation; /* grows with every change of them */
+	struct missing_list *missing; /* of the register, but their entries cannot be read: they match nothing */
+	size_t missing_count;
+	uint64_t lists_generation; /* grows with every change of them; 0: none was ever loaded */
 
 	/* What happened, newest last, each text once; and what of the appliance's own lasts, empty when it is well. */
 	pthread_mutex_t alarm_lock;
@@ -151,5 +161,8 @@ int gantry_publish(struct gantry *gantry, struct err *err);
  * `ahead` (NULL: nothing) has one of them, and perhaps the set: what the register names of it is taken over.
  */
 int gantry_load_lists(struct gantry *gantry, struct list_ahead *ahead, struct err *err);
+/* Has that succeeded since the start, if only of no lists at all? A list that cannot be read does not hold up others.
+ */
+bool gantry_lists_loaded(struct gantry *gantry);
 
 #endif

@@ -12,6 +12,7 @@
 #include "appliance/change.h"
 #include "appliance/escalation.h"
 #include "appliance/gantry.h"
+#include "appliance/hit_access.h"
 #include "appliance/hit_lookup.h"
 #include "appliance/hits.h"
 #include "appliance/present.h"
@@ -55,20 +56,10 @@ int handle_hits_show(struct call *call, void *context)
 	return 0;
 }
 
-#define OPINIONS 64
-
-/* May the account have a list's hits? Thousands of hits are of a few lists. */
-struct opinion {
-	uint32_t list;
-	bool known;
-	bool allowed;
-};
-
 /* What hits.open asks for. */
 struct opening {
-	struct opinion opinions[OPINIONS];
+	struct hit_access access;
 	struct gantry *gantry;
-	uid_t uid;
 	uint8_t priority_min;
 	bool wants[REG_HIT_RESPONDED]; /* by state: 0 unacknowledged, 1 acknowledged, 2 assessed */
 	size_t limit;
@@ -77,19 +68,6 @@ struct opening {
 	struct hit_life *lives;
 	size_t life_count;
 };
-
-static bool opening_allows(struct opening *opening, uint32_t list)
-{
-	struct opinion *opinion = &opening->opinions[list % OPINIONS];
-	char organisation[REG_NAME_SIZE];
-
-	if (!opinion->known || opinion->list != list)
-		*opinion = (struct opinion){
-			.list = list,
-			.known = true,
-			.allowed = hits_account_may(opening->gantry, opening->uid, list, organisation)};
-	return opinion->allowed;
-}
 
 static bool is_open(const void *context, const struct hit_life *life)
 {
@@ -152,7 +130,7 @@ static json_t *opening_rows(struct opening *opening, bool *ret_more)
 				   opening->watched[w].published_us <= opening->lives[l].acknowledged_us);
 		uint32_t list = is_watched ? opening->watched[w].list : opening->lives[l].list;
 
-		if (opening_allows(opening, list))
+		if (hit_access_may(&opening->access, list))
 			(void)json_array_append_new(rows,
 						    is_watched ? present_watched(opening->gantry, &opening->watched[w])
 							       : life_row(opening->gantry, &opening->lives[l]));
@@ -167,7 +145,7 @@ static void opening_take(struct opening *opening, struct call *call)
 {
 	const char *state = call_text(call, "state");
 
-	opening->uid = call_peer(call)->uid;
+	opening->access = (struct hit_access){.gantry = opening->gantry, .uid = call_peer(call)->uid};
 	opening->priority_min = (uint8_t)call_integer(call, "priority_min", 0);
 	opening->limit = (size_t)call_integer(call, "limit", 100);
 	for (uint8_t i = 0; i < REG_HIT_RESPONDED; i++)

@@ -6,6 +6,8 @@
 
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
+#include "appliance/hit_access.h"
+#include "appliance/hits.h"
 #include "appliance/lists.h"
 #include "appliance/present.h"
 #include "appliance/read_cursor.h"
@@ -19,7 +21,13 @@ struct searching {
 	struct hit_query query;
 	uint64_t question;
 	struct hit_search_cursor cursor;
+	struct hit_access access;
 };
+
+static bool may(void *context, uint32_t list)
+{
+	return hit_access_may(context, list);
+}
 
 static int give_row(void *context, const struct hit_found *found)
 {
@@ -102,6 +110,9 @@ static int take_query(void *context)
 	if (result == 0)
 		result = take_cursor(searching);
 	searching->query.reads = searching->search.query.search;
+	searching->access = (struct hit_access){.gantry = searching->search.gantry, .uid = call_peer(call)->uid};
+	searching->query.may = may;
+	searching->query.may_context = &searching->access;
 	return result;
 }
 
@@ -120,6 +131,9 @@ static int put_page(void *context, json_t *object)
 	char cursor[HIT_SEARCH_CURSOR_TEXT_SIZE];
 
 	(void)json_object_set_new(object, "truncated", json_boolean(truncated));
+	/* Whether any were left out is not told: that, too, would tell of lists. */
+	(void)json_object_set_new(object, "lists",
+				  json_string(hits_account_all(searching->access.uid) ? "all" : "own"));
 	if (truncated) {
 		hit_search_cursor_write(searching->question, &searching->cursor, cursor);
 		(void)json_object_set_new(object, "cursor", json_string(cursor));

@@ -22,13 +22,25 @@ bool hit_judge_may(const struct list_info *info, const char *organisation)
 	return false;
 }
 
-bool hit_judge_wants(const struct list_info *info, const struct reg_subscription *subscription)
+static bool names(const struct reg_subscription *subscription, uint32_t list)
 {
 	bool named = subscription->list_count == 0;
 
 	for (unsigned i = 0; i < subscription->list_count && !named; i++)
-		named = subscription->lists[i] == info->id;
-	return named && hit_judge_may(info, subscription->organisation);
+		named = subscription->lists[i] == list;
+	return named;
+}
+
+bool hit_judge_wants(const struct list_info *info, const struct reg_subscription *subscription)
+{
+	return names(subscription, info->id) && hit_judge_may(info, subscription->organisation);
+}
+
+/* Of such a list only the owner is known. */
+static bool wants_missing(const struct missing_list *missing, const struct reg_subscription *subscription)
+{
+	return subscription->organisation[0] != '\0' && strcmp(missing->owner, subscription->organisation) == 0 &&
+	       names(subscription, missing->list);
 }
 
 static int compare(const void *a, const void *b)
@@ -42,7 +54,8 @@ static int compare(const void *a, const void *b)
 /* lists_lock held. */
 static int look(struct hit_judge *judge, const struct gantry *gantry, const struct reg_subscription *subscription)
 {
-	uint32_t *lists = realloc(judge->lists, (gantry->list_count + 1) * sizeof(*lists));
+	size_t most = gantry->list_count + gantry->missing_count + 1;
+	uint32_t *lists = realloc(judge->lists, most * sizeof(*lists));
 
 	judge->count = 0;
 	if (lists == NULL)
@@ -51,6 +64,9 @@ static int look(struct hit_judge *judge, const struct gantry *gantry, const stru
 	for (size_t i = 0; i < gantry->list_count; i++)
 		if (hit_judge_wants(list_info(gantry->lists[i]), subscription))
 			judge->lists[judge->count++] = list_info(gantry->lists[i])->id;
+	for (size_t i = 0; i < gantry->missing_count; i++)
+		if (wants_missing(&gantry->missing[i], subscription))
+			judge->lists[judge->count++] = gantry->missing[i].list;
 	qsort(judge->lists, judge->count, sizeof(*judge->lists), compare);
 	judge->generation = gantry->lists_generation;
 	judge->clones = subscription->clones;
@@ -62,7 +78,9 @@ int hit_judge_renew(struct hit_judge *judge, struct gantry *gantry, const struct
 	int result = 0;
 
 	pthread_mutex_lock(&gantry->lists_lock);
-	if (judge->lists == NULL || judge->generation != gantry->lists_generation)
+	if (gantry->lists_generation == 0)
+		result = -EAGAIN;
+	else if (judge->lists == NULL || judge->generation != gantry->lists_generation)
 		result = look(judge, gantry, subscription);
 	pthread_mutex_unlock(&gantry->lists_lock);
 	return result;

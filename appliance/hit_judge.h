@@ -1,7 +1,8 @@
 /*
  * Which lists' hits a subscription may have (R24), by the lists of this moment: those whose owner is its organisation
  * or that name it among their subscribers, and of these only those that it asks for when it names any. A list that is
- * gone lets nobody have its hits any more. Hits of no list (impossible journeys) go to subscriptions that ask for them.
+ * gone lets nobody have its hits any more; of one whose entries and head cannot be read, only the owner has them. Hits
+ * of no list (impossible journeys) go to subscriptions that ask for them.
  *
  * One thread each; hit_judge_renew looks at the appliance's lists under lists_lock, when they have changed.
  */
@@ -29,7 +30,10 @@ bool hit_judge_may(const struct list_info *info, const char *organisation);
 /* That, and does the subscription want them? */
 bool hit_judge_wants(const struct list_info *info, const struct reg_subscription *subscription);
 
-/* `judge` zeroed before the first. -ENOMEM: it then allows nothing. */
+/*
+ * `judge` zeroed before the first. -EAGAIN: no lists were ever loaded in this life of the process, so nobody can say; a
+ * hit must wait, not be passed over. -ENOMEM. It allows nothing then.
+ */
 int hit_judge_renew(struct hit_judge *judge, struct gantry *gantry, const struct reg_subscription *subscription);
 void hit_judge_fini(struct hit_judge *judge);
 

@@ -85,6 +85,7 @@ static int take_list(struct hit_rules *rules, const struct list_info *info, cons
 	int result = 0;
 
 	*rule = (struct hit_rule){.list = info->id,
+				  .generation = info->generation,
 				  .suppress_minutes = info->suppress_minutes,
 				  .suppress_scope = (uint8_t)info->suppress_scope,
 				  .conditions = *conditions};

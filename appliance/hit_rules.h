@@ -31,6 +31,7 @@ struct hit_ground;
 
 struct hit_rule {
 	uint32_t list;
+	uint32_t generation; /* of the list: its entries have their numbers within one */
 	uint16_t suppress_minutes;
 	uint8_t suppress_scope;    /* enum list_scope */
 	bool conditional;          /* false: every read is admitted */

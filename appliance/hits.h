@@ -51,10 +51,13 @@ int gantry_hits_put_late(struct gantry *gantry, struct late_hit *hits, size_t co
 void hits_escalated(struct gantry *gantry, const struct watched_hit *hit);
 
 /*
- * May the account have hits of that list: by a subscription of its own, or as the superuser or the appliance's own
- * account. ret_organisation (REG_NAME_SIZE): the subscription's, or empty.
+ * May the account have hits of that list: by a subscription of its own, unless it is one for sms, or as the superuser
+ * or the appliance's own account. ret_organisation (REG_NAME_SIZE): the subscription's, or empty.
  */
 bool hits_account_may(struct gantry *gantry, uid_t uid, uint32_t list, char *ret_organisation);
+
+/* The superuser and the appliance's own account: hits of every list, of removed ones too. */
+bool hits_account_all(uid_t uid);
 
 /*
  * Adds `delivered` to what is shown of a hit: each subscription that acknowledged it, of those whose organisation may

@@ -12,19 +12,25 @@
 struct identity {
 	uint8_t key[READ_TEXT_SIZE];
 	uint32_t list;
+	uint32_t generation;
+	uint32_t entry;
 	uint16_t scope;
 	uint16_t late;
 	struct hit_spot spot;
 };
-static_assert(sizeof(struct identity) == READ_TEXT_SIZE + 16, "every byte of it is hashed");
+static_assert(sizeof(struct identity) == READ_TEXT_SIZE + 24, "every byte of it is hashed");
 
-struct repeat repeat_of(const struct cells *cells, const struct hit_rule *rule, struct hit_spot spot,
+struct repeat repeat_of(const struct cells *cells, const struct hit_rule *rule, uint32_t entry, struct hit_spot spot,
 			const struct read *read)
 {
 	bool late = read->receipt_us - read->capture_us >= REPEATS_LATE_US;
 	int64_t time_us = late ? read->capture_us : read->receipt_us;
-	struct identity identity = {.list = rule->list, .scope = rule->suppress_scope, .late = late, .spot = spot};
-
+	struct identity identity = {.list = rule->list,
+				    .generation = rule->generation,
+				    .entry = entry,
+				    .scope = rule->suppress_scope,
+				    .late = late,
+				    .spot = spot};
 	struct cell_key key;
 
 	memcpy(identity.key, read->key, sizeof(identity.key));

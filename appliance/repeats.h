@@ -1,7 +1,7 @@
 /*
- * Repeats: a hit of a vehicle that its list has told of at the same spot less than so many minutes ago. The minutes
- * run from the hit that was told, not from its last repeat, so that a vehicle that keeps coming is told of again and
- * again.
+ * Repeats: a hit of a vehicle that the same entry of its list has told of at the same spot less than so many minutes
+ * ago. A new entry is heard, whatever an older one has told. The minutes run from the hit that was told, not from its
+ * last repeat, so that a vehicle that keeps coming is told of again and again.
  *
  * All workers share one table (cells.h). Asking and noting are two steps, and a hit is noted only when the journal has
  * taken it: nothing is silenced by a hit that was pushed back. What can go wrong lets a repeat through and never
@@ -31,8 +31,9 @@ struct repeat {
 	uint32_t window_s;
 };
 
-/* What the hit would be a repeat of, on its way to the cache. rule->suppress_minutes > 0. Any thread, as all. */
-struct repeat repeat_of(const struct cells *cells, const struct hit_rule *rule, struct hit_spot spot,
+/* What the hit would be a repeat of, on its way to the cache. rule->suppress_minutes > 0; entry: of
+ * its list, 0 for clones. Any thread, as all. */
+struct repeat repeat_of(const struct cells *cells, const struct hit_rule *rule, uint32_t entry, struct hit_spot spot,
 			const struct read *read);
 
 /* Was one told of? */

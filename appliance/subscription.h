@@ -87,6 +87,7 @@ struct subscription_lane {
 struct subscription {
 	struct reg_subscription record; /* constant but for `removed`, under the set's lock */
 	unsigned references;            /* the set's lock */
+	bool moved_boundary;            /* while it is loaded: a lane was written under another boundary */
 	size_t window;                  /* constant: hits of a lane that may be outstanding */
 
 	pthread_mutex_t lock;

@@ -92,8 +92,9 @@ static int load_lane(struct subscriptions *set, const struct reg_record *record)
 	lane->acknowledged = positions.acknowledged;
 	memcpy(lane->receipt_first, positions.receipt_first, sizeof(lane->receipt_first));
 	memcpy(lane->receipt_next, positions.receipt_next, sizeof(lane->receipt_next));
-	/* Both lanes were written, for they are made together: the last one judges. */
-	if (positions.lane == HIT_LANE_COUNT - 1 && positions.priority != set->options.urgent_priority)
+	/* They are made together and written one by one, whichever has changed: either may tell. */
+	subscription->moved_boundary |= positions.priority != set->options.urgent_priority;
+	if (positions.lane == HIT_LANE_COUNT - 1 && subscription->moved_boundary)
 		level(subscription);
 	return 0;
 }

@@ -79,7 +79,7 @@ static bool may_repeat(const struct worker *worker, uint32_t first, const struct
 
 	if (rule == NULL || rule->suppress_minutes == 0)
 		return false;
-	*ret_repeat = repeat_of(worker->options.gate->repeats, rule,
+	*ret_repeat = repeat_of(worker->options.gate->repeats, rule, hit->kind == HIT_CLONE ? 0 : hit->entry,
 				hit_rule_spot(rule, &tables->places, worker->places[at], &worker->reads[at]),
 				&worker->reads[at]);
 	return true;

@@ -113,7 +113,7 @@ const struct api_method api_hits[] = {
 	 "Hits by time, list, camera, plate, kind and priority",
 	 API_STREAM | API_GROUNDS | API_READS | API_LONG,
 	 "hits.rows",
-	 "count, truncated, cursor, complete, unreadable[], cameras_inside, cameras_moving, " SEARCH_RESULT,
+	 "count, truncated, cursor, lists, complete, unreadable[], cameras_inside, cameras_moving, " SEARCH_RESULT,
 	 {{"from", API_TIME, true, 0, 0, NULL, "captured at or after"},
 	  {"to", API_TIME, false, 0, 0, NULL, "captured before; default: now and reads.future more"},
 	  {"lists", API_STRINGS, false, 1, 64, NULL, "only of these lists, by name"},

@@ -115,7 +115,8 @@ static bool hit_wanted(const struct hit_query *query, const struct hit *hit)
 	for (size_t i = 0; i < query->list_count && !listed; i++)
 		listed = query->lists[i] == hit->list;
 	return listed && hit->priority >= query->priority_min &&
-	       (query->kinds == 0 || (hit->kind < 32 && (query->kinds >> hit->kind & 1) != 0));
+	       (query->kinds == 0 || (hit->kind < 32 && (query->kinds >> hit->kind & 1) != 0)) &&
+	       (query->may == NULL || query->may(query->may_context, hit->list));
 }
 
 static bool must_stop(struct searching *searching)

@@ -35,6 +35,10 @@ struct hit_query {
 	size_t list_count;    /* 0: any */
 	unsigned kinds;       /* bit by enum hit_kind; 0: any */
 	uint8_t priority_min; /* of the hit */
+	/* Asked of each list that hits are of; NULL: all may be given. Not of the store, so not part of the question.
+	 */
+	bool (*may)(void *context, uint32_t list);
+	void *may_context;
 	struct hit_search_cursor cursor;
 };
 

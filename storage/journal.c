@@ -172,7 +172,7 @@ int journal_append(struct journal *journal, struct lane_window *window, const st
 	if (slab == NULL)
 		return atomic_load_explicit(&journal->closed, memory_order_relaxed) ? JOURNAL_CLOSED : JOURNAL_FULL;
 	if (!memtable_reserve(journal->memtable, slab->active->generation, rows, 1, hit_count)) {
-		journal_why(journal, "the memtable is exhausted: sealing lags");
+		journal_why(journal, "the memtable is exhausted: sealing, or the following of hits, lags");
 		return JOURNAL_FULL;
 	}
 	if (slab->run_count == 0)

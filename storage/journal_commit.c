@@ -305,7 +305,7 @@ static bool run_move(struct journal *journal, struct slab *slab, struct generati
 	(void)journal_frame_next(&cursor, &moved);
 	rows = moved.run.refusal == REFUSAL_NONE ? moved.run.count : 0;
 	if (!memtable_reserve(journal->memtable, generation, rows, 1, hits)) {
-		journal_why(journal, "the memtable is exhausted: sealing lags");
+		journal_why(journal, "the memtable is exhausted: sealing, or the following of hits, lags");
 		return false;
 	}
 	for (unsigned i = 0; i < hits; i++) {

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "storage/memtable_follow.h"
 #include "storage/memtable_internal.h"
 #include "storage/memtable_sort.h"
 
@@ -60,8 +61,12 @@ int memtable_new(const struct memtable_options *options, struct memtable **ret_m
 		free(memtable);
 		return r;
 	}
+	(void)pthread_mutex_init(&memtable->follow_lock, NULL);
+	memtable->following = calloc(options->workers, sizeof(*memtable->following));
 	memtable->sort = sort_space_new();
-	r = memtable->sort == NULL ? -ENOMEM : chunk_pool_init(&memtable->pool, options->bytes_max, options->prefault);
+	r = memtable->following == NULL || memtable->sort == NULL
+		    ? -ENOMEM
+		    : chunk_pool_init(&memtable->pool, options->bytes_max, options->prefault);
 	if (r < 0) {
 		memtable_free(memtable);
 		return r;
@@ -75,6 +80,7 @@ struct memtable *memtable_free(struct memtable *memtable)
 {
 	if (memtable == NULL)
 		return NULL;
+	memtable_unfollow(memtable);
 	while (memtable->live != NULL) {
 		struct generation *generation = memtable->live;
 
@@ -83,6 +89,8 @@ struct memtable *memtable_free(struct memtable *memtable)
 	}
 	chunk_pool_fini(&memtable->pool);
 	sort_space_free(memtable->sort);
+	free(memtable->following);
+	(void)pthread_mutex_destroy(&memtable->follow_lock);
 	(void)pthread_mutex_destroy(&memtable->lock);
 	free(memtable);
 	return NULL;
@@ -103,6 +111,7 @@ static bool memtable_top_up(struct memtable *memtable)
 	bool done = false;
 
 	memtable_lock(memtable);
+	memtable_follow_keep(memtable);
 	for (unsigned i = 0; i < memtable->workers; i++) {
 		struct ready_ring *ring = &memtable->ready[i];
 
@@ -171,6 +180,7 @@ int memtable_open_generation(struct memtable *memtable, unsigned worker, uint64_
 	memtable_lock(memtable);
 	generation->list_next = memtable->live;
 	memtable->live = generation;
+	memtable_follow_opened(memtable, generation);
 	memtable_unlock(memtable);
 	*ret_generation = generation;
 	return 0;
@@ -209,8 +219,7 @@ int memtable_view_take(struct memtable *memtable, struct memtable_view *ret_view
 	return 0;
 }
 
-/* Lock held. */
-static void generation_release(struct memtable *memtable, struct generation *generation)
+void memtable_let_go(struct memtable *memtable, struct generation *generation)
 {
 	struct chunk *chunk;
 
@@ -231,7 +240,7 @@ void memtable_view_release(struct memtable *memtable, struct memtable_view *view
 {
 	memtable_lock(memtable);
 	for (size_t i = 0; i < view->count; i++)
-		generation_release(memtable, view->generations[i]);
+		memtable_let_go(memtable, view->generations[i]);
 	memtable_unlock(memtable);
 	free(view->generations);
 	*view = (struct memtable_view){0};
@@ -246,7 +255,7 @@ void memtable_retire(struct memtable *memtable, struct generation *generation)
 	assert(*at == generation);
 	*at = generation->list_next;
 	atomic_store_explicit(&generation->state, GENERATION_SEALED, memory_order_release);
-	generation_release(memtable, generation);
+	memtable_let_go(memtable, generation);
 }
 
 void memtable_info(struct memtable *memtable, struct memtable_info *ret_info)

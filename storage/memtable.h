@@ -4,7 +4,8 @@
  * A generation holds what one journal file holds. Its worker appends rows, runs and hits to its last chunk and
  * publishes counts when, and only when, they are durable; search threads read up to the published counts and never see
  * what a crash could take back. When the journal file is closed the generation is handed to the sealer; when its
- * segments are in the catalog it is retired, and its chunks go back to the pool as soon as the last view lets go of it.
+ * segments are in the catalog it is retired, and its chunks go back to the pool as soon as the last view lets go of it
+ * and the follower, if there is one (memtable_follow.h), has passed it.
  *
  * Synchronisation. Worker → readers: release store of a chunk's `rows_durable`, `hits_durable` (and of `next`), acquire
  * load by the reader. Pool → worker: one bounded SPSC ring of ready chunks per worker, filled by the keeper thread, so
@@ -62,6 +63,10 @@ struct generation {
 	int64_t opened_ns;            /* monotonic; rolls by age */
 	struct generation *list_next; /* of the memtable's live list; memtable's lock */
 	unsigned references;          /* memtable's lock */
+	/* memtable_follow.h */
+	struct generation *follow_next; /* its lock */
+	struct chunk *followed;         /* follower's own: the chunk it is at, NULL before the first */
+	uint32_t followed_hits;         /* and the hits of it that it has had */
 };
 
 struct memtable_options {
@@ -134,7 +139,7 @@ void memtable_view_release(struct memtable *memtable, struct memtable_view *view
  */
 void memtable_lock(struct memtable *memtable);
 void memtable_unlock(struct memtable *memtable);
-/* Sealer, lock held: off the live list; freed when the last view lets go. */
+/* Sealer, lock held: off the live list; freed when the last view has let go and the follower has passed it. */
 void memtable_retire(struct memtable *memtable, struct generation *generation);
 
 struct memtable_info {

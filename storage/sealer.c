@@ -340,7 +340,7 @@ static struct generation *view_oldest(const struct store *store, const struct me
 
 enum seal_outcome { SEAL_ONE = 1 };
 
-/* Seals one generation. A view of its own for each: what is sealed gives its memory back at once. */
+/* Seals one generation. A view of its own for each, so that what is sealed can give its memory back at once. */
 static int seal_next(struct store *store, struct err *err)
 {
 	struct memtable_view view;

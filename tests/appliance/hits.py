@@ -9,6 +9,7 @@ import time
 from rig import GROUNDS, LOAD, SECOND_UID, Appliance, check, fleet, fleet_result, main, run, until
 
 ORGANISATION = "Northshire Police"
+WEEK_AGO = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 7 * 86400))
 
 
 class Subscriber:
@@ -243,6 +244,84 @@ def only_whom_the_list_names(directory, random):
     check(len(who["friend"].take()) == before, "hits went to an organisation that the list names no more")
 
 
+def what_was_marked_meanwhile(directory, random):
+    """Hits wait in memory for a subscriber; reads erased, restricted and corrected before it comes are not told of."""
+    appliance = begin(directory)
+    subscribe(appliance, "room")
+    send(appliance)
+    found = appliance.ctl("hits", "search", "--from", WEEK_AGO, "--limit", "1000", *GROUNDS)[:-1]
+    total = status(appliance)["total"]
+    check(len(found) == total > 50, f"{len(found)} hits found of {total}")
+    subject = ["--purpose", "subject-access", "--case", "SAR-7", "--reason", "asked for by the person concerned"]
+    gone = set()
+    for verb, more in (("erase", []), ("restrict", []), ("amend", ["--vrm", "ZZ99 ZZZ"])):
+        read = random.choice([hit["read"] for hit in found if hit["number"] not in gone])
+        row = next(row for row in appliance.ctl("search", read["vrm"], "--from", WEEK_AGO, "--limit", "1000", *GROUNDS)[:-1]
+                   if (row["camera"], row["capture"]) == (read["camera"], read["capture"]))
+        appliance.ctl("reads", verb, "--id", row["id"], "--camera", str(row["camera"]), "--captured", row["capture"],
+                      *more, *subject)
+        gone |= {hit["number"] for hit in found
+                 if (hit["read"]["camera"], hit["read"]["capture"]) == (read["camera"], read["capture"])}
+    subscriber = Subscriber(appliance, "room")
+    arrives(subscriber, total - len(gone))
+    time.sleep(0.5)
+    subscriber.take()
+    check(not gone & set(subscriber.numbers()), "a hit of a marked read was told")
+    check(set(subscriber.numbers()) == {hit["number"] for hit in found} - gone, "other hits were not")
+    check(status(appliance)["caught_up"] == 0, "they came from the store, not from memory")
+
+
+def without_its_list(directory, random):
+    """A list whose entries cannot be read matches nothing and is told of; hits that wait still reach its owner."""
+    appliance = begin(directory)
+    subscribe(appliance, "room")
+    subscribe(appliance, "stranger", organisation="Eastshire Police")
+    send(appliance)
+    total = status(appliance)["total"]
+    first = Subscriber(appliance, "room")
+    arrives(first, total)
+    list_of(appliance, 1, "other", "--owner", ORGANISATION)
+    appliance.kill()
+    lists = os.path.join(appliance.data, "lists")
+    largest = max((os.path.join(lists, name) for name in os.listdir(lists) if name.endswith(".blob")), key=os.path.getsize)
+    os.rename(largest, largest + ".away")
+    appliance.start()
+    alarms = appliance.ctl("status")[-1]["alarms"]
+    check(any('"crime"' in text and "load it again" in text for text in alarms), f"no alarm: {alarms}")
+    check([row["name"] for row in appliance.ctl("status")[-1]["lists"]] == ["other"], "the other list is not matched")
+    second, stranger = Subscriber(appliance, "room"), Subscriber(appliance, "stranger")
+    arrives(second, total)
+    check(stranger.take() == [], "hits went to a stranger")
+    # Nothing else hangs on it: lists are changed, the one that is missing by loading it again.
+    list_of(appliance, 2, "other", "--owner", ORGANISATION)
+    list_of(appliance, 200, "crime", "--owner", ORGANISATION)
+    alarms = appliance.ctl("status")[-1]["alarms"]
+    check(not any("crime" in text for text in alarms), f"the alarm stands: {alarms}")
+    send(appliance, name="later")
+    arrives(second, status(appliance)["total"])
+
+
+def a_search_gives_only_ones_own(directory, random):
+    appliance = begin(directory)
+    send(appliance)
+    total = status(appliance)["total"]
+
+    def search():
+        *rows, result = appliance.ctl_as(SECOND_UID, "hits", "search", "--from", WEEK_AGO, "--limit", "1000", *GROUNDS)
+        check(result["lists"] == "own", f"{result}")
+        return len(rows)
+    all_of_them = appliance.ctl("hits", "search", "--from", WEEK_AGO, "--limit", "1000", *GROUNDS)
+    check(len(all_of_them) - 1 == total > 50 and all_of_them[-1]["lists"] == "all", f"{all_of_them[-1]}")
+    check(search() == 0, "an account without subscription found hits")
+    subscribe(appliance, "stranger", "--uid", str(SECOND_UID), organisation="Eastshire Police")
+    subscribe(appliance, "sms", "--uid", str(SECOND_UID), "--kind", "sms")
+    check(search() == 0, "neither a stranger nor an sms has a way to hits")
+    number = all_of_them[0]["number"]
+    check(appliance.refused("hits", "show", number, *GROUNDS, uid=SECOND_UID), "shown to an sms")
+    subscribe(appliance, "theirs", "--uid", str(SECOND_UID))
+    check(search() == total, "not all were found")
+
+
 def one_connection_each(directory, random):
     appliance = begin(directory)
     number = subscribe(appliance, "room")["subscription"]
@@ -276,5 +355,8 @@ if __name__ == "__main__":
         ("what came while it was away", what_came_while_it_was_away),
         ("a stalled one holds back nobody", a_stalled_one_holds_back_nobody),
         ("only whom the list names", only_whom_the_list_names),
+        ("what was marked meanwhile", what_was_marked_meanwhile),
+        ("without its list", without_its_list),
+        ("a search gives only one's own", a_search_gives_only_ones_own),
         ("one connection each", one_connection_each),
     ]))

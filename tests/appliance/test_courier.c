@@ -23,6 +23,7 @@
 #include "appliance/base/prng.h"
 #include "appliance/gantry.h"
 #include "appliance/hit_cursor.h"
+#include "appliance/hit_screen.h"
 #include "appliance/hits_inside.h"
 #include "matcher/list.h"
 #include "mgmt/call.h"
@@ -41,6 +42,7 @@ static const char *const organisations[ROOMS] = {"North", "North", "South", "Eas
 struct past {
 	struct hit_found found;
 	bool damaged; /* the store has lost it for good */
+	bool hidden;  /* its read was erased before it was told */
 };
 
 static struct {
@@ -126,6 +128,27 @@ int __wrap_hit_scan(struct store *store, unsigned source, uint64_t after, uint64
 	return 0;
 }
 
+/* As of one marked behind its publication: the store's own answer would lack it. */
+void __wrap_hit_screen_begin(struct gantry *gantry, struct hit_screen *ret_screen);
+void __wrap_hit_screen_begin(struct gantry *gantry, struct hit_screen *ret_screen)
+{
+	(void)gantry;
+	memset(ret_screen, 0, sizeof(*ret_screen));
+}
+
+void __wrap_hit_screen_end(struct hit_screen *screen);
+void __wrap_hit_screen_end(struct hit_screen *screen)
+{
+	(void)screen;
+}
+
+bool __wrap_hit_screen_hides(struct hit_screen *screen, const struct hit_found *found);
+bool __wrap_hit_screen_hides(struct hit_screen *screen, const struct hit_found *found)
+{
+	(void)screen;
+	return past.hits[found->hit.entry].hidden;
+}
+
 /* ---- the socket */
 
 json_t *__wrap_hit_event(struct gantry *gantry, uint8_t kind, const struct hit_found *found);
@@ -155,6 +178,8 @@ size_t __wrap_call_waiting(const struct call *call)
 static bool may_have(unsigned room, const struct hit *hit)
 {
 	if ((hit->flags & HIT_FLAG_REPEAT) != 0)
+		return false;
+	if (past.hits[hit->entry].hidden)
 		return false;
 	return hit->list == 0 ? room == 3 : room < 2 || (room == 2 && hit->list == 2);
 }
@@ -336,6 +361,7 @@ static bool publish_some(struct gantry *gantry, struct prng *prng, unsigned sour
 					       .flags = prng_chance(prng, 50) ? HIT_FLAG_REPEAT : 0};
 		made->found.read.receipt_us = clock_wall_us();
 		made->damaged = prng_chance(prng, 5);
+		made->hidden = prng_chance(prng, 30);
 		batch[count] = made->found;
 	}
 	(void)pthread_mutex_unlock(&past.lock);
@@ -560,6 +586,37 @@ static void everything_at_once(void)
 	stage_free(stage);
 }
 
+/* Until lists were loaded nobody can say whose hits are: they wait, and are not counted as somebody else's. */
+static void before_lists_are_known(void)
+{
+	struct stage *stage = stage_new();
+	struct room *room = &stage->rooms[0];
+	struct prng prng = {check_seed()};
+	const struct subscription_lane *lanes = room->subscription->lanes;
+
+	(void)pthread_mutex_lock(&stage->gantry.lists_lock);
+	stage->gantry.lists_generation = 0;
+	(void)pthread_mutex_unlock(&stage->gantry.lists_lock);
+	session_begin(room);
+	for (unsigned i = 0; i < 20; i++)
+		(void)publish_some(&stage->gantry, &prng, i % 2, 32);
+	usleep(100000);
+	(void)pthread_mutex_lock(&room->lock);
+	CHECK_INT(0, room->session->seen[HIT_LANE_URGENT] + room->session->seen[HIT_LANE_MASS]);
+	(void)pthread_mutex_unlock(&room->lock);
+	(void)pthread_mutex_lock(&room->subscription->lock);
+	for (unsigned lane = 0; lane < HIT_LANE_COUNT; lane++)
+		for (unsigned source = 0; source < HIT_SOURCES; source++)
+			CHECK_INT(0, lanes[lane].acknowledged.at[source] + lanes[lane].sent.at[source]);
+	(void)pthread_mutex_unlock(&room->subscription->lock);
+	(void)pthread_mutex_lock(&stage->gantry.lists_lock);
+	stage->gantry.lists_generation = 1;
+	(void)pthread_mutex_unlock(&stage->gantry.lists_lock);
+	wait_for(room, false, false); /* the ring has gone on: what the store has lost is lost */
+	CHECK_INT(0, atomic_load(&wrong));
+	stage_free(stage);
+}
+
 static bool alarm_stands(struct gantry *gantry)
 {
 	bool stands;
@@ -665,6 +722,7 @@ static void taken_over_in_the_middle(void)
 int main(int argc, char **argv)
 {
 	static const struct check_test tests[] = {{"everything at once", everything_at_once},
+						  {"before lists are known", before_lists_are_known},
 						  {"a store that fails", a_store_that_fails},
 						  {"taken over in the middle", taken_over_in_the_middle},
 						  {NULL, NULL}};

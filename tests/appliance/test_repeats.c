@@ -25,6 +25,8 @@ static struct read read_at(uint32_t vehicle, uint32_t camera, int64_t time_us)
 	return read;
 }
 
+#define ENTRY 3
+
 static struct hit_rule rule_of(uint32_t list, uint16_t minutes)
 {
 	return (struct hit_rule){.list = list, .suppress_minutes = minutes, .suppress_scope = LIST_SCOPE_CAMERA};
@@ -32,7 +34,7 @@ static struct hit_rule rule_of(uint32_t list, uint16_t minutes)
 
 static struct repeat repeat_at(const struct cells *cells, const struct hit_rule *rule, const struct read *read)
 {
-	return repeat_of(cells, rule, (struct hit_spot){(int32_t)read->camera, 0}, read);
+	return repeat_of(cells, rule, ENTRY, (struct hit_spot){(int32_t)read->camera, 0}, read);
 }
 
 /* True: told. */
@@ -49,6 +51,8 @@ static bool tell(struct cells *cells, const struct hit_rule *rule, const struct 
 static void repeats_run_from_the_one_that_was_told(void)
 {
 	const struct hit_rule rule = rule_of(7, 10), other = rule_of(8, 10);
+	struct hit_rule replaced = rule;
+	struct repeat repeat;
 	struct cells *cells;
 
 	CHECK_INT(0, cells_new(1 << 16, &cells));
@@ -62,6 +66,10 @@ static void repeats_run_from_the_one_that_was_told(void)
 	read.camera = 2;
 	CHECK(!tell(cells, &rule, &read));
 	CHECK(tell(cells, &other, &read)); /* another list */
+	repeat = repeat_of(cells, &rule, ENTRY + 1, (struct hit_spot){2, 0}, &read);
+	CHECK(!repeat_told(cells, &repeat)); /* another entry of it */
+	replaced.generation++;
+	CHECK(tell(cells, &replaced, &read)); /* the list replaced whole */
 	read.key[8] = 1;
 	CHECK(tell(cells, &rule, &read)); /* another vehicle */
 	(void)cells_free(cells);

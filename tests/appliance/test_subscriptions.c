@@ -328,6 +328,7 @@ static void another_boundary(void)
 	char cursor[HIT_CURSOR_TEXT_SIZE];
 	struct client client;
 	struct world world;
+	uint64_t urgent, mass;
 	size_t count;
 
 	world_init(&world);
@@ -343,7 +344,35 @@ static void another_boundary(void)
 	room = subscriptions_take(world.set, "room");
 	CHECK_INT(5, begins_at(room, HIT_LANE_MASS));
 	CHECK_INT(5, begins_at(room, HIT_LANE_URGENT));
+	/* Of one lane alone it is written that it was levelled; the other is as it was before, and has come further. */
 	subscriptions_release(world.set, room);
+	world_close(&world);
+	world_open(&world, 50);
+	room = subscriptions_take(world.set, "room");
+	for (unsigned lane = 0; lane < HIT_LANE_COUNT; lane++) {
+		connect_to(room, &client);
+		CHECK_INT(lane == HIT_LANE_URGENT ? 60 : 10,
+			  send(&world, room, lane, 100, lane == HIT_LANE_URGENT ? 60 : 10, false, cursor));
+		CHECK_INT(0, subscriptions_acknowledge(world.set, room, cursor, NULL, &count));
+		subscription_end(room, FOLLOWER_GONE);
+	}
+	urgent = begins_at(room, HIT_LANE_URGENT);
+	mass = begins_at(room, HIT_LANE_MASS);
+	CHECK(urgent > mass);
+	subscriptions_release(world.set, room);
+	world_close(&world);
+	for (unsigned i = 0; i < 2; i++) {
+		world_open(&world, 80);
+		room = subscriptions_take(world.set, "room");
+		CHECK_INT(mass + i, begins_at(room, HIT_LANE_URGENT));
+		connect_to(room, &client);
+		CHECK_INT(1, send(&world, room, HIT_LANE_MASS, mass + 1 + i, 1, false, cursor));
+		CHECK_INT(0, subscriptions_acknowledge(world.set, room, cursor, NULL, &count));
+		subscription_end(room, FOLLOWER_GONE);
+		subscriptions_release(world.set, room);
+		world_close(&world);
+	}
+	world_open(&world, 80);
 	world_fini(&world);
 }
 

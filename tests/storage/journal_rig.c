@@ -110,6 +110,8 @@ static void rig_durable(void *context, const struct journal_commit *commit)
 			hits++;
 		}
 	}
+	for (unsigned i = 0; rig->hit_told != NULL && i < commit->hit_count; i++)
+		rig->hit_told(rig->hit_context, &commit->hits[i], commit->hit_reads[commit->hits[i].row]);
 	rig->told_wrong |= hits != commit->hit_count;
 	rig->hits_told += hits;
 }

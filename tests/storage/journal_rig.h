@@ -42,6 +42,9 @@ struct rig {
 	bool appended[RIG_LANES][RIG_SEQUENCES];
 	bool told_twice;
 	bool told_wrong;
+	/* Of every hit that became durable, in its order; may be NULL. */
+	void (*hit_told)(void *context, const struct hit *hit, const struct read *read);
+	void *hit_context;
 };
 
 struct found {
