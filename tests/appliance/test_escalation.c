@@ -143,8 +143,9 @@ struct world {
 
 static void world_init(struct world *world)
 {
-	*world = (struct world){
-		.gantry = {.config = {.escalate_priority = 80, .escalate_s = WAITS_S}, .store = (struct store *)world}};
+	*world = (struct world){.gantry = {.config = {.escalate_priority = 80, .escalate_s = WAITS_S},
+					   .lists_generation = 1,
+					   .store = (struct store *)world}};
 	atomic_store(&told, 0);
 	CHECK_INT(0, escalation_start(&world->gantry, tell, &world->escalation, &world->err));
 }
@@ -207,6 +208,29 @@ static void test_set_ahead(void)
 	world_fini(&world);
 }
 
+static void lists_set(struct world *world, uint64_t generation)
+{
+	(void)pthread_mutex_lock(&world->gantry.lists_lock);
+	world->gantry.lists_generation = generation;
+	(void)pthread_mutex_unlock(&world->gantry.lists_lock);
+}
+
+/* Who may have it is not known before lists are loaded: it is told then. */
+static void test_no_lists(void)
+{
+	struct world world;
+
+	atomic_store(&wall_us, WALL_US);
+	world_init(&world);
+	lists_set(&world, 0);
+	publish(&world, 1);
+	time_pass(WAITS_S + 1);
+	CHECK_INT(0, told_now());
+	lists_set(&world, 1);
+	CHECK_INT(1, told_now());
+	world_fini(&world);
+}
+
 /* What the last life of the process left has waited as long as its read lies there, and goes on by the other clock. */
 static void test_gathered(void)
 {
@@ -231,6 +255,7 @@ int main(int argc, char **argv)
 	static const struct check_test tests[] = {
 		{"published while the clock was ahead", test_ahead},
 		{"the clock is set ahead after it", test_set_ahead},
+		{"no list is loaded yet", test_no_lists},
 		{"gathered after a start, the clock set back", test_gathered},
 		{NULL, NULL},
 	};
