@@ -53,7 +53,7 @@ enum gantry_alarm {
 	ALARM_LISTS,        /* those of the register are not those that are matched */
 	ALARM_LISTS_AGE,    /* those over 28 days (R25) could not be deleted */
 	ALARM_FOLD,         /* what the match sets stand on cannot be renewed */
-	ALARM_UNMATCHED,    /* reads are accepted while no list is loaded, or wait to be matched */
+	ALARM_UNMATCHED,    /* reads are accepted while not all lists are loaded, or wait to be matched */
 	ALARM_MASTER_KEY,   /* its rotation failed */
 	ALARM_UNSUBSCRIBED, /* lists whose hits nobody is told of */
 	ALARM_HITS,         /* hits could not be delivered or noted as acknowledged */
@@ -180,6 +180,8 @@ void gantry_lists_drop(struct gantry *gantry, struct lists_next *next);
 
 /* change_lock held: both, of the register as it is. */
 int gantry_load_lists(struct gantry *gantry, struct err *err);
+/* Are all lists of the register matched? change_lock held. */
+bool gantry_lists_complete(const struct gantry *gantry);
 /* Has that succeeded since the start, if only of no lists at all? A list that cannot be read does not hold up others.
  */
 bool gantry_lists_loaded(struct gantry *gantry);

@@ -162,12 +162,16 @@ static void tell_missing(struct gantry *gantry, const struct lists_next *next)
 		gantry_alarm_over(gantry, ALARM_LISTS);
 		return;
 	}
-	(void)snprintf(
-		text, sizeof(text),
-		"list \"%s\"%s cannot be read and matches nothing: load it again, with --retro; its hits go to its "
-		"owner only (%s)",
-		next->missing[0].name, next->missing_count > 1 ? " and others" : "", next->why.text);
+	(void)snprintf(text, sizeof(text),
+		       "list \"%s\"%s cannot be read and matches nothing: load it again; its hits go to its owner only "
+		       "(%s)",
+		       next->missing[0].name, next->missing_count > 1 ? " and others" : "", next->why.text);
 	gantry_alarm_stand(gantry, ALARM_LISTS, text);
+}
+
+bool gantry_lists_complete(const struct gantry *gantry)
+{
+	return gantry->matching != NULL && gantry->missing_count == 0;
 }
 
 bool gantry_lists_loaded(struct gantry *gantry)

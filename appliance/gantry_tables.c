@@ -74,6 +74,7 @@ int gantry_publish(struct gantry *gantry, struct err *err)
 		(void)tables_free(tables);
 		return err_set(err, result, "new tables for the workers: %s", strerror(-result));
 	}
+	tables->incomplete = !gantry_lists_complete(gantry);
 	tables->marks = marks_hold(store_marks(gantry->store));
 	tables->generation = atomic_fetch_add(&gantry->tables_generation, 1) + 1;
 	for (unsigned i = 0; i < gantry->worker_count; i++)

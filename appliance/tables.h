@@ -58,6 +58,7 @@ struct tables {
 	struct places places;
 	struct slot_table bindings; /* feed << 32 | camera → as places.by_camera */
 	struct matching *matching;
+	bool incomplete;         /* a list that there is, is not in it, or there is none: reads are matched once more */
 	struct mark_set *marks;  /* held; NULL: none */
 	struct hit_rules *rules; /* of the lists that are matched; owned; NULL: every hit counts */
 	/* Per worker: slot → index in feeds + 1, 0 none. Slots are feed_state's for ever. */

@@ -86,7 +86,7 @@ int unmatched_note(struct gantry *gantry, struct err *err)
 	int result;
 
 	/* Without a register no feed is known, and no read is accepted. */
-	if (reg == NULL || gantry->matching != NULL)
+	if (reg == NULL || gantry_lists_complete(gantry))
 		return 0;
 	result = windows_read(reg, &windows, err);
 	if (result < 0 || any_open(&windows))
@@ -127,6 +127,16 @@ struct working {
 	unsigned faults;
 	struct err *err;
 };
+
+/* What was matched with the lists that were there has its hits of them. */
+static bool wants(void *context, const struct hit *hit, const struct hit *known, size_t known_count)
+{
+	(void)context;
+	for (size_t i = 0; i < known_count; i++)
+		if (known[i].list == hit->list)
+			return false;
+	return true;
+}
 
 static int on_burst(void *context, const struct sweep_burst *burst)
 {
@@ -233,6 +243,7 @@ static int window_work(struct unmatched *unmatched, struct reg *reg, const struc
 	if (result < 0)
 		return err_set(err, result, "no list is loaded, or no memory is left");
 	working.match.hits_max = HITS_MAX;
+	working.match.wants = wants;
 	result = sweep_window(&working, window);
 	if (result == 0)
 		result = late_match_put(&working.match, (uint32_t)getuid(), err, &put);
@@ -245,12 +256,12 @@ static int window_work(struct unmatched *unmatched, struct reg *reg, const struc
 	return result;
 }
 
-static bool lists_loaded_now(struct gantry *gantry)
+static bool lists_complete_now(struct gantry *gantry)
 {
 	bool loaded;
 
 	pthread_mutex_lock(&gantry->change_lock);
-	loaded = gantry->matching != NULL;
+	loaded = gantry_lists_complete(gantry);
 	pthread_mutex_unlock(&gantry->change_lock);
 	return loaded;
 }
@@ -276,8 +287,8 @@ static int look(struct unmatched *unmatched, struct err *err)
 	struct windows windows;
 	int result;
 
-	if (!lists_loaded_now(unmatched->gantry)) {
-		tell(unmatched, "no list is loaded, nothing is matched: see status and load the lists again");
+	if (!lists_complete_now(unmatched->gantry)) {
+		tell(unmatched, "not all lists are loaded: see status and load again what is missing");
 		return 1;
 	}
 	result = windows_read(reg, &windows, err);

@@ -1,5 +1,6 @@
 /*
- * Reads that were accepted while no list was loaded (READ_FLAG_UNMATCHED) are matched once there is a match set again.
+ * Reads that were accepted while a list, or all, could not be loaded (READ_FLAG_UNMATCHED) are matched once more when
+ * all are there again; of a list that a read has hit already it gets nothing new.
  *
  * When lists cannot be loaded at a start, a window is opened in the register before a worker takes the first read. It
  * stays open over restarts until lists are loaded; then it is closed, and what it holds is matched: the memtable, then

@@ -162,7 +162,7 @@ void worker_collect(struct worker *worker, const struct burst_datagram *datagram
 		read->epoch = data->epoch;
 		if (opened->lane == FEED_LANE_BACKLOG)
 			read->flags |= READ_FLAG_BACKLOG;
-		if (worker->tables->matching == NULL) {
+		if (worker->tables->incomplete) {
 			read->flags |= READ_FLAG_UNMATCHED;
 			counter_add(&worker->counters.unmatched, 1);
 		}

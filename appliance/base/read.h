@@ -28,7 +28,7 @@ enum read_flags {
 	READ_FLAG_CLOCK_UNSURE = 1 << 2, /* the camera's clock was not synchronised at capture */
 	READ_FLAGS_SENDER = 0x0007,
 	READ_FLAG_BACKLOG = 1 << 8,     /* came in the backlog lane */
-	READ_FLAG_UNMATCHED = 1 << 9,   /* accepted while no list was loaded: matched later */
+	READ_FLAG_UNMATCHED = 1 << 9,   /* accepted while not all lists were loaded: matched later */
 	READ_FLAG_AMENDED = 1 << 10,    /* its VRM was corrected here (R2); zero[0] counts how often */
 	READ_FLAG_RESTRICTED = 1 << 11, /* of a case's copy: restricted (R39); the mark died with the day */
 };
@@ -90,7 +90,7 @@ enum hit_kind { HIT_EXACT = 0, HIT_PATTERN = 1, HIT_TOLERANT = 2, HIT_RETRO = 3,
 
 enum hit_flags {
 	HIT_FLAG_REPEAT = 1 << 0, /* a repeat within its list's minutes: kept and counted, delivered to nobody */
-	HIT_FLAG_LATE = 1 << 1,   /* found after the read was stored: by a search back, or because no list was loaded */
+	HIT_FLAG_LATE = 1 << 1,   /* found after the read was stored: by a search back, or because its list was not loaded */
 	HIT_FLAG_CLASH_LATER = 1 << 2, /* HIT_CLONE: the sighting that it clashes with was captured after this one */
 };
 

@@ -292,13 +292,21 @@ def without_its_list(directory, random):
     second, stranger = Subscriber(appliance, "room"), Subscriber(appliance, "stranger")
     arrives(second, total)
     check(stranger.take() == [], "hits went to a stranger")
+    # What comes meanwhile is matched with the other, and with the one that is missing when it is there again.
+    send(appliance, name="meanwhile")
     # Nothing else hangs on it: lists are changed, the one that is missing by loading it again.
     list_of(appliance, 2, "other", "--owner", ORGANISATION)
     list_of(appliance, 200, "crime", "--owner", ORGANISATION)
     alarms = appliance.ctl("status")[-1]["alarms"]
     check(not any("crime" in text for text in alarms), f"the alarm stands: {alarms}")
+    until(lambda: not any("unmatched" in text for text in appliance.ctl("status")[-1]["alarms"]), "what came is not matched")
+    found = appliance.ctl("hits", "search", "--from", WEEK_AGO, "--limit", "5000", *GROUNDS)[:-1]
+    check(any(hit["late"] and hit["list_name"] == "crime" for hit in found), "no hit of what came meanwhile")
+    of_reads = [(hit["list"], hit["read"]["vrm"], hit["read"]["camera"], hit["read"]["capture"]) for hit in found]
+    check(len(of_reads) == len(set(of_reads)), "a read was matched with the same list twice")
+    arrives(second, len(found))
     send(appliance, name="later")
-    arrives(second, status(appliance)["total"])
+    arrives(second, len(appliance.ctl("hits", "search", "--from", WEEK_AGO, "--limit", "5000", *GROUNDS)) - 1)
 
 
 def a_search_gives_only_ones_own(directory, random):

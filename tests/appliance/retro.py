@@ -179,7 +179,7 @@ def accepted_unmatched(directory, random):
     known = set(expected(appliance, entries))
     send(appliance, day(1))
     send(appliance, TODAY)
-    check(any("no list is loaded" in alarm for alarm in appliance.ctl("status")[-1]["alarms"]),
+    check(any("not all lists are loaded" in alarm for alarm in appliance.ctl("status")[-1]["alarms"]),
           f"no alarm: {appliance.ctl('status')[-1]['alarms']}")
     appliance.kill()  # in the open window: what is recovered, and what comes then, both belong to it
     appliance.settings["storage.journal_roll"] = "1"
