@@ -131,5 +131,6 @@ int request_run(struct request *request);
 /* Releases rows and result, flushes; the exit code. In run.c. */
 int request_finish(struct request *request, int code);
 int say(int code, const char *format, ...) __attribute__((format(printf, 2, 3))); /* to stderr; returns code */
+int say_stopping(void); /* that the appliance ended a request that nobody cancelled; CTL_UNREACHED */
 
 #endif

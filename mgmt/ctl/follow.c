@@ -111,7 +111,11 @@ int run_follow(const struct command *command, struct options *options)
 	if (options->for_s > 0)
 		following.request.deadline_ns = clock_mono_ns() + options->for_s * 1000000000;
 	code = request_run(&following.request);
-	following.request.cancelled = false; /* --count, --for or an interrupt: how such a command is meant to end */
+	/* --count, --for or an interrupt: how such a command is meant to end. Else it was the appliance that ended it.
+	 */
+	if (code == CTL_OK && !following.request.cancelled)
+		code = say_stopping();
+	following.request.cancelled = false;
 	for (unsigned i = 0; i < LANES; i++)
 		json_decref(following.printed[i]);
 	return request_finish(&following.request, code);

@@ -29,8 +29,8 @@ void help_all(FILE *to)
 		    "gantryctl COMMAND --help shows its options and examples.\n"
 		    "  --socket PATH    default: $GANTRY_SOCKET, gantry/run/gantry.sock, /run/gantry/gantry.sock\n"
 		    "  --json           for scripts: rows one a line as they come, the result last\n"
-		    "Exit status: 0 done, 1 refused or failed, 2 wrong command line, 3 appliance not reached,\n"
-		    "4 answered, but the answer is incomplete.\n",
+		    "Exit status: 0 done, 1 refused or failed, 2 wrong command line, 3 appliance not reached\n"
+		    "or stopping, 4 answered, but the answer is incomplete.\n",
 		    to);
 }
 

@@ -1,6 +1,7 @@
 /* gantryctl as its user meets it: a process, against a server with handlers that answer as the appliance would. */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -25,6 +26,8 @@ struct world {
 	/* Written by one thread, read by another. */
 	atomic_bool complete;
 	atomic_uint acknowledged;
+	atomic_uint following;
+	atomic_int delivered; /* what hits.follow answers in the end; negative: nothing */
 	atomic_size_t uploaded_size;
 	atomic_uchar uploaded_sum;
 };
@@ -131,22 +134,27 @@ static int handle_count(struct call *call, void *ctx)
 
 static void follow_cancelled(struct call *call, void *ctx)
 {
-	(void)ctx;
+	const struct world *world = ctx;
+
+	if (world->delivered >= 0)
+		call_result(call, json_pack("{s:i}", "delivered", (int)world->delivered));
 	call_finish(call);
 }
 
 static int handle_follow(struct call *call, void *ctx)
 {
+	struct world *world = ctx;
 	int r = 0;
 
-	(void)ctx;
 	for (int i = 0; i < 5 && r == 0; i++)
 		r = call_notify_try(call, "hits.hits",
 				    json_pack("{s:s, s:s, s:[{s:s, s:i, s:{s:s, s:s}}]}", "lane",
 					      i % 2 == 0 ? "urgent" : "mass", "cursor", "00", "hits", "list_name",
 					      "stolen", "priority", 80, "read", "vrm", "AB12CDE", "capture",
 					      "2026-07-01T12:00:00.250000Z"));
-	return call_keep(call, follow_cancelled, NULL) < 0 ? -ECANCELED : CALL_STREAMING;
+	r = call_keep(call, follow_cancelled, world);
+	world->following++;
+	return r < 0 ? r : CALL_STREAMING;
 }
 
 static int handle_ack(struct call *call, void *ctx)
@@ -483,6 +491,32 @@ static void hits(void)
 	test_server_fini(&world.test);
 }
 
+static void *stop_when_followed(void *ctx)
+{
+	struct world *world = ctx;
+
+	while (world->following == 0)
+		(void)usleep(1000);
+	test_server_fini(&world->test);
+	return NULL;
+}
+
+/* An end that nobody asked for is no good end, whichever way the appliance answers while it stops. */
+static void hits_end_with_the_appliance(void)
+{
+	for (int delivered = -1; delivered <= 5; delivered += 6) {
+		struct world world;
+		pthread_t thread;
+
+		begin(&world);
+		world.delivered = delivered;
+		CHECK_INT(0, pthread_create(&thread, NULL, stop_when_followed, &world));
+		CHECK_INT(3, run(&world, "hits follow room --for 30 " GROUNDS));
+		CHECK(complains("the appliance is stopping"));
+		CHECK_INT(0, pthread_join(thread, NULL));
+	}
+}
+
 /* The export is checked by the file and the key alone, and by nothing that was changed. */
 static void audit_for_the_auditor(void)
 {
@@ -550,6 +584,7 @@ int main(int argc, char **argv)
 		{"searches", searches},
 		{"evaluations", evaluations},
 		{"hits", hits},
+		{"hits end with the appliance", hits_end_with_the_appliance},
 		{"audit for the auditor", audit_for_the_auditor},
 		{NULL, NULL},
 	};
