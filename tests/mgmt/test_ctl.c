@@ -151,7 +151,11 @@ static int handle_follow(struct call *call, void *ctx)
 				    json_pack("{s:s, s:s, s:[{s:s, s:i, s:{s:s, s:s}}]}", "lane",
 					      i % 2 == 0 ? "urgent" : "mass", "cursor", "00", "hits", "list_name",
 					      "stolen", "priority", 80, "read", "vrm", "AB12CDE", "capture",
-					      "2026-07-01T12:00:00.250000Z"));
+					      "2026-07-01T12:00:00.250000Z"),
+				    1);
+	if (r == 0)
+		r = call_notify_try(call, "hits.waiting", json_pack("{s:s, s:s}", "lane", "mass", "why", "a bad disk"),
+				    0);
 	r = call_keep(call, follow_cancelled, world);
 	world->following++;
 	return r < 0 ? r : CALL_STREAMING;
@@ -486,8 +490,12 @@ static void hits(void)
 	CHECK_INT(3, line_count());
 	CHECK_INT(0, run(&world,
 			 "hits follow room --for 1 --json --purpose serious --case OP1 --reason 'a test of hits'"));
-	CHECK_INT(5, line_count());
+	CHECK_INT(6, line_count());
+	CHECK(says("a bad disk"));
 	CHECK(world.acknowledged >= 2); /* each lane once at least */
+	CHECK_INT(0, run(&world, "audit show --json " GROUNDS));
+	CHECK(says("\"rows_sent\":5")); /* hits, not what is said beside them */
+	CHECK(strstr(output, "\"rows_sent\":6") == NULL);
 	test_server_fini(&world.test);
 }
 
