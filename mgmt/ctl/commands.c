@@ -23,16 +23,19 @@ static const struct column segment_columns[] = {
 	{"PARENTS", "parents"}, {NULL, NULL},
 };
 
+/* Of a subscription of kind sms: time, location and list are all there is. The widths are of hits follow. */
 static const struct column hit_columns[] = {
-	{"CAPTURED", "read.capture|capture"},
-	{"VRM", "read.vrm|vrm"},
-	{"LIST", "list_name|list"},
-	{"PRIORITY", "priority"},
-	{"KIND", "kind"},
-	{"CAMERA", "read.camera|camera"},
-	{"HIT", "number"},
-	{"STATE", "state"},
-	{"NAME", "read.camera_name|camera_name"},
+	{"CAPTURED", "read.capture|time", 27},
+	{"VRM", "read.vrm|vrm", 8},
+	{"LIST", "list_name|list", 16},
+	{"PRIORITY", "priority", 8},
+	{"KIND", "kind", 8},
+	{"PLACE", "read.camera_name|location|read.camera", 24},
+	{"ACTION", "action", 16},
+	{"REASON", "reason", 20},
+	{"OTHER CAMERA", "other_camera", 12},
+	{"OTHER TIME", "other_time", 27},
+	{"HIT", "number", 18},
 	{NULL, NULL},
 };
 
@@ -40,16 +43,17 @@ static const struct column hit_search_columns[] = {
 	{"CAPTURED", "read.capture"},
 	{"VRM", "read.vrm"},
 	{"LIST", "list_name|list"},
-	{"VERSION", "version"},
-	{"ENTRY", "entry"},
 	{"PRIORITY", "priority"},
 	{"KIND", "kind"},
 	{"LATE", "late"},
 	{"REPEAT", "repeat"},
-	{"CAMERA", "read.camera"},
-	{"PLACE", "read.camera_name"},
+	{"PLACE", "read.camera_name|read.camera"},
+	{"ACTION", "action"},
+	{"REASON", "reason"},
+	{"OTHER CAMERA", "other_camera"},
+	{"OTHER TIME", "other_time"},
 	{"FLAGS", "read.flags"},
-	{"NUMBER", "number"},
+	{"HIT", "number"},
 	{NULL, NULL},
 };
 

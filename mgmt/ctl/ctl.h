@@ -22,7 +22,8 @@ enum ctl_exit {
 
 struct column {
 	const char *title;
-	const char *path; /* "read.vrm|vrm": the first that is there */
+	const char *path; /* "read.vrm|vrm": the first that is there and not null */
+	int width;        /* of a table whose rows are shown as they come; else it is as wide as its cells */
 };
 
 /* A command line taken apart. */

@@ -4,6 +4,7 @@
  */
 #include "mgmt/ctl/ctl.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/clock.h"
@@ -68,10 +69,12 @@ static bool print_notice(const struct following *following, const json_t *messag
 		(void)printf("hits of lane %s wait, the store cannot be read now: %s\n",
 			     json_string_value(json_object_get(message, "lane")), why);
 	} else {
+		char *list = value_text("list", json_object_get(message, "list_name"));
+
 		(void)printf("escalated: hit %s of list %s, nobody has acknowledged it since %s\n",
-			     json_string_value(json_object_get(message, "number")),
-			     json_string_value(json_object_get(message, "list_name")),
+			     json_string_value(json_object_get(message, "number")), list[0] != '\0' ? list : "-",
 			     json_string_value(json_object_get(message, "since")));
+		free(list);
 	}
 	return fflush(stdout) == 0;
 }

@@ -26,7 +26,7 @@ static const json_t *cell_value(const json_t *row, const struct column *column)
 {
 	const json_t *value = NULL;
 
-	for (const char *path = column->path; path != NULL && value == NULL;) {
+	for (const char *path = column->path; path != NULL && (value == NULL || json_is_null(value));) {
 		value = follow(row, path);
 		path = strchr(path, '|');
 		path = path != NULL ? path + 1 : NULL;
@@ -117,23 +117,24 @@ void show_rows(FILE *to, const json_t *rows, const struct column *columns)
 
 static void print_cell(FILE *to, const char *text, int width, bool last)
 {
-	(void)fprintf(to, "%s%*s", text, last || text_width(text) > width ? 2 : width - text_width(text) + 2, "");
+	int blank = last ? 0 : text_width(text) > width ? 2 : width - text_width(text) + 2;
+
+	(void)fprintf(to, "%s%*s", text, blank, "");
 }
 
-/* One row of an endless table: widths are guessed. */
+/* One row of an endless table. */
 void show_row_now(FILE *to, const json_t *row, const struct column *columns, bool head)
 {
-	static const int width = 12;
 	unsigned count = column_count(columns);
 
 	for (unsigned c = 0; c < count && head; c++)
-		print_cell(to, columns[c].title, c == 0 ? 27 : width, c + 1 == count);
+		print_cell(to, columns[c].title, columns[c].width, c + 1 == count);
 	if (head)
 		(void)fputc('\n', to);
 	for (unsigned c = 0; c < count; c++) {
 		char *text = value_text(columns[c].path, cell_value(row, &columns[c]));
 
-		print_cell(to, text, c == 0 ? 27 : width, c + 1 == count);
+		print_cell(to, text, columns[c].width, c + 1 == count);
 		free(text);
 	}
 	(void)fputc('\n', to);
@@ -206,7 +207,7 @@ static void show_table(FILE *to, const json_t *rows)
 			(void)snprintf(titles[count], sizeof(titles[count]), "%s", name);
 			for (char *at = titles[count]; *at != '\0'; at++)
 				*at = *at == '_' ? ' ' : *at >= 'a' && *at <= 'z' ? (char)(*at - 32) : *at;
-			columns[count] = (struct column){titles[count], name};
+			columns[count] = (struct column){titles[count], name, 0};
 			count++;
 		}
 	}

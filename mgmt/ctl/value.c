@@ -114,6 +114,21 @@ static char *join_members(const json_t *object)
 	return joined;
 }
 
+/* A hit of no list is one of an impossible journey. */
+static bool is_no_list(const char *name, json_int_t value)
+{
+	size_t size = strlen(name);
+
+	return value == 0 && size >= 4 && strcmp(name + size - 4, "list") == 0;
+}
+
+static char *integer_text(const char *name, json_int_t value)
+{
+	if (is_no_list(name, value))
+		return text_format("-");
+	return strstr(name, "bytes") != NULL ? human_bytes(value) : text_format("%" JSON_INTEGER_FORMAT, value);
+}
+
 char *value_text(const char *name, const json_t *value)
 {
 	char *text;
@@ -123,8 +138,7 @@ char *value_text(const char *name, const json_t *value)
 		text = local_time(json_string_value(value));
 		return text != NULL ? text : clean(text_format("%s", json_string_value(value)));
 	case JSON_INTEGER:
-		return strstr(name, "bytes") != NULL ? human_bytes(json_integer_value(value))
-						     : text_format("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		return integer_text(name, json_integer_value(value));
 	case JSON_REAL:
 		return text_format("%.6g", json_real_value(value));
 	case JSON_TRUE:

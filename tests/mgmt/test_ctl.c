@@ -141,6 +141,22 @@ static void follow_cancelled(struct call *call, void *ctx)
 	call_finish(call);
 }
 
+/* Of every shape that there is: of a list, of an impossible journey, of a subscription of kind sms. */
+static json_t *hit_at(int i)
+{
+	if (i == 1)
+		return json_pack("{s:s, s:i, s:s, s:i, s:i, s:s, s:{s:s, s:s, s:i, s:n}}", "number", "0-17953684597701",
+				 "list", 0, "kind", "clone", "priority", 50, "other_camera", 1077, "other_time",
+				 "2026-07-01T11:50:00Z", "read", "vrm", "CL0NE", "capture",
+				 "2026-07-01T12:00:00.250000Z", "camera", 1002, "camera_name");
+	if (i == 2)
+		return json_pack("{s:s, s:s, s:s, s:s}", "vrm", "SM12SMS", "time", "2026-07-01T12:00:01.250000Z",
+				 "location", "Ring South, A1", "list", "stolen");
+	return json_pack("{s:s, s:s, s:i, s:s, s:s, s:{s:s, s:s, s:s}}", "number", "0-17953684597700", "list_name",
+			 "stolen", "priority", 80, "action", "stop", "reason", "robbery", "read", "vrm", "AB12CDE",
+			 "capture", "2026-07-01T12:00:00.250000Z", "camera_name", "Ring North");
+}
+
 static int handle_follow(struct call *call, void *ctx)
 {
 	struct world *world = ctx;
@@ -148,10 +164,8 @@ static int handle_follow(struct call *call, void *ctx)
 
 	for (int i = 0; i < 5 && r == 0; i++)
 		r = call_notify_try(call, "hits.hits",
-				    json_pack("{s:s, s:s, s:[{s:s, s:i, s:{s:s, s:s}}]}", "lane",
-					      i % 2 == 0 ? "urgent" : "mass", "cursor", "00", "hits", "list_name",
-					      "stolen", "priority", 80, "read", "vrm", "AB12CDE", "capture",
-					      "2026-07-01T12:00:00.250000Z"),
+				    json_pack("{s:s, s:s, s:[o]}", "lane", i % 2 == 0 ? "urgent" : "mass", "cursor",
+					      "00", "hits", hit_at(i)),
 				    1);
 	if (r == 0)
 		r = call_notify_try(call, "hits.waiting", json_pack("{s:s, s:s}", "lane", "mass", "why", "a bad disk"),
@@ -483,8 +497,13 @@ static void hits(void)
 
 	begin(&world);
 	CHECK_INT(0, run(&world, "hits follow room --count 3 --purpose serious --case OP1 --reason 'a test of hits'"));
-	CHECK(says("stolen"));
 	CHECK_INT(4, line_count());
+	CHECK(says("CAPTURED                     VRM       LIST              PRIORITY  KIND      PLACE "));
+	CHECK(says("2026-07-01 13:00:00.250 BST  AB12CDE   stolen            80                  Ring North "));
+	CHECK(says("  stop              robbery   ") && says("  0-17953684597700\n"));
+	CHECK(says("2026-07-01 13:00:00.250 BST  CL0NE     -                 50        clone     1002 "));
+	CHECK(says("  1077          2026-07-01 12:50:00.000 BST  0-17953684597701\n"));
+	CHECK(says("2026-07-01 13:00:01.250 BST  SM12SMS   stolen                                Ring South, A1 "));
 	CHECK_INT(0, run(&world,
 			 "hits follow room --count 3 --json --purpose serious --case OP1 --reason 'a test of hits'"));
 	CHECK_INT(3, line_count());
