@@ -99,6 +99,7 @@ void csv_row(FILE *to, const char *const *fields, const json_t *row);
 
 /* run.c, audit.c, escrow.c: each returns an exit code */
 int run_method(const struct command *command, struct options *options);
+int run_hit_step(const struct command *command, struct options *options);
 int run_search(const struct command *command, struct options *options);
 int run_list_load(const struct command *command, struct options *options);
 int run_attachment(const struct command *command, struct options *options);

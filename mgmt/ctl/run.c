@@ -97,6 +97,18 @@ static void print_incomplete(const json_t *result)
 	free(parts);
 }
 
+/* Steps of several hits, of which some could not be done: done, but not all. */
+int run_hit_step(const struct command *command, struct options *options)
+{
+	struct request request = new_request(command, options);
+	int code = request_run(&request);
+
+	if (code == CTL_OK && number_of(request.result, "refused") > 0)
+		code = CTL_INCOMPLETE;
+	print_answer(&request);
+	return request_finish(&request, code);
+}
+
 static void print_search_note(const json_t *result, const char *what)
 {
 	const char *cursor = json_string_value(json_object_get(result, "cursor"));

@@ -175,6 +175,27 @@ static int handle_follow(struct call *call, void *ctx)
 	return r < 0 ? r : CALL_STREAMING;
 }
 
+/* Hits whose numbers begin with 9 are refused. */
+static int handle_acknowledge(struct call *call, void *ctx)
+{
+	const json_t *numbers = call_array(call, "hits");
+	json_t *rows = json_array();
+	int refused = 0;
+
+	(void)ctx;
+	for (size_t i = 0; i < json_array_size(numbers); i++) {
+		const char *number = json_string_value(json_array_get(numbers, i));
+		bool good = number[0] != '9';
+
+		refused += !good;
+		(void)json_array_append_new(
+			rows, json_pack("{s:s, s:s}", "number", number, "outcome", good ? "done" : "refused"));
+	}
+	call_result(call, json_pack("{s:i, s:i, s:i, s:o}", "done", (int)json_array_size(numbers) - refused, "already",
+				    0, "refused", refused, "hits", rows));
+	return 0;
+}
+
 static int handle_ack(struct call *call, void *ctx)
 {
 	struct world *world = ctx;
@@ -197,6 +218,7 @@ static void begin(struct world *world)
 			{"reads.consecutive", handle_consecutive},
 			{"segments.show", handle_segments},
 			{"hits.follow", handle_follow},
+			{"hits.acknowledge", handle_acknowledge},
 			{"hits.ack", handle_ack}};
 
 	memset(world, 0, sizeof(*world));
@@ -518,6 +540,19 @@ static void hits(void)
 	test_server_fini(&world.test);
 }
 
+static void hits_taken_on(void)
+{
+	struct world world;
+
+	begin(&world);
+	CHECK_INT(0, run(&world, "hits acknowledge 0-1 0-2"));
+	CHECK_INT(4, run(&world, "hits acknowledge 0-1 9-2"));
+	CHECK(says("9-2     refused"));
+	CHECK_INT(4, run(&world, "hits acknowledge 0-1 9-2 --json"));
+	CHECK(says("\"refused\":1"));
+	test_server_fini(&world.test);
+}
+
 static void *stop_when_followed(void *ctx)
 {
 	struct world *world = ctx;
@@ -611,6 +646,7 @@ int main(int argc, char **argv)
 		{"searches", searches},
 		{"evaluations", evaluations},
 		{"hits", hits},
+		{"hits taken on", hits_taken_on},
 		{"hits end with the appliance", hits_end_with_the_appliance},
 		{"audit for the auditor", audit_for_the_auditor},
 		{NULL, NULL},
