@@ -112,9 +112,11 @@ int run_hit_step(const struct command *command, struct options *options)
 static void print_search_note(const json_t *result, const char *what)
 {
 	const char *cursor = json_string_value(json_object_get(result, "cursor"));
+	const char *lists = json_string_value(json_object_get(result, "lists"));
 	json_int_t count = number_of(result, "count");
 
-	(void)fprintf(stderr, "%lld %s%s", (long long)count, what, count == 1 ? "" : "s");
+	(void)fprintf(stderr, "%lld %s%s%s", (long long)count, what, count == 1 ? "" : "s",
+		      lists != NULL && strcmp(lists, "own") == 0 ? " of the lists of your own subscriptions" : "");
 	if (json_object_get(result, "not_read") != NULL)
 		(void)fprintf(stderr, ", of them %lld not read, %lld tests", (long long)number_of(result, "not_read"),
 			      (long long)number_of(result, "tests"));

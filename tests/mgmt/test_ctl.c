@@ -175,6 +175,18 @@ static int handle_follow(struct call *call, void *ctx)
 	return r < 0 ? r : CALL_STREAMING;
 }
 
+static int handle_hit_search(struct call *call, void *ctx)
+{
+	int r = 0;
+
+	(void)ctx;
+	for (int i = 0; i < 2 && r == 0; i++)
+		r = call_row(call, hit_at(i));
+	call_result(call, json_pack("{s:i, s:b, s:s, s:f}", "count", 2, "complete", 1, "lists",
+				    call_has(call, "priority_min") ? "own" : "all", "elapsed_ms", 1.5));
+	return r;
+}
+
 /* Hits whose numbers begin with 9 are refused. */
 static int handle_acknowledge(struct call *call, void *ctx)
 {
@@ -218,6 +230,7 @@ static void begin(struct world *world)
 			{"reads.consecutive", handle_consecutive},
 			{"segments.show", handle_segments},
 			{"hits.follow", handle_follow},
+			{"hits.search", handle_hit_search},
 			{"hits.acknowledge", handle_acknowledge},
 			{"hits.ack", handle_ack}};
 
@@ -540,6 +553,20 @@ static void hits(void)
 	test_server_fini(&world.test);
 }
 
+static void hits_searched(void)
+{
+	struct world world;
+
+	begin(&world);
+	CHECK_INT(0, run(&world, "hits search --from 2026-07-01 " GROUNDS));
+	CHECK(says("2026-07-01 13:00:00.250 BST  CL0NE    -             50  clone  1002 "));
+	CHECK(says("robbery") && says("1077  2026-07-01 12:50:00.000 BST  0-17953684597701\n"));
+	CHECK(complains("2 hits, 1.5 ms"));
+	CHECK_INT(0, run(&world, "hits search --from 2026-07-01 --priority-min 1 " GROUNDS));
+	CHECK(complains("2 hits of the lists of your own subscriptions, 1.5 ms"));
+	test_server_fini(&world.test);
+}
+
 static void hits_taken_on(void)
 {
 	struct world world;
@@ -646,6 +673,7 @@ int main(int argc, char **argv)
 		{"searches", searches},
 		{"evaluations", evaluations},
 		{"hits", hits},
+		{"hits searched", hits_searched},
 		{"hits taken on", hits_taken_on},
 		{"hits end with the appliance", hits_end_with_the_appliance},
 		{"audit for the auditor", audit_for_the_auditor},
