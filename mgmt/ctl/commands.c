@@ -57,6 +57,12 @@ static const struct column hit_search_columns[] = {
 	{NULL, NULL},
 };
 
+/* The thing that an entry is about; no plates, for which its body is there. */
+#define AUDIT_WHAT                                                                                                     \
+	"body.params.name|body.facts.name|body.name|body.params.subscription|body.params.number|body.params.hits|"     \
+	"body.params.feed|"                                                                                            \
+	"body.params.camera|body.params.hold|body.params.id|body.params.attachment"
+
 static const struct column audit_columns[] = {
 	{"INDEX", "index"},
 	{"TIME", "time"},
@@ -64,6 +70,9 @@ static const struct column audit_columns[] = {
 	{"VERB", "verb"},
 	{"OUTCOME", "outcome"},
 	{"OF", "intent"},
+	{"WHAT", AUDIT_WHAT},
+	{"ADDED", "body.facts.added|body.added"},
+	{"REMOVED", "body.facts.removed|body.removed"},
 	{"PURPOSE", "body.params.purpose|body.purpose"},
 	{"CASE", "body.params.case|body.case"},
 	{"REASON", "body.params.reason|body.text"},

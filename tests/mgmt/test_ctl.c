@@ -68,6 +68,8 @@ static int handle_load(struct call *call, void *ctx)
 
 	for (size_t i = 0; i < size; i++)
 		sum = (unsigned char)(sum * 31 + (unsigned char)text[i]);
+	call_audit_fact(call, "added", json_integer(12));
+	call_audit_fact(call, "removed", json_integer(3));
 	world->uploaded_size = size;
 	world->uploaded_sum = sum;
 	call_result(call, json_pack("{s:I, s:I, s:[{s:I, s:s}]}", "list", (json_int_t)1, "entries", (json_int_t)size,
@@ -621,11 +623,14 @@ static void audit_for_the_auditor(void)
 	begin(&world);
 	for (int i = 0; i < 3; i++)
 		CHECK_INT(0, run(&world, "feeds add %d --name n --organisation o", i));
+	CHECK_INT(0, run(&world, "lists load /dev/null --name list-of-ours"));
 	CHECK_INT(0, run(&world, "audit verify"));
 	CHECK(says("size"));
 	CHECK_INT(0, run(&world, "audit show --purpose audit --case A-1 --reason 'monthly review'"));
 	CHECK(says("feeds.add"));
 	CHECK(says("monthly review"));
+	CHECK(says("  WHAT  ") && says("list-of-ours") && says("  ADDED  REMOVED  "));
+	CHECK(says("     12        3"));
 	CHECK_INT(1, run(&world, "audit show"));
 	CHECK_INT(0, run(&world, "audit key > %s/key; true", directory));
 	(void)snprintf(path, sizeof(path), "%s/key", directory);
