@@ -201,11 +201,12 @@ const struct command commands[] = {
 	 .columns = hit_columns,
 	 .run = run_follow,
 	 .examples = "gantryctl hits follow control-room " GROUNDS "\n"
-		     "gantryctl hits follow control-room --count 10 --for 60 --json " GROUNDS "\n"},
+		     "gantryctl hits follow control-room --count 10 --for 60 --json " GROUNDS "\n"
+		     "gantryctl hits follow control-room --no-ack --json " GROUNDS " | jq -r '.cursor // empty'\n"},
 	{.words = "hits ack",
 	 .method = "hits.ack",
 	 .positional = "subscription",
-	 .examples = "gantryctl hits ack control-room --cursor 0001…\n"},
+	 .examples = "gantryctl hits ack control-room --cursor 0001…     # of hits follow --no-ack --json\n"},
 	{.words = "subscriptions add",
 	 .method = "subscriptions.add",
 	 .positional = "name",

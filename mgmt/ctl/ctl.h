@@ -40,6 +40,7 @@ struct options {
 	bool markdown;
 	bool count_only;
 	bool csv;
+	bool no_ack;     /* hits follow --no-ack */
 	int64_t row_max; /* hits follow --count; 0: no bound */
 	int64_t for_s;   /* hits follow --for; 0: no bound */
 	json_t *params;
@@ -47,7 +48,7 @@ struct options {
 
 enum command_takes {
 	TAKES_FILE = 1 << 0,     /* FILE is uploaded as the method's upload */
-	TAKES_FOLLOW = 1 << 1,   /* --count N, --for SECONDS */
+	TAKES_FOLLOW = 1 << 1,   /* --count N, --for SECONDS, --no-ack */
 	TAKES_COUNT = 1 << 2,    /* --count: ask how many */
 	TAKES_VERIFY = 1 << 3,   /* --file F --key K */
 	TAKES_OUT = 1 << 4,      /* --out F */

@@ -77,7 +77,11 @@ static void print_extras(FILE *to, unsigned takes)
 	} extras[] = {
 		{TAKES_FILE, "  FILE                     the text to load, - for standard input"},
 		{TAKES_FOLLOW,
-		 "  --count N                end after so many\n  --for SECONDS            end after so long"},
+		 "What is printed is acknowledged: it does not come again.\n\n"
+		 "  --count N                end after so many\n  --for SECONDS            end after so long\n"
+		 "  --no-ack                 acknowledge nothing; with --json each hit tells its lane, and the last of "
+		 "a\n"
+		 "                           message the cursor that hits ack acknowledges all of them with"},
 		{TAKES_COUNT, "  --count                  only say how many"},
 		{TAKES_VERIFY,
 		 "  --file FILE --key KEY    check an export with this key (or file), without an appliance"},

@@ -148,6 +148,8 @@ static int take_flag(struct parser *parser, const char *name)
 		flag = &options->count_only;
 	else if ((takes & TAKES_CSV) != 0 && strcmp(name, "--csv") == 0)
 		flag = &options->csv;
+	else if ((takes & TAKES_FOLLOW) != 0 && strcmp(name, "--no-ack") == 0)
+		flag = &options->no_ack;
 	else if ((takes & TAKES_MARKDOWN) != 0 && strcmp(name, "--markdown") == 0)
 		flag = &options->markdown;
 	if (flag == NULL)

@@ -319,6 +319,8 @@ static void help_at_every_level(void)
 	CHECK(says("Examples:"));
 	CHECK_INT(0, run(&world, "lists load --help"));
 	CHECK(says("--list-purpose"));
+	CHECK_INT(0, run(&world, "hits follow --help"));
+	CHECK(says("What is printed is acknowledged") && says("--no-ack"));
 	CHECK_INT(0, run(&world, "api --markdown"));
 	CHECK(says("### `reads.search`"));
 	CHECK_INT(0, run(&world, "api --json"));
@@ -548,7 +550,12 @@ static void hits(void)
 			 "hits follow room --for 1 --json --purpose serious --case OP1 --reason 'a test of hits'"));
 	CHECK_INT(6, line_count());
 	CHECK(says("a bad disk"));
+	CHECK(strstr(output, "\"cursor\"") == NULL);
 	CHECK(world.acknowledged >= 2); /* each lane once at least */
+	world.acknowledged = 0;
+	CHECK_INT(0, run(&world, "hits follow room --for 1 --json --no-ack " GROUNDS));
+	CHECK(says("\"lane\":\"urgent\",\"cursor\":\"00\"}") && says("\"lane\":\"mass\",\"cursor\":\"00\"}"));
+	CHECK_INT(0, world.acknowledged);
 	CHECK_INT(0, run(&world, "audit show --json " GROUNDS));
 	CHECK(says("\"rows_sent\":5")); /* hits, not what is said beside them */
 	CHECK(strstr(output, "\"rows_sent\":6") == NULL);
