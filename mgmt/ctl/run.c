@@ -42,8 +42,11 @@ int request_finish(struct request *request, int code)
 		code = say(CTL_REFUSED, "interrupted");
 	json_decref(request->rows);
 	json_decref(request->result);
-	if (fflush(stdout) != 0 || ferror(stdout))
+	errno = 0;
+	if (fflush(stdout) != 0 && errno != 0)
 		return say(CTL_REFUSED, "standard output: %s", strerror(errno));
+	if (ferror(stdout)) /* of what was written before: its errno is gone */
+		return say(CTL_REFUSED, "standard output cannot be written");
 	return code;
 }
 
