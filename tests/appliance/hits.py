@@ -326,7 +326,6 @@ def one_connection_each(directory, random):
     appliance = begin(directory)
     number = subscribe(appliance, "room")["subscription"]
     check("of that name" in appliance.refused("subscriptions", "add", "room", "--organisation", "X"), "twice the same name")
-    check("subscriptions.add" in appliance.refused("hits", "follow", *GROUNDS), "no word of how to subscribe")
     check("subscriptions.add" in appliance.refused("hits", "follow", "nobody", *GROUNDS), "no word of how to subscribe")
     check("lists" in appliance.refused("subscriptions", "add", "x", "--organisation", "X", "--list", "nosuch"), "unknown list")
     first = Subscriber(appliance, "room")

@@ -328,6 +328,8 @@ static void help_at_every_level(void)
 	CHECK_INT(0, run(&world, "--version"));
 }
 
+#define SIXTY_FOUR "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdeg"
+
 static void wrong_command_lines(void)
 {
 	static const struct {
@@ -338,17 +340,17 @@ static void wrong_command_lines(void)
 		{"feeds dance", "no command"},
 		{"status --colour", "no such option"},
 		{"status now", "one word too many"},
-		{"feeds add", "\"feed\""},
+		{"feeds add", "--feed "},
 		{"feeds add seven --name n --organisation o", "feed"},
 		{"feeds add 7 --name", "needs a value"},
-		{"feeds add 4294967296 --name n --organisation o", "\"feed\""},
-		{"feeds rotate", "\"feed\""},
+		{"feeds add 4294967296 --name n --organisation o", "--feed "},
+		{"feeds rotate", "--feed "},
 		{"search AB1 --limit many", "--limit"},
-		{"search AB1 --limit 0", "\"limit\""},
+		{"search AB1 --limit 0", "--limit "},
 		{"search AB1 --window 5", "no such option"},
-		{"search AB1 --from yesterday " GROUNDS, "\"from\""},
+		{"search AB1 --from yesterday " GROUNDS, "--from "},
 		{"search AB1 --camera x " GROUNDS, "--camera"},
-		{"search AB1 --purpose curiosity", "\"purpose\""},
+		{"search AB1 --purpose curiosity", "--purpose "},
 		{"search AB1 --strict=1", "takes no value"},
 		{"search AB1 --count --limit 5 " GROUNDS, "do not go together"},
 		{"search AB1 --vrm AB2 " GROUNDS, "--vrm is given twice"},
@@ -358,14 +360,19 @@ static void wrong_command_lines(void)
 		{"search AB1 --strict --strict " GROUNDS, "--strict is given twice"},
 		{"search AB1 --csv --csv " GROUNDS, "--csv is given twice"},
 		{"hits follow --for 1 --for 2", "--for is given twice"},
+		{"hits follow " GROUNDS, "the subscription's name is missing"},
+		{"hits acknowledge", "--hit is missing"},
+		{"lists load f --name n --list-purpose x", "--list-purpose must be one of monitor | respond"},
+		{"audit attachment 12 --out f " GROUNDS, "--attachment must be 64 digits"},
+		{"audit attachment " SIXTY_FOUR " --out f " GROUNDS, "--attachment must be 64 digits"},
 		{"hits follow --count 0", "--count"},
 		{"hits follow --for x", "--for"},
 		{"lists load --name n", "FILE"},
-		{"lists load f", "\"name\""},
-		{"purge run 2026-11", "\"day\""},
+		{"lists load f", "--name "},
+		{"purge run 2026-11", "--day "},
 		{"audit export " GROUNDS, "--out"},
 		{"audit verify --file f", "--key"},
-		{"stop", "\"reason\""},
+		{"stop", "--reason "},
 	};
 	struct world world = {0};
 
@@ -391,6 +398,7 @@ static void unreachable(void)
 
 static void status_for_people_and_scripts(void)
 {
+	const char *directory = check_directory();
 	struct world world;
 
 	begin(&world);
@@ -403,6 +411,8 @@ static void status_for_people_and_scripts(void)
 	CHECK(strchr(output, 0x1b) == NULL);
 	CHECK_INT(0, run(&world, "status --json"));
 	CHECK(says("\"disk_free_bytes\":5368709120"));
+	CHECK_INT(0, run(&world, "status >/dev/full 2>'%s/full'; cat '%s/full'", directory, directory));
+	CHECK(says("standard output: No space left on device"));
 	CHECK_INT(1, run(&world, "counters"));
 	CHECK(complains("not available"));
 	test_server_fini(&world.test);
@@ -510,7 +520,7 @@ static void evaluations(void)
 	CHECK_INT(2, run(&world, "consecutive 1001 --csv --json " GROUNDS));
 	CHECK_INT(2, run(&world, "search AB1 --csv --count " GROUNDS));
 	CHECK_INT(2, run(&world, "consecutive --count 250 " GROUNDS));
-	CHECK(complains("\"camera\""));
+	CHECK(complains("--camera is missing"));
 	CHECK_INT(2, run(&world, "consecutive 1001 --count 10001 " GROUNDS));
 	CHECK_INT(1, run(&world, "consecutive 1001 --count 250 --from 2026-07-01"));
 	CHECK(complains("purpose is missing"));
