@@ -321,6 +321,14 @@ static void help_at_every_level(void)
 	CHECK(says("--list-purpose"));
 	CHECK_INT(0, run(&world, "hits follow --help"));
 	CHECK(says("What is printed is acknowledged") && says("--no-ack"));
+	CHECK_INT(0, run(&world, "hits.follow --help"));
+	CHECK(says("Usage: gantryctl hits follow"));
+	CHECK_INT(0, run(&world, "reads.search --help"));
+	CHECK(says("Usage: gantryctl search"));
+	CHECK_INT(0, run(&world, "audit.key --help"));
+	CHECK(says("Usage: gantryctl audit key"));
+	CHECK_INT(2, run(&world, "hits. --help"));
+	CHECK_INT(2, run(&world, "hits.dance --help"));
 	CHECK_INT(0, run(&world, "api --markdown"));
 	CHECK(says("### `reads.search`"));
 	CHECK_INT(0, run(&world, "api --json"));
