@@ -327,6 +327,7 @@ def one_connection_each(directory, random):
     number = subscribe(appliance, "room")["subscription"]
     check("of that name" in appliance.refused("subscriptions", "add", "room", "--organisation", "X"), "twice the same name")
     check("subscriptions.add" in appliance.refused("hits", "follow", "nobody", *GROUNDS), "no word of how to subscribe")
+    check("subscriptions.show" in appliance.refused("subscriptions", "show", "nobody"), "nobody was shown")
     check("lists" in appliance.refused("subscriptions", "add", "x", "--organisation", "X", "--list", "nosuch"), "unknown list")
     first = Subscriber(appliance, "room")
     until(lambda: appliance.ctl("subscriptions", "show")[-1]["subscriptions"][0]["connected"], "not connected")
