@@ -12,13 +12,24 @@ static const char *summary(const struct command *command)
 	return command->method != NULL ? api_find(command->method)->summary : "Methods and parameters of the socket";
 }
 
-static void print_commands(FILE *to, const char *group)
+/* An empty group has all. */
+static bool in_group(const struct command *command, const char *group)
 {
 	size_t size = strlen(group);
 
+	return strncmp(command->words, group, size) == 0 && (size == 0 || command->words[size] == ' ');
+}
+
+static void print_commands(FILE *to, const char *group)
+{
+	int width = 0;
+
 	for (const struct command *command = commands; command->words != NULL; command++)
-		if (strncmp(command->words, group, size) == 0 && (size == 0 || command->words[size] == ' '))
-			(void)fprintf(to, "  %-16s %s\n", command->words, summary(command));
+		if (in_group(command, group) && text_width(command->words) > width)
+			width = text_width(command->words);
+	for (const struct command *command = commands; command->words != NULL; command++)
+		if (in_group(command, group))
+			(void)fprintf(to, "  %-*s  %s\n", width, command->words, summary(command));
 }
 
 void help_all(FILE *to)
@@ -36,10 +47,8 @@ void help_all(FILE *to)
 
 bool help_group(FILE *to, const char *group)
 {
-	size_t size = strlen(group);
-
 	for (const struct command *command = commands; command->words != NULL; command++)
-		if (strncmp(command->words, group, size) == 0 && command->words[size] == ' ') {
+		if (in_group(command, group)) {
 			(void)fprintf(to, "Usage: gantryctl %s COMMAND [OPTION]…\n\n", group);
 			print_commands(to, group);
 			return true;
