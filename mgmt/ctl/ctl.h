@@ -86,6 +86,7 @@ void help_command(FILE *to, const struct command *command);
 
 /* value.c: malloc'd texts, never NULL, empty for nothing; `name` of a number tells its unit */
 char *value_text(const char *name, const json_t *value);
+bool value_is_latency(const char *name); /* p50_us: shown in ms */
 char *text_format(const char *how, ...) __attribute__((format(printf, 1, 2)));
 int text_width(const char *text); /* places on a terminal: a character beyond ASCII counts once */
 
@@ -100,6 +101,8 @@ void csv_row(FILE *to, const char *const *fields, const json_t *row);
 
 /* run.c, audit.c, escrow.c: each returns an exit code */
 int run_method(const struct command *command, struct options *options);
+int run_show(const struct command *command, struct options *options);
+int run_rates(const struct command *command, struct options *options);
 int run_hit_step(const struct command *command, struct options *options);
 int run_search(const struct command *command, struct options *options);
 int run_list_load(const struct command *command, struct options *options);

@@ -6,6 +6,7 @@
 
 #define COLUMN_MAX 32
 #define PATH_MAX_SIZE 64
+#define DIGEST_SHOWN 12 /* of a table's digests: enough to tell two apart */
 
 static const json_t *follow(const json_t *row, const char *path)
 {
@@ -62,9 +63,13 @@ static void lay_out(struct layout *layout, const json_t *rows, const struct colu
 	json_array_foreach(rows, index, row)
 	{
 		const json_t *value = cell_value(row, column);
-		char *text = value_text(column->path, value);
-		int width = text_width(text);
+		/* An object's members have columns of their own. */
+		char *text = value_text(column->path, json_is_object(value) ? NULL : value);
+		int width;
 
+		if (strcmp(column->path, "sha256") == 0 && strlen(text) > DIGEST_SHOWN)
+			text[DIGEST_SHOWN] = '\0';
+		width = text_width(text);
 		layout->cells[index] = text;
 		layout->numbers = layout->numbers && (width == 0 || json_is_number(value));
 		layout->width = width > layout->width ? width : layout->width;
@@ -182,36 +187,57 @@ static json_t *flatten(const json_t *rows)
 	return flat;
 }
 
-/* Columns as they are met, titled by their names. */
+struct table {
+	struct column columns[COLUMN_MAX + 1];
+	char paths[COLUMN_MAX][PATH_MAX_SIZE];
+	char titles[COLUMN_MAX][PATH_MAX_SIZE];
+	unsigned count;
+};
+
+/* Titled by its path: "hour.p50_us" is HOUR P50, for its cells name their unit. */
+static void add_column(struct table *table, const char *path)
+{
+	char *title = table->titles[table->count];
+	size_t size = strlen(path) - (value_is_latency(path) ? strlen("_us") : 0);
+
+	for (unsigned c = 0; c < table->count; c++)
+		if (strcmp(table->paths[c], path) == 0)
+			return;
+	if (table->count == COLUMN_MAX)
+		return;
+	(void)snprintf(table->paths[table->count], PATH_MAX_SIZE, "%s", path);
+	(void)snprintf(title, PATH_MAX_SIZE, "%.*s", (int)size, path);
+	for (char *at = title; *at != '\0'; at++)
+		*at = *at == '_' || *at == '.' ? ' ' : *at >= 'a' && *at <= 'z' ? (char)(*at - 32) : *at;
+	table->columns[table->count] = (struct column){title, table->paths[table->count], 0};
+	table->count++;
+}
+
+/* Columns as they are met; of an object in a row one for each of its members. */
 static void show_table(FILE *to, const json_t *rows)
 {
-	struct column columns[COLUMN_MAX + 1] = {0};
-	char titles[COLUMN_MAX][PATH_MAX_SIZE];
+	struct table table = {.count = 0};
 	json_t *flat = flatten(rows);
-	unsigned count = 0;
 	size_t index;
-	json_t *row;
-	const char *name;
-	json_t *value;
+	json_t *row, *value, *inner;
+	const char *name, *member;
 
 	json_array_foreach(flat, index, row)
 	{
 		json_object_foreach(row, name, value)
 		{
-			unsigned c = 0;
+			char path[PATH_MAX_SIZE];
 
-			while (c < count && strcmp(columns[c].path, name) != 0)
-				c++;
-			if (c < count || count == COLUMN_MAX)
-				continue;
-			(void)snprintf(titles[count], sizeof(titles[count]), "%s", name);
-			for (char *at = titles[count]; *at != '\0'; at++)
-				*at = *at == '_' ? ' ' : *at >= 'a' && *at <= 'z' ? (char)(*at - 32) : *at;
-			columns[count] = (struct column){titles[count], name, 0};
-			count++;
+			if (!json_is_object(value))
+				add_column(&table, name);
+			json_object_foreach(value, member, inner)
+			{
+				(void)snprintf(path, sizeof(path), "%s.%s", name, member);
+				add_column(&table, path);
+			}
 		}
 	}
-	show_rows(to, flat, columns);
+	show_rows(to, flat, table.columns);
 	json_decref(flat);
 }
 
