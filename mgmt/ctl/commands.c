@@ -167,6 +167,7 @@ const struct command commands[] = {
 	{.words = "lists show",
 	 .method = "lists.show",
 	 .positional = "name",
+	 .run = run_show,
 	 .examples = "gantryctl lists show\ngantryctl lists show stolen\n"},
 	{.words = "lists check",
 	 .method = "lists.check",
@@ -220,7 +221,8 @@ const struct command commands[] = {
 	{.words = "subscriptions show",
 	 .method = "subscriptions.show",
 	 .positional = "name",
-	 .examples = "gantryctl subscriptions show\n"},
+	 .run = run_show,
+	 .examples = "gantryctl subscriptions show\ngantryctl subscriptions show control-room\n"},
 
 	{.words = "hits acknowledge",
 	 .method = "hits.acknowledge",
@@ -254,6 +256,7 @@ const struct command commands[] = {
 	 .examples = "gantryctl hits open\ngantryctl hits open --state unacknowledged --priority-min 90\n"},
 	{.words = "hits rates",
 	 .method = "hits.rates",
+	 .run = run_rates,
 	 .examples = "gantryctl hits rates\n"
 		     "gantryctl hits rates --by both --from 2026-10-01 --to 2026-10-31 --assessed-min 50 --json\n"},
 

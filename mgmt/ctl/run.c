@@ -100,6 +100,41 @@ static void print_incomplete(const json_t *result)
 	free(parts);
 }
 
+/* The one that was asked for by name has its members below each other, not a table's row of them. */
+int run_show(const struct command *command, struct options *options)
+{
+	struct request request = new_request(command, options);
+	int code = request_run(&request);
+	void *member = json_object_iter(request.result);
+	json_t *rows = member != NULL ? json_object_iter_value(member) : NULL;
+
+	if (!options->json && json_object_get(options->params, command->positional) != NULL &&
+	    json_array_size(rows) == 1) {
+		json_t *only = json_incref(json_array_get(rows, 0));
+
+		json_decref(request.result);
+		request.result = only;
+	}
+	print_answer(&request);
+	return request_finish(&request, code);
+}
+
+/* An empty table would leave it open whether there is nothing, or too little to say. */
+int run_rates(const struct command *command, struct options *options)
+{
+	struct request request = new_request(command, options);
+	int code = request_run(&request);
+	bool none = request.result != NULL && json_array_size(json_object_get(request.result, "rates")) == 0;
+	const json_t *min = json_object_get(options->params, "assessed_min");
+
+	if (none && !options->json)
+		(void)printf("no row has %lld or more assessed hits; --assessed-min 1 shows those with fewer\n",
+			     min != NULL ? (long long)json_integer_value(min) : 20LL);
+	else
+		print_answer(&request);
+	return request_finish(&request, code);
+}
+
 /* Steps of several hits, of which some could not be done: done, but not all. */
 int run_hit_step(const struct command *command, struct options *options)
 {
@@ -221,7 +256,7 @@ int run_api(const struct command *command, struct options *options)
 
 		json_array_foreach(json_object_get(table, "methods"), index, method)
 		{
-			(void)printf("%-18s %s\n", json_string_value(json_object_get(method, "name")),
+			(void)printf("%-20s  %s\n", json_string_value(json_object_get(method, "name")),
 				     json_string_value(json_object_get(method, "summary")));
 		}
 	}

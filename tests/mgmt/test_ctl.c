@@ -19,6 +19,7 @@
 #include "tests/check.h"
 #include "tests/mgmt/fixture.h"
 
+#define SIXTY_FOUR "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdeg"
 #define GROUNDS "--purpose serious --case C-17 --reason 'robbery at the station'"
 
 struct world {
@@ -35,15 +36,21 @@ struct world {
 static int handle_status(struct call *call, void *ctx)
 {
 	(void)ctx;
-	call_result(
-		call,
+	json_t *status =
 		json_pack("{s:s, s:s, s:s, s:{s:I, s:b}, s:[{s:I, s:s, s:[{s:s, s:I}, {s:s, s:I}]}], s:[], s:{s:I}}",
 			  "state", "running", "since", "2026-07-01T12:00:00.250000Z", "evil",
 			  "a\x1b[2Jb\xc2\x9b"
 			  "2J",
 			  "totals", "received", (json_int_t)12, "balance_ok", 1, "feeds", "feed", (json_int_t)7, "name",
 			  "North", "lanes", "lane", "live", "gaps", (json_int_t)3, "lane", "backlog", "gaps",
-			  (json_int_t)4, "alarms", "storage", "disk_free_bytes", (json_int_t)5368709120));
+			  (json_int_t)4, "alarms", "storage", "disk_free_bytes", (json_int_t)5368709120);
+
+	(void)json_object_update_new(
+		status, json_pack("{s:f, s:{s:[{s:s, s:{s:i, s:f, s:i}, s:n}, {s:s, s:n, s:{s:i, s:f, s:i}}]}}",
+				  "uptime_s", 1234.56789, "hits", "r20", "camera_type", "fixed", "hour", "hits", 7,
+				  "within_2s_percent", 99.98765, "p50_us", 1560, "day", "camera_type", "mobile", "hour",
+				  "day", "hits", 9, "within_2s_percent", 50.0, "p50_us", 2000000));
+	call_result(call, status);
 	return 0;
 }
 
@@ -189,6 +196,27 @@ static int handle_hit_search(struct call *call, void *ctx)
 	return r;
 }
 
+static int handle_lists(struct call *call, void *ctx)
+{
+	json_t *row = json_pack("{s:s, s:s, s:i}", "name", "stolen", "sha256", SIXTY_FOUR, "entries", 5);
+
+	(void)ctx;
+	call_result(call, json_pack("{s:[o]}", "lists", row));
+	return 0;
+}
+
+static int handle_rates(struct call *call, void *ctx)
+{
+	json_t *rows = json_array();
+
+	(void)ctx;
+	if (call_integer(call, "assessed_min", 20) < 20)
+		(void)json_array_append_new(rows, json_pack("{s:i, s:s, s:f, s:f}", "list", 0, "camera_name", "Ring",
+							    "misread_share", 0.12345, "misread_low", 0.0));
+	call_result(call, json_pack("{s:o, s:b}", "rates", rows, "more", 0));
+	return 0;
+}
+
 /* Hits whose numbers begin with 9 are refused. */
 static int handle_acknowledge(struct call *call, void *ctx)
 {
@@ -233,6 +261,8 @@ static void begin(struct world *world)
 			{"segments.show", handle_segments},
 			{"hits.follow", handle_follow},
 			{"hits.search", handle_hit_search},
+			{"hits.rates", handle_rates},
+			{"lists.show", handle_lists},
 			{"hits.acknowledge", handle_acknowledge},
 			{"hits.ack", handle_ack}};
 
@@ -309,6 +339,7 @@ static void help_at_every_level(void)
 	CHECK_INT(0, run(&world, "--help"));
 	CHECK(says("search"));
 	CHECK(says("Exit status"));
+	CHECK(says("  hits follow           A sub") && says("  subscriptions remove  End a"));
 	CHECK_INT(2, run(&world, " "));
 	CHECK_INT(0, run(&world, "feeds --help"));
 	CHECK(says("feeds rotate"));
@@ -335,8 +366,6 @@ static void help_at_every_level(void)
 	CHECK(says("\"openrpc\""));
 	CHECK_INT(0, run(&world, "--version"));
 }
-
-#define SIXTY_FOUR "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdeg"
 
 static void wrong_command_lines(void)
 {
@@ -415,6 +444,11 @@ static void status_for_people_and_scripts(void)
 	CHECK(says("2026-07-01 13:00:00.250 BST")); /* local, with its zone */
 	CHECK(says("backlog"));
 	CHECK(says("5.0 GiB"));
+	CHECK(says("uptime_s  1234.6\n"));
+	CHECK(says("CAMERA TYPE  HOUR HITS  HOUR WITHIN 2S PERCENT  HOUR P50  DAY HITS  DAY WITHIN 2S PERCENT    DAY "
+		   "P50\n"));
+	CHECK(says("fixed                7                   100.0    1.6 ms\n"));
+	CHECK(says("                   50.0  2000.0 ms\n"));
 	CHECK(says("a?[2Jb??2J"));
 	CHECK(strchr(output, 0x1b) == NULL);
 	CHECK_INT(0, run(&world, "status --json"));
@@ -594,6 +628,26 @@ static void hits_searched(void)
 	test_server_fini(&world.test);
 }
 
+static void lists_and_rates(void)
+{
+	struct world world;
+
+	begin(&world);
+	CHECK_INT(0, run(&world, "lists show"));
+	CHECK(says("stolen  0123456789ab        5\n"));
+	CHECK_INT(0, run(&world, "lists show stolen"));
+	CHECK(says("name     stolen\nsha256   " SIXTY_FOUR "\nentries  5\n"));
+	CHECK_INT(0, run(&world, "lists show stolen --json"));
+	CHECK(says("{\"lists\":["));
+	CHECK_INT(0, run(&world, "hits rates --assessed-min 1"));
+	CHECK(says("   -  Ring                12.3 %        0.0 %\n"));
+	CHECK_INT(0, run(&world, "hits rates"));
+	CHECK_STR("no row has 20 or more assessed hits; --assessed-min 1 shows those with fewer\n", output);
+	CHECK_INT(0, run(&world, "hits rates --json"));
+	CHECK(says("\"rates\":[]"));
+	test_server_fini(&world.test);
+}
+
 static void hits_taken_on(void)
 {
 	struct world world;
@@ -704,6 +758,7 @@ int main(int argc, char **argv)
 		{"evaluations", evaluations},
 		{"hits", hits},
 		{"hits searched", hits_searched},
+		{"lists and rates", lists_and_rates},
 		{"hits taken on", hits_taken_on},
 		{"hits end with the appliance", hits_end_with_the_appliance},
 		{"audit for the auditor", audit_for_the_auditor},
