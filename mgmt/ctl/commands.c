@@ -30,7 +30,7 @@ static const struct column hit_columns[] = {
 	{"LIST", "list_name|list", 16},
 	{"PRIORITY", "priority", 8},
 	{"KIND", "kind", 8},
-	{"PLACE", "read.camera_name|location|read.camera", 24},
+	{"PLACE", "read.camera_name|location|read.camera", 32},
 	{"ACTION", "action", 16},
 	{"REASON", "reason", 20},
 	{"OTHER CAMERA", "other_camera", 12},

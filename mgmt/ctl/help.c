@@ -86,7 +86,7 @@ static void print_extras(FILE *to, unsigned takes)
 	} extras[] = {
 		{TAKES_FILE, "  FILE                     the text to load, - for standard input"},
 		{TAKES_FOLLOW,
-		 "What is printed is acknowledged: it does not come again.\n\n"
+		 "A message of which all hits are printed is acknowledged: they do not come again.\n\n"
 		 "  --count N                end after so many\n  --for SECONDS            end after so long\n"
 		 "  --no-ack                 acknowledge nothing; with --json each hit tells its lane, and the last of "
 		 "a\n"

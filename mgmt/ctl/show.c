@@ -120,26 +120,31 @@ void show_rows(FILE *to, const json_t *rows, const struct column *columns)
 	}
 }
 
-static void print_cell(FILE *to, const char *text, int width, bool last)
+/* The blanks before it are those that the cells before owe: none stand at the end of a line. */
+static void print_cell(FILE *to, const char *text, int width, int *owed)
 {
-	int blank = last ? 0 : text_width(text) > width ? 2 : width - text_width(text) + 2;
+	int size = text_width(text);
 
-	(void)fprintf(to, "%s%*s", text, blank, "");
+	if (size > 0)
+		(void)fprintf(to, "%*s%s", *owed, "", text);
+	*owed = (size > 0 ? 0 : *owed) + (size < width ? width - size : 0) + 2;
 }
 
 /* One row of an endless table. */
 void show_row_now(FILE *to, const json_t *row, const struct column *columns, bool head)
 {
 	unsigned count = column_count(columns);
+	int owed = 0;
 
 	for (unsigned c = 0; c < count && head; c++)
-		print_cell(to, columns[c].title, columns[c].width, c + 1 == count);
+		print_cell(to, columns[c].title, columns[c].width, &owed);
 	if (head)
 		(void)fputc('\n', to);
+	owed = 0;
 	for (unsigned c = 0; c < count; c++) {
 		char *text = value_text(columns[c].path, cell_value(row, &columns[c]));
 
-		print_cell(to, text, columns[c].width, c + 1 == count);
+		print_cell(to, text, columns[c].width, &owed);
 		free(text);
 	}
 	(void)fputc('\n', to);

@@ -351,7 +351,7 @@ static void help_at_every_level(void)
 	CHECK_INT(0, run(&world, "lists load --help"));
 	CHECK(says("--list-purpose"));
 	CHECK_INT(0, run(&world, "hits follow --help"));
-	CHECK(says("What is printed is acknowledged") && says("--no-ack"));
+	CHECK(says("are printed is acknowledged") && says("--no-ack"));
 	CHECK_INT(0, run(&world, "hits.follow --help"));
 	CHECK(says("Usage: gantryctl hits follow"));
 	CHECK_INT(0, run(&world, "reads.search --help"));
@@ -594,7 +594,7 @@ static void hits(void)
 	CHECK(says("  stop              robbery   ") && says("  0-17953684597700\n"));
 	CHECK(says("2026-07-01 13:00:00.250 BST  CL0NE     -                 50        clone     1002 "));
 	CHECK(says("  1077          2026-07-01 12:50:00.000 BST  0-17953684597701\n"));
-	CHECK(says("2026-07-01 13:00:01.250 BST  SM12SMS   stolen                                Ring South, A1 "));
+	CHECK(says("2026-07-01 13:00:01.250 BST  SM12SMS   stolen                                Ring South, A1\n"));
 	CHECK_INT(0, run(&world,
 			 "hits follow room --count 3 --json --purpose serious --case OP1 --reason 'a test of hits'"));
 	CHECK_INT(3, line_count());
