@@ -128,7 +128,7 @@ static enum errand_step send(struct errand *errand, struct turn *turn)
 	}
 	message = message_of(errand, turn);
 	if (message != NULL && turn_offer(turn, errand->offered, errand->count))
-		result = call_notify_try(call, "hits.hits", message);
+		result = call_notify_try(call, "hits.hits", message, (unsigned)errand->count);
 	else
 		json_decref(message);
 	if (result == -ECANCELED)
@@ -208,7 +208,8 @@ static void tell_waiting(struct errand *errand, const struct turn *turn, const s
 	if (!behind->told)
 		behind->told = call_notify_try(connection->call, "hits.waiting",
 					       json_pack("{s:s,s:s,s:s}", "subscription", record->name, "lane",
-							 hit_lane_name(turn->lane), "why", why->text)) == 0;
+							 hit_lane_name(turn->lane), "why", why->text),
+					       0) == 0;
 }
 
 /*

@@ -164,11 +164,18 @@ json_t *subscriptions_json(struct gantry *gantry, const char *only)
 int handle_subscriptions_show(struct call *call, void *context)
 {
 	struct gantry *gantry = context;
+	json_t *rows;
 
 	if (gantry->hits == NULL) {
 		call_fail(call, CALL_STOPPING, "the appliance is starting or stopping");
 		return 0;
 	}
-	call_result(call, json_pack("{s:o}", "subscriptions", subscriptions_json(gantry, call_text(call, "name"))));
+	rows = subscriptions_json(gantry, call_text(call, "name"));
+	if (call_has(call, "name") && json_array_size(rows) == 0) {
+		json_decref(rows);
+		call_fail(call, CALL_REFUSED, "there is no subscription of that name; see subscriptions.show");
+		return 0;
+	}
+	call_result(call, json_pack("{s:o}", "subscriptions", rows));
 	return 0;
 }

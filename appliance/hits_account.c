@@ -34,7 +34,7 @@ static void tell(struct gantry *gantry, struct subscription *subscription, const
 	(void)pthread_mutex_lock(&subscription->lock);
 	connection = (const struct connection *)subscription->follower;
 	if (connection != NULL && !atomic_load(&subscription->follower->gone))
-		(void)call_notify_try(connection->call, "hits.escalated", present_watched(gantry, hit));
+		(void)call_notify_try(connection->call, "hits.escalated", present_watched(gantry, hit), 0);
 	(void)pthread_mutex_unlock(&subscription->lock);
 }
 

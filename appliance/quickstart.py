@@ -141,7 +141,7 @@ class Quickstart:
 
     def follow(self):
         self.hits_path = self.path("hits.jsonl")
-        if not self.ctl("subscriptions", "show", "quickstart")[-1]["subscriptions"]:
+        if not any(row["name"] == "quickstart" for row in self.ctl("subscriptions", "show")[-1]["subscriptions"]):
             self.ctl("subscriptions", "add", "quickstart", "--organisation", "Quickstart Police")
         out = open(self.hits_path, "wb")
         self.follower = self.start([GANTRYCTL, "--socket", self.socket, "hits", "follow", "quickstart", *GROUNDS,

@@ -265,11 +265,11 @@ static int strict_check(const struct list_result *result, struct err *err)
 		const struct list_report *first = &result->reports[i];
 
 		if (!first->duplicate)
-			return err_set(err, -EINVAL,
-				       "%u bad rows, so nothing is loaded; the first: line %u, column %u: %s",
-				       result->bad, first->line, first->column, first->reason);
+			return err_set(
+				err, -EINVAL, "%u bad row%s, so nothing is loaded; the first: line %u, column %u: %s",
+				result->bad, result->bad == 1 ? "" : "s", first->line, first->column, first->reason);
 	}
-	return err_set(err, -EINVAL, "%u bad rows, so nothing is loaded", result->bad);
+	return err_set(err, -EINVAL, "%u bad row%s, so nothing is loaded", result->bad, result->bad == 1 ? "" : "s");
 }
 
 int list_rows_read(const char *text, size_t size, const struct list_options *options, list_row_fn *take,

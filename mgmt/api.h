@@ -25,7 +25,7 @@ enum api_type {
 	API_INTEGERS, /* 1..max items, each a u32 */
 	API_STRINGS,  /* 1..max items, each 1..96 bytes */
 	API_VRM,      /* 1..64 bytes: letters, digits, spaces, dashes, ? and * (the matcher judges further) */
-	API_HEX,      /* min..max bytes as 2 hex digits each */
+	API_HEX,      /* max bytes as 2 hex digits each */
 	API_CHOICE,   /* one of `choices` */
 	API_UPLOAD,   /* number of a complete upload of this connection; used up by the call */
 	API_ID,       /* a request's id: integer or string of 1..128 bytes */

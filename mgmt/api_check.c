@@ -100,12 +100,14 @@ static int check_choice(const struct api_param *param, const json_t *value, stru
 static int check_hex(const struct api_param *param, const json_t *value, struct err *err)
 {
 	const char *text = json_string_value(value);
-	int r = check_string(param, value, 2 * param->min, 2 * param->max, err);
+	char bounds[256];
 
-	if (r < 0)
-		return r;
-	if (json_string_length(value) % 2 != 0 || strspn(text, "0123456789abcdefABCDEF") != strlen(text))
-		return err_set(err, -EINVAL, "parameter \"%s\": must be pairs of hex digits", param->name);
+	if (text == NULL)
+		return wrong_type(param, err);
+	if ((int64_t)json_string_length(value) != 2 * param->max ||
+	    strspn(text, "0123456789abcdefABCDEF") != json_string_length(value))
+		return err_set(err, -EINVAL, "parameter \"%s\": must be %s, each 0..9 or a..f", param->name,
+			       api_bounds(param, bounds, sizeof(bounds)));
 	return 0;
 }
 

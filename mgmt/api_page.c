@@ -51,9 +51,11 @@ const char *api_bounds(const struct api_param *param, char *buffer, size_t size)
 			return buffer;
 		}
 		break;
+	case API_HEX: /* two for a byte; none is of any size */
+		(void)snprintf(buffer, size, "%" PRId64 " digits", 2 * param->max);
+		return buffer;
 	case API_STRING:
 	case API_VRM:
-	case API_HEX:
 	case API_ID:
 		unit = " bytes";
 		break;

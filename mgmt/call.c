@@ -169,7 +169,7 @@ int call_notify(struct call *call, const char *method, json_t *params)
 	return r;
 }
 
-int call_notify_try(struct call *call, const char *method, json_t *params)
+int call_notify_try(struct call *call, const char *method, json_t *params, unsigned rows)
 {
 	size_t size = 0;
 	char *line = encode_notification(call, method, params, &size);
@@ -186,7 +186,7 @@ int call_notify_try(struct call *call, const char *method, json_t *params)
 		r = client_send(call->client, call, line, size, CLIENT_SEND_TRY);
 	if (r == 0) {
 		call->credit--;
-		call->rows_sent++;
+		call->rows_sent += rows;
 	}
 	(void)pthread_mutex_unlock(&call->server->lock);
 	free(line);

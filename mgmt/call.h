@@ -78,10 +78,10 @@ int call_flush(struct call *call);
 /*
  * A notification of its own; `id` is added to params. call_notify blocks while the client's buffer is full (errors as
  * call_row). call_notify_try never blocks and takes one row of credit where the client set a window: -EAGAIN when the
- * client is behind, -ECANCELED, -EMSGSIZE, -ENOMEM.
+ * client is behind, -ECANCELED, -EMSGSIZE, -ENOMEM. It carries so many `rows`, which the audit log's rows_sent counts.
  */
 int call_notify(struct call *call, const char *method, json_t *params);
-int call_notify_try(struct call *call, const char *method, json_t *params);
+int call_notify_try(struct call *call, const char *method, json_t *params, unsigned rows);
 
 /* Bytes that wait for the call's client, beyond what its socket has taken. Any thread. */
 size_t call_waiting(const struct call *call);

@@ -23,16 +23,19 @@ static const struct column segment_columns[] = {
 	{"PARENTS", "parents"}, {NULL, NULL},
 };
 
+/* Of a subscription of kind sms: time, location and list are all there is. The widths are of hits follow. */
 static const struct column hit_columns[] = {
-	{"CAPTURED", "read.capture|capture"},
-	{"VRM", "read.vrm|vrm"},
-	{"LIST", "list_name|list"},
-	{"PRIORITY", "priority"},
-	{"KIND", "kind"},
-	{"CAMERA", "read.camera|camera"},
-	{"HIT", "number"},
-	{"STATE", "state"},
-	{"NAME", "read.camera_name|camera_name"},
+	{"CAPTURED", "read.capture|time", 27},
+	{"VRM", "read.vrm|vrm", 8},
+	{"LIST", "list_name|list", 16},
+	{"PRIORITY", "priority", 8},
+	{"KIND", "kind", 8},
+	{"PLACE", "read.camera_name|location|read.camera", 32},
+	{"ACTION", "action", 16},
+	{"REASON", "reason", 20},
+	{"OTHER CAMERA", "other_camera", 12},
+	{"OTHER TIME", "other_time", 27},
+	{"HIT", "number", 18},
 	{NULL, NULL},
 };
 
@@ -40,18 +43,25 @@ static const struct column hit_search_columns[] = {
 	{"CAPTURED", "read.capture"},
 	{"VRM", "read.vrm"},
 	{"LIST", "list_name|list"},
-	{"VERSION", "version"},
-	{"ENTRY", "entry"},
 	{"PRIORITY", "priority"},
 	{"KIND", "kind"},
 	{"LATE", "late"},
 	{"REPEAT", "repeat"},
-	{"CAMERA", "read.camera"},
-	{"PLACE", "read.camera_name"},
+	{"PLACE", "read.camera_name|read.camera"},
+	{"ACTION", "action"},
+	{"REASON", "reason"},
+	{"OTHER CAMERA", "other_camera"},
+	{"OTHER TIME", "other_time"},
 	{"FLAGS", "read.flags"},
-	{"NUMBER", "number"},
+	{"HIT", "number"},
 	{NULL, NULL},
 };
+
+/* The thing that an entry is about; no plates, for which its body is there. */
+#define AUDIT_WHAT                                                                                                     \
+	"body.params.name|body.facts.name|body.name|body.params.subscription|body.params.number|body.params.hits|"     \
+	"body.params.feed|"                                                                                            \
+	"body.params.camera|body.params.hold|body.params.id|body.params.attachment"
 
 static const struct column audit_columns[] = {
 	{"INDEX", "index"},
@@ -60,6 +70,9 @@ static const struct column audit_columns[] = {
 	{"VERB", "verb"},
 	{"OUTCOME", "outcome"},
 	{"OF", "intent"},
+	{"WHAT", AUDIT_WHAT},
+	{"ADDED", "body.facts.added|body.added"},
+	{"REMOVED", "body.facts.removed|body.removed"},
 	{"PURPOSE", "body.params.purpose|body.purpose"},
 	{"CASE", "body.params.case|body.case"},
 	{"REASON", "body.params.reason|body.text"},
@@ -154,6 +167,7 @@ const struct command commands[] = {
 	{.words = "lists show",
 	 .method = "lists.show",
 	 .positional = "name",
+	 .run = run_show,
 	 .examples = "gantryctl lists show\ngantryctl lists show stolen\n"},
 	{.words = "lists check",
 	 .method = "lists.check",
@@ -188,11 +202,12 @@ const struct command commands[] = {
 	 .columns = hit_columns,
 	 .run = run_follow,
 	 .examples = "gantryctl hits follow control-room " GROUNDS "\n"
-		     "gantryctl hits follow control-room --count 10 --for 60 --json " GROUNDS "\n"},
+		     "gantryctl hits follow control-room --count 10 --for 60 --json " GROUNDS "\n"
+		     "gantryctl hits follow control-room --no-ack --json " GROUNDS " | jq -r '.cursor // empty'\n"},
 	{.words = "hits ack",
 	 .method = "hits.ack",
 	 .positional = "subscription",
-	 .examples = "gantryctl hits ack control-room --cursor 0001…\n"},
+	 .examples = "gantryctl hits ack control-room --cursor 0001…     # of hits follow --no-ack --json\n"},
 	{.words = "subscriptions add",
 	 .method = "subscriptions.add",
 	 .positional = "name",
@@ -206,26 +221,31 @@ const struct command commands[] = {
 	{.words = "subscriptions show",
 	 .method = "subscriptions.show",
 	 .positional = "name",
-	 .examples = "gantryctl subscriptions show\n"},
+	 .run = run_show,
+	 .examples = "gantryctl subscriptions show\ngantryctl subscriptions show control-room\n"},
 
 	{.words = "hits acknowledge",
 	 .method = "hits.acknowledge",
 	 .positional = "hits",
+	 .run = run_hit_step,
 	 .examples = "gantryctl hits acknowledge 0-1795368459776060\n"
 		     "gantryctl hits acknowledge 0-1795368459776060 0-1795368459776061 1-1795368459776213\n"},
 	{.words = "hits assess",
 	 .method = "hits.assess",
 	 .positional = "hits",
+	 .run = run_hit_step,
 	 .examples = "gantryctl hits assess 0-1795368459776060 --disposition correct\n"
 		     "gantryctl hits assess 0-1795368459776060 --disposition misread --text 'image shows a B, read as"
 		     " 8'\n"},
 	{.words = "hits respond",
 	 .method = "hits.respond",
 	 .positional = "hits",
+	 .run = run_hit_step,
 	 .examples = "gantryctl hits respond 0-1795368459776060 --text 'stopped on the A1, driver arrested'\n"},
 	{.words = "hits dismiss",
 	 .method = "hits.dismiss",
 	 .positional = "hits",
+	 .run = run_hit_step,
 	 .examples = "gantryctl hits dismiss 0-1795368459776060 --text 'misread, vehicle of another make'\n"},
 	{.words = "hits show",
 	 .method = "hits.show",
@@ -236,6 +256,7 @@ const struct command commands[] = {
 	 .examples = "gantryctl hits open\ngantryctl hits open --state unacknowledged --priority-min 90\n"},
 	{.words = "hits rates",
 	 .method = "hits.rates",
+	 .run = run_rates,
 	 .examples = "gantryctl hits rates\n"
 		     "gantryctl hits rates --by both --from 2026-10-01 --to 2026-10-31 --assessed-min 50 --json\n"},
 

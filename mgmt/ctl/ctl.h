@@ -22,7 +22,8 @@ enum ctl_exit {
 
 struct column {
 	const char *title;
-	const char *path; /* "read.vrm|vrm": the first that is there */
+	const char *path; /* "read.vrm|vrm": the first that is there and not null */
+	int width;        /* of a table whose rows are shown as they come; else it is as wide as its cells */
 };
 
 /* A command line taken apart. */
@@ -39,6 +40,7 @@ struct options {
 	bool markdown;
 	bool count_only;
 	bool csv;
+	bool no_ack;     /* hits follow --no-ack */
 	int64_t row_max; /* hits follow --count; 0: no bound */
 	int64_t for_s;   /* hits follow --for; 0: no bound */
 	json_t *params;
@@ -46,7 +48,7 @@ struct options {
 
 enum command_takes {
 	TAKES_FILE = 1 << 0,     /* FILE is uploaded as the method's upload */
-	TAKES_FOLLOW = 1 << 1,   /* --count N, --for SECONDS */
+	TAKES_FOLLOW = 1 << 1,   /* --count N, --for SECONDS, --no-ack */
 	TAKES_COUNT = 1 << 2,    /* --count: ask how many */
 	TAKES_VERIFY = 1 << 3,   /* --file F --key K */
 	TAKES_OUT = 1 << 4,      /* --out F */
@@ -84,6 +86,7 @@ void help_command(FILE *to, const struct command *command);
 
 /* value.c: malloc'd texts, never NULL, empty for nothing; `name` of a number tells its unit */
 char *value_text(const char *name, const json_t *value);
+bool value_is_latency(const char *name); /* p50_us: shown in ms */
 char *text_format(const char *how, ...) __attribute__((format(printf, 1, 2)));
 int text_width(const char *text); /* places on a terminal: a character beyond ASCII counts once */
 
@@ -98,6 +101,9 @@ void csv_row(FILE *to, const char *const *fields, const json_t *row);
 
 /* run.c, audit.c, escrow.c: each returns an exit code */
 int run_method(const struct command *command, struct options *options);
+int run_show(const struct command *command, struct options *options);
+int run_rates(const struct command *command, struct options *options);
+int run_hit_step(const struct command *command, struct options *options);
 int run_search(const struct command *command, struct options *options);
 int run_list_load(const struct command *command, struct options *options);
 int run_attachment(const struct command *command, struct options *options);
@@ -131,5 +137,6 @@ int request_run(struct request *request);
 /* Releases rows and result, flushes; the exit code. In run.c. */
 int request_finish(struct request *request, int code);
 int say(int code, const char *format, ...) __attribute__((format(printf, 2, 3))); /* to stderr; returns code */
+int say_stopping(void); /* that the appliance ended a request that nobody cancelled; CTL_UNREACHED */
 
 #endif

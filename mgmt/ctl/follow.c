@@ -4,6 +4,7 @@
  */
 #include "mgmt/ctl/ctl.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "appliance/base/clock.h"
@@ -44,12 +45,28 @@ static void on_acknowledged(const json_t *message, void *ctx)
 	acknowledge(following);
 }
 
-static bool print_hit(struct following *following, const json_t *hit)
+/* Who acknowledges himself has to know up to where; all of the message, so that it stands behind the last of it. */
+static void print_json_hit(const struct following *following, const json_t *message, size_t index)
+{
+	const json_t *hits = json_object_get(message, "hits");
+	json_t *hit = json_copy(json_array_get(hits, index));
+
+	if (following->request.options->no_ack)
+		(void)json_object_set(hit, "lane", json_object_get(message, "lane"));
+	if (following->request.options->no_ack && index + 1 == json_array_size(hits))
+		(void)json_object_set(hit, "cursor", json_object_get(message, "cursor"));
+	(void)json_dumpf(hit, stdout, JSON_COMPACT);
+	(void)fputc('\n', stdout);
+	json_decref(hit);
+}
+
+static bool print_hit(struct following *following, const json_t *message, size_t index)
 {
 	if (following->request.options->json) {
-		(void)json_dumpf(hit, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
-		(void)fputc('\n', stdout);
+		print_json_hit(following, message, index);
 	} else {
+		const json_t *hit = json_array_get(json_object_get(message, "hits"), index);
+
 		show_row_now(stdout, hit, following->request.command->columns, following->count == 0);
 	}
 	following->count++;
@@ -68,10 +85,12 @@ static bool print_notice(const struct following *following, const json_t *messag
 		(void)printf("hits of lane %s wait, the store cannot be read now: %s\n",
 			     json_string_value(json_object_get(message, "lane")), why);
 	} else {
+		char *list = value_text("list", json_object_get(message, "list_name"));
+
 		(void)printf("escalated: hit %s of list %s, nobody has acknowledged it since %s\n",
-			     json_string_value(json_object_get(message, "number")),
-			     json_string_value(json_object_get(message, "list_name")),
+			     json_string_value(json_object_get(message, "number")), list[0] != '\0' ? list : "-",
 			     json_string_value(json_object_get(message, "since")));
+		free(list);
 	}
 	return fflush(stdout) == 0;
 }
@@ -88,9 +107,11 @@ static bool take_message(const json_t *message, void *ctx)
 	if (hits == NULL)
 		return print_notice(following, message);
 	for (i = 0; i < json_array_size(hits) && more; i++)
-		more = print_hit(following, json_array_get(hits, i));
+		more = print_hit(following, message, i);
 	if (fflush(stdout) != 0 || i < json_array_size(hits))
 		return false; /* not printed, or not all of it: it comes again */
+	if (following->request.options->no_ack)
+		return more;
 	json_decref(*printed);
 	*printed = json_incref(json_object_get(message, "cursor"));
 	acknowledge(following);
@@ -111,7 +132,11 @@ int run_follow(const struct command *command, struct options *options)
 	if (options->for_s > 0)
 		following.request.deadline_ns = clock_mono_ns() + options->for_s * 1000000000;
 	code = request_run(&following.request);
-	following.request.cancelled = false; /* --count, --for or an interrupt: how such a command is meant to end */
+	/* --count, --for or an interrupt: how such a command is meant to end. Else it was the appliance that ended it.
+	 */
+	if (code == CTL_OK && !following.request.cancelled)
+		code = say_stopping();
+	following.request.cancelled = false;
 	for (unsigned i = 0; i < LANES; i++)
 		json_decref(following.printed[i]);
 	return request_finish(&following.request, code);

@@ -12,13 +12,24 @@ static const char *summary(const struct command *command)
 	return command->method != NULL ? api_find(command->method)->summary : "Methods and parameters of the socket";
 }
 
-static void print_commands(FILE *to, const char *group)
+/* An empty group has all. */
+static bool in_group(const struct command *command, const char *group)
 {
 	size_t size = strlen(group);
 
+	return strncmp(command->words, group, size) == 0 && (size == 0 || command->words[size] == ' ');
+}
+
+static void print_commands(FILE *to, const char *group)
+{
+	int width = 0;
+
 	for (const struct command *command = commands; command->words != NULL; command++)
-		if (strncmp(command->words, group, size) == 0 && (size == 0 || command->words[size] == ' '))
-			(void)fprintf(to, "  %-16s %s\n", command->words, summary(command));
+		if (in_group(command, group) && text_width(command->words) > width)
+			width = text_width(command->words);
+	for (const struct command *command = commands; command->words != NULL; command++)
+		if (in_group(command, group))
+			(void)fprintf(to, "  %-*s  %s\n", width, command->words, summary(command));
 }
 
 void help_all(FILE *to)
@@ -29,17 +40,15 @@ void help_all(FILE *to)
 		    "gantryctl COMMAND --help shows its options and examples.\n"
 		    "  --socket PATH    default: $GANTRY_SOCKET, gantry/run/gantry.sock, /run/gantry/gantry.sock\n"
 		    "  --json           for scripts: rows one a line as they come, the result last\n"
-		    "Exit status: 0 done, 1 refused or failed, 2 wrong command line, 3 appliance not reached,\n"
-		    "4 answered, but the answer is incomplete.\n",
+		    "Exit status: 0 done, 1 refused or failed, 2 wrong command line, 3 appliance not reached\n"
+		    "or stopping, 4 answered, but the answer is incomplete.\n",
 		    to);
 }
 
 bool help_group(FILE *to, const char *group)
 {
-	size_t size = strlen(group);
-
 	for (const struct command *command = commands; command->words != NULL; command++)
-		if (strncmp(command->words, group, size) == 0 && command->words[size] == ' ') {
+		if (in_group(command, group)) {
 			(void)fprintf(to, "Usage: gantryctl %s COMMAND [OPTION]…\n\n", group);
 			print_commands(to, group);
 			return true;
@@ -77,7 +86,11 @@ static void print_extras(FILE *to, unsigned takes)
 	} extras[] = {
 		{TAKES_FILE, "  FILE                     the text to load, - for standard input"},
 		{TAKES_FOLLOW,
-		 "  --count N                end after so many\n  --for SECONDS            end after so long"},
+		 "A message of which all hits are printed is acknowledged: they do not come again.\n\n"
+		 "  --count N                end after so many\n  --for SECONDS            end after so long\n"
+		 "  --no-ack                 acknowledge nothing; with --json each hit tells its lane, and the last of "
+		 "a\n"
+		 "                           message the cursor that hits ack acknowledges all of them with"},
 		{TAKES_COUNT, "  --count                  only say how many"},
 		{TAKES_VERIFY,
 		 "  --file FILE --key KEY    check an export with this key (or file), without an appliance"},

@@ -8,13 +8,30 @@
 #include "gantry-config.h"
 #include "mgmt/ctl/ctl.h"
 
+/* "hits.open" is "hits open", and "reads.search" is "search": messages speak of methods. */
+static bool match_dotted(const struct command *command, const char *word)
+{
+	size_t size = strcspn(command->words, " ");
+
+	if (strchr(word, '.') == NULL)
+		return false;
+	if (command->method != NULL && strcmp(word, command->method) == 0)
+		return true;
+	return command->words[size] == ' ' && strncmp(word, command->words, size) == 0 && word[size] == '.' &&
+	       strcmp(word + size + 1, command->words + size + 1) == 0;
+}
+
 /* How many words of the command line name this command; 0 when they do not. */
 static int match(const struct command *command, char **args, int count)
 {
 	const char *second = strchr(command->words, ' ');
 	size_t size = second != NULL ? (size_t)(second - command->words) : strlen(command->words);
 
-	if (count < 1 || strlen(args[0]) != size || memcmp(args[0], command->words, size) != 0)
+	if (count < 1)
+		return 0;
+	if (match_dotted(command, args[0]))
+		return 1;
+	if (strlen(args[0]) != size || memcmp(args[0], command->words, size) != 0)
 		return 0;
 	if (second == NULL)
 		return 1;

@@ -148,6 +148,8 @@ static int take_flag(struct parser *parser, const char *name)
 		flag = &options->count_only;
 	else if ((takes & TAKES_CSV) != 0 && strcmp(name, "--csv") == 0)
 		flag = &options->csv;
+	else if ((takes & TAKES_FOLLOW) != 0 && strcmp(name, "--no-ack") == 0)
+		flag = &options->no_ack;
 	else if ((takes & TAKES_MARKDOWN) != 0 && strcmp(name, "--markdown") == 0)
 		flag = &options->markdown;
 	if (flag == NULL)
@@ -290,6 +292,24 @@ static int take_positional(struct parser *parser)
 	return 0;
 }
 
+/* The table speaks of parameters ("parameter "hits": is missing"), people of options: "--hit is missing". */
+static void name_option(struct err *err)
+{
+	static const char head[] = "parameter \"";
+	const char *param = err->text + sizeof(head) - 1;
+	const char *end = strncmp(err->text, head, sizeof(head) - 1) == 0 ? strstr(param, "\": ") : NULL;
+	struct err told;
+	char name[64];
+	char option[64];
+
+	if (end == NULL || (size_t)(end - param) >= sizeof(name))
+		return;
+	(void)snprintf(name, sizeof(name), "%.*s", (int)(end - param), param);
+	told = *err;
+	(void)err_set(err, 0, "--%s %s", option_name(name, option, sizeof(option)),
+		      told.text + (end - err->text) + strlen("\": "));
+}
+
 /* Grounds are left for the appliance to judge, so that a request without them leaves its trace there. */
 static int check_params(const struct parser *parser)
 {
@@ -302,6 +322,8 @@ static int check_params(const struct parser *parser)
 	if ((parser->command->takes & TAKES_OFFICERS) != 0)
 		(void)json_object_update_new(params, json_pack("{s:s, s:s}", "officer_1", "-", "officer_2", "-"));
 	r = api_check(parser->method, params, &checked, parser->err);
+	if (r < 0)
+		name_option(parser->err);
 	json_decref(params);
 	json_decref(checked);
 	return r;
@@ -325,6 +347,10 @@ int options_parse(const struct command *command, char **args, int count, struct 
 		return r;
 	if (ret_options->csv && (ret_options->json || ret_options->count_only))
 		return err_set(err, -EINVAL, "--csv goes neither with --json nor with --count");
+	if ((command->takes & TAKES_FOLLOW) != 0 && json_object_get(ret_options->params, "subscription") == NULL)
+		return err_set(err, -EINVAL,
+			       "the subscription's name is missing; see subscriptions show, make one with"
+			       " subscriptions add");
 	if ((command->takes & TAKES_FILE) != 0 && ret_options->file == NULL)
 		return err_set(err, -EINVAL, "FILE is missing");
 	return parser.method != NULL ? check_params(&parser) : 0;

@@ -11,6 +11,7 @@
 #include "appliance/base/clock.h"
 #include "appliance/base/err.h"
 #include "appliance/base/utf8.h"
+#include "mgmt/call.h"
 #include "mgmt/frame.h"
 #include "mgmt/link.h"
 
@@ -61,6 +62,11 @@ static const char *find_socket(const struct options *options)
 static int say_lost(int r)
 {
 	return say(CTL_UNREACHED, "the appliance ended the connection before it answered (%s)", strerror(-r));
+}
+
+int say_stopping(void)
+{
+	return say(CTL_UNREACHED, "the appliance is stopping");
 }
 
 static int say_error(const struct request *request, const json_t *error)
@@ -223,6 +229,11 @@ static int take_answer(struct request *request, const json_t *message)
 {
 	json_t *error = json_object_get(message, "error");
 
+	if (error != NULL && !request->cancelled &&
+	    json_integer_value(json_object_get(error, "code")) == CALL_CANCELLED) {
+		(void)say_error(request, error);
+		return say_stopping(); /* which cancels every request: this one was not by us */
+	}
 	if (error != NULL)
 		return request->cancelled ? CTL_OK : say_error(request, error);
 	request->result = json_incref(json_object_get(message, "result"));

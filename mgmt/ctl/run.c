@@ -42,8 +42,11 @@ int request_finish(struct request *request, int code)
 		code = say(CTL_REFUSED, "interrupted");
 	json_decref(request->rows);
 	json_decref(request->result);
-	if (fflush(stdout) != 0 || ferror(stdout))
+	errno = 0;
+	if (fflush(stdout) != 0 && errno != 0)
 		return say(CTL_REFUSED, "standard output: %s", strerror(errno));
+	if (ferror(stdout)) /* of what was written before: its errno is gone */
+		return say(CTL_REFUSED, "standard output cannot be written");
 	return code;
 }
 
@@ -97,12 +100,61 @@ static void print_incomplete(const json_t *result)
 	free(parts);
 }
 
+/* The one that was asked for by name has its members below each other, not a table's row of them. */
+int run_show(const struct command *command, struct options *options)
+{
+	struct request request = new_request(command, options);
+	int code = request_run(&request);
+	void *member = json_object_iter(request.result);
+	json_t *rows = member != NULL ? json_object_iter_value(member) : NULL;
+
+	if (!options->json && json_object_get(options->params, command->positional) != NULL &&
+	    json_array_size(rows) == 1) {
+		json_t *only = json_incref(json_array_get(rows, 0));
+
+		json_decref(request.result);
+		request.result = only;
+	}
+	print_answer(&request);
+	return request_finish(&request, code);
+}
+
+/* An empty table would leave it open whether there is nothing, or too little to say. */
+int run_rates(const struct command *command, struct options *options)
+{
+	struct request request = new_request(command, options);
+	int code = request_run(&request);
+	bool none = request.result != NULL && json_array_size(json_object_get(request.result, "rates")) == 0;
+	const json_t *min = json_object_get(options->params, "assessed_min");
+
+	if (none && !options->json)
+		(void)printf("no row has %lld or more assessed hits; --assessed-min 1 shows those with fewer\n",
+			     min != NULL ? (long long)json_integer_value(min) : 20LL);
+	else
+		print_answer(&request);
+	return request_finish(&request, code);
+}
+
+/* Steps of several hits, of which some could not be done: done, but not all. */
+int run_hit_step(const struct command *command, struct options *options)
+{
+	struct request request = new_request(command, options);
+	int code = request_run(&request);
+
+	if (code == CTL_OK && number_of(request.result, "refused") > 0)
+		code = CTL_INCOMPLETE;
+	print_answer(&request);
+	return request_finish(&request, code);
+}
+
 static void print_search_note(const json_t *result, const char *what)
 {
 	const char *cursor = json_string_value(json_object_get(result, "cursor"));
+	const char *lists = json_string_value(json_object_get(result, "lists"));
 	json_int_t count = number_of(result, "count");
 
-	(void)fprintf(stderr, "%lld %s%s", (long long)count, what, count == 1 ? "" : "s");
+	(void)fprintf(stderr, "%lld %s%s%s", (long long)count, what, count == 1 ? "" : "s",
+		      lists != NULL && strcmp(lists, "own") == 0 ? " of the lists of your own subscriptions" : "");
 	if (json_object_get(result, "not_read") != NULL)
 		(void)fprintf(stderr, ", of them %lld not read, %lld tests", (long long)number_of(result, "not_read"),
 			      (long long)number_of(result, "tests"));
@@ -204,7 +256,7 @@ int run_api(const struct command *command, struct options *options)
 
 		json_array_foreach(json_object_get(table, "methods"), index, method)
 		{
-			(void)printf("%-18s %s\n", json_string_value(json_object_get(method, "name")),
+			(void)printf("%-20s  %s\n", json_string_value(json_object_get(method, "name")),
 				     json_string_value(json_object_get(method, "summary")));
 		}
 	}

@@ -6,6 +6,7 @@
 
 #define COLUMN_MAX 32
 #define PATH_MAX_SIZE 64
+#define DIGEST_SHOWN 12 /* of a table's digests: enough to tell two apart */
 
 static const json_t *follow(const json_t *row, const char *path)
 {
@@ -26,7 +27,7 @@ static const json_t *cell_value(const json_t *row, const struct column *column)
 {
 	const json_t *value = NULL;
 
-	for (const char *path = column->path; path != NULL && value == NULL;) {
+	for (const char *path = column->path; path != NULL && (value == NULL || json_is_null(value));) {
 		value = follow(row, path);
 		path = strchr(path, '|');
 		path = path != NULL ? path + 1 : NULL;
@@ -62,9 +63,13 @@ static void lay_out(struct layout *layout, const json_t *rows, const struct colu
 	json_array_foreach(rows, index, row)
 	{
 		const json_t *value = cell_value(row, column);
-		char *text = value_text(column->path, value);
-		int width = text_width(text);
+		/* An object's members have columns of their own. */
+		char *text = value_text(column->path, json_is_object(value) ? NULL : value);
+		int width;
 
+		if (strcmp(column->path, "sha256") == 0 && strlen(text) > DIGEST_SHOWN)
+			text[DIGEST_SHOWN] = '\0';
+		width = text_width(text);
 		layout->cells[index] = text;
 		layout->numbers = layout->numbers && (width == 0 || json_is_number(value));
 		layout->width = width > layout->width ? width : layout->width;
@@ -115,25 +120,31 @@ void show_rows(FILE *to, const json_t *rows, const struct column *columns)
 	}
 }
 
-static void print_cell(FILE *to, const char *text, int width, bool last)
+/* The blanks before it are those that the cells before owe: none stand at the end of a line. */
+static void print_cell(FILE *to, const char *text, int width, int *owed)
 {
-	(void)fprintf(to, "%s%*s", text, last || text_width(text) > width ? 2 : width - text_width(text) + 2, "");
+	int size = text_width(text);
+
+	if (size > 0)
+		(void)fprintf(to, "%*s%s", *owed, "", text);
+	*owed = (size > 0 ? 0 : *owed) + (size < width ? width - size : 0) + 2;
 }
 
-/* One row of an endless table: widths are guessed. */
+/* One row of an endless table. */
 void show_row_now(FILE *to, const json_t *row, const struct column *columns, bool head)
 {
-	static const int width = 12;
 	unsigned count = column_count(columns);
+	int owed = 0;
 
 	for (unsigned c = 0; c < count && head; c++)
-		print_cell(to, columns[c].title, c == 0 ? 27 : width, c + 1 == count);
+		print_cell(to, columns[c].title, columns[c].width, &owed);
 	if (head)
 		(void)fputc('\n', to);
+	owed = 0;
 	for (unsigned c = 0; c < count; c++) {
 		char *text = value_text(columns[c].path, cell_value(row, &columns[c]));
 
-		print_cell(to, text, c == 0 ? 27 : width, c + 1 == count);
+		print_cell(to, text, columns[c].width, &owed);
 		free(text);
 	}
 	(void)fputc('\n', to);
@@ -181,36 +192,57 @@ static json_t *flatten(const json_t *rows)
 	return flat;
 }
 
-/* Columns as they are met, titled by their names. */
+struct table {
+	struct column columns[COLUMN_MAX + 1];
+	char paths[COLUMN_MAX][PATH_MAX_SIZE];
+	char titles[COLUMN_MAX][PATH_MAX_SIZE];
+	unsigned count;
+};
+
+/* Titled by its path: "hour.p50_us" is HOUR P50, for its cells name their unit. */
+static void add_column(struct table *table, const char *path)
+{
+	char *title = table->titles[table->count];
+	size_t size = strlen(path) - (value_is_latency(path) ? strlen("_us") : 0);
+
+	for (unsigned c = 0; c < table->count; c++)
+		if (strcmp(table->paths[c], path) == 0)
+			return;
+	if (table->count == COLUMN_MAX)
+		return;
+	(void)snprintf(table->paths[table->count], PATH_MAX_SIZE, "%s", path);
+	(void)snprintf(title, PATH_MAX_SIZE, "%.*s", (int)size, path);
+	for (char *at = title; *at != '\0'; at++)
+		*at = *at == '_' || *at == '.' ? ' ' : *at >= 'a' && *at <= 'z' ? (char)(*at - 32) : *at;
+	table->columns[table->count] = (struct column){title, table->paths[table->count], 0};
+	table->count++;
+}
+
+/* Columns as they are met; of an object in a row one for each of its members. */
 static void show_table(FILE *to, const json_t *rows)
 {
-	struct column columns[COLUMN_MAX + 1] = {0};
-	char titles[COLUMN_MAX][PATH_MAX_SIZE];
+	struct table table = {.count = 0};
 	json_t *flat = flatten(rows);
-	unsigned count = 0;
 	size_t index;
-	json_t *row;
-	const char *name;
-	json_t *value;
+	json_t *row, *value, *inner;
+	const char *name, *member;
 
 	json_array_foreach(flat, index, row)
 	{
 		json_object_foreach(row, name, value)
 		{
-			unsigned c = 0;
+			char path[PATH_MAX_SIZE];
 
-			while (c < count && strcmp(columns[c].path, name) != 0)
-				c++;
-			if (c < count || count == COLUMN_MAX)
-				continue;
-			(void)snprintf(titles[count], sizeof(titles[count]), "%s", name);
-			for (char *at = titles[count]; *at != '\0'; at++)
-				*at = *at == '_' ? ' ' : *at >= 'a' && *at <= 'z' ? (char)(*at - 32) : *at;
-			columns[count] = (struct column){titles[count], name};
-			count++;
+			if (!json_is_object(value))
+				add_column(&table, name);
+			json_object_foreach(value, member, inner)
+			{
+				(void)snprintf(path, sizeof(path), "%s.%s", name, member);
+				add_column(&table, path);
+			}
 		}
 	}
-	show_rows(to, flat, columns);
+	show_rows(to, flat, table.columns);
 	json_decref(flat);
 }
 

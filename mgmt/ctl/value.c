@@ -114,6 +114,43 @@ static char *join_members(const json_t *object)
 	return joined;
 }
 
+static bool ends_with(const char *name, const char *end)
+{
+	size_t size = strlen(name);
+
+	return size >= strlen(end) && strcmp(name + size - strlen(end), end) == 0;
+}
+
+bool value_is_latency(const char *name)
+{
+	return ends_with(name, "p50_us") || ends_with(name, "p99_us");
+}
+
+/* Places are told to a metre, shares in percent, what was measured in tenths. */
+static char *real_text(const char *name, double value)
+{
+	if (strncmp(name, "misread_", strlen("misread_")) == 0)
+		return text_format("%.1f %%", 100 * value);
+	if (ends_with(name, "_s") || ends_with(name, "ms") || ends_with(name, "percent"))
+		return text_format("%.1f", value);
+	return text_format("%.6g", value);
+}
+
+/* A hit of no list is one of an impossible journey. */
+static bool is_no_list(const char *name, json_int_t value)
+{
+	return value == 0 && ends_with(name, "list");
+}
+
+static char *integer_text(const char *name, json_int_t value)
+{
+	if (is_no_list(name, value))
+		return text_format("-");
+	if (value_is_latency(name))
+		return text_format("%.1f ms", (double)value / 1e3);
+	return strstr(name, "bytes") != NULL ? human_bytes(value) : text_format("%" JSON_INTEGER_FORMAT, value);
+}
+
 char *value_text(const char *name, const json_t *value)
 {
 	char *text;
@@ -123,10 +160,9 @@ char *value_text(const char *name, const json_t *value)
 		text = local_time(json_string_value(value));
 		return text != NULL ? text : clean(text_format("%s", json_string_value(value)));
 	case JSON_INTEGER:
-		return strstr(name, "bytes") != NULL ? human_bytes(json_integer_value(value))
-						     : text_format("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+		return integer_text(name, json_integer_value(value));
 	case JSON_REAL:
-		return text_format("%.6g", json_real_value(value));
+		return real_text(name, json_real_value(value));
 	case JSON_TRUE:
 		return text_format("yes");
 	case JSON_FALSE:

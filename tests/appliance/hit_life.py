@@ -61,8 +61,8 @@ def ready(directory, day=None, **settings):
     return appliance, follower, events
 
 
-def step(appliance, verb, *arguments):
-    return appliance.ctl("hits", verb, *arguments)[-1]
+def step(appliance, verb, *arguments, code=0):
+    return appliance.ctl("hits", verb, *arguments, code=code)[-1]
 
 
 def show(appliance, hit):
@@ -93,7 +93,7 @@ def whole_life(directory, random):
         appliance.refused("hits", "show", wrong, *GROUNDS)
     appliance.refused("hits", "show", names[0])  # no grounds
     # Several at once, one of them unknown, one twice.
-    answer = step(appliance, "acknowledge", names[0], names[1], "7-12345", names[1])
+    answer = step(appliance, "acknowledge", names[0], names[1], "7-12345", names[1], code=4)
     check((answer["done"], answer["already"], answer["refused"]) == (2, 1, 1), f"{answer}")
     check([row["outcome"] for row in answer["hits"]] == ["done", "done", "refused", "already"], f"{answer}")
     check(step(appliance, "acknowledge", names[0])["already"] == 1, "acknowledged again by the same account")

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 
-from rig import GROUNDS, LOAD, SECOND_UID, Appliance, check, fleet, fleet_result, main, run, until
+from rig import GANTRYCTL, GROUNDS, LOAD, SECOND_UID, Appliance, check, fleet, fleet_result, main, run, start, until
 
 ORGANISATION = "Northshire Police"
 WEEK_AGO = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 7 * 86400))
@@ -334,8 +334,8 @@ def one_connection_each(directory, random):
     appliance = begin(directory)
     number = subscribe(appliance, "room")["subscription"]
     check("of that name" in appliance.refused("subscriptions", "add", "room", "--organisation", "X"), "twice the same name")
-    check("subscriptions.add" in appliance.refused("hits", "follow", *GROUNDS), "no word of how to subscribe")
     check("subscriptions.add" in appliance.refused("hits", "follow", "nobody", *GROUNDS), "no word of how to subscribe")
+    check("subscriptions.show" in appliance.refused("subscriptions", "show", "nobody"), "nobody was shown")
     check("lists" in appliance.refused("subscriptions", "add", "x", "--organisation", "X", "--list", "nosuch"), "unknown list")
     first = Subscriber(appliance, "room")
     until(lambda: appliance.ctl("subscriptions", "show")[-1]["subscriptions"][0]["connected"], "not connected")
@@ -357,6 +357,36 @@ def one_connection_each(directory, random):
     check(names == {"room", "theirs"}, f"{names}")
 
 
+def left_to_a_script(directory, random):
+    """gantryctl that acknowledges nothing: what it tells of lane and cursor is enough to do so, and its end is no good one."""
+    appliance = begin(directory)
+    subscribe(appliance, "room")
+    path, log = (os.path.join(directory, name) for name in ("told", "told.log"))
+
+    def told():
+        with open(path) as file:
+            return [json.loads(line) for line in file if line.endswith("}\n")]
+    client = start([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "room", *GROUNDS, "--json", "--no-ack"], log,
+                   stdout=open(path, "ab"))
+    until(lambda: appliance.ctl("subscriptions", "show")[-1]["subscriptions"][0]["connected"], "not connected")
+    send(appliance)
+    until(lambda: len(told()) == status(appliance)["total"], lambda: f"{len(told())} of {status(appliance)}")
+    check(status(appliance)["acknowledged"] == 0, "it acknowledged")
+    appliance.stop()
+    check(client.wait(20) == 3, f"it ended with {client.returncode}")
+    with open(log) as file:
+        check("stopping" in file.read(), "it did not say why")
+    appliance.start()
+    rows = appliance.ctl("audit", "show", *GROUNDS)[:-1]
+    sent = [row["body"]["rows_sent"] for row in rows if row["verb"] == "hits.follow" and row["outcome"] != "intent"]
+    check(sent == [len(told())], f"{sent} in the audit log, {len(told())} hits")
+    for lane in {hit["lane"] for hit in told()}:
+        cursor = [hit["cursor"] for hit in told() if hit["lane"] == lane and "cursor" in hit][-1]
+        appliance.ctl("hits", "ack", "room", "--cursor", cursor)
+    again = run([GANTRYCTL, "--socket", appliance.socket, "hits", "follow", "room", *GROUNDS, "--json", "--for", "2"])
+    check(again == "", f"told again: {again[:200]}")
+
+
 if __name__ == "__main__":
     raise SystemExit(main("hits", [
         ("resumes where it acknowledged", resumes_where_it_acknowledged),
@@ -367,4 +397,5 @@ if __name__ == "__main__":
         ("without its list", without_its_list),
         ("a search gives only one's own", a_search_gives_only_ones_own),
         ("one connection each", one_connection_each),
+        ("left to a script", left_to_a_script),
     ]))

@@ -34,9 +34,9 @@ def check(condition, text):
         raise AssertionError(text)
 
 
-def run(command, **more):
+def run(command, code=0, **more):
     done = subprocess.run(command, capture_output=True, text=True, **more)
-    if done.returncode != 0:
+    if done.returncode != code:
         raise AssertionError(f"{' '.join(command[:4])} … ended with {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout
 
@@ -195,8 +195,8 @@ class Appliance:
             done = subprocess.run(self.command("--recover"), stderr=log, stdout=subprocess.DEVNULL, timeout=120)
         check(done.returncode == 0, f"gantryd --recover ended with {done.returncode}: {self.tail()}")
 
-    def ctl(self, *arguments):
-        output = run([GANTRYCTL, "--socket", self.socket, *arguments, "--json"], timeout=120)
+    def ctl(self, *arguments, code=0):
+        output = run([GANTRYCTL, "--socket", self.socket, *arguments, "--json"], code, timeout=120)
         return [json.loads(line) for line in output.splitlines() if line.strip()]
 
     def ctl_for_all(self):

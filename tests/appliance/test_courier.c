@@ -225,14 +225,16 @@ static int take_message(struct session *session, const char *method, json_t *par
 
 static void session_begin(struct room *room);
 
-int __wrap_call_notify_try(struct call *call, const char *method, json_t *params);
-int __wrap_call_notify_try(struct call *call, const char *method, json_t *params)
+int __wrap_call_notify_try(struct call *call, const char *method, json_t *params, unsigned rows);
+int __wrap_call_notify_try(struct call *call, const char *method, json_t *params, unsigned rows)
 {
 	struct session *session = (struct session *)call;
 	struct room *room = session->room;
 	int result = -EAGAIN;
 
 	(void)pthread_mutex_lock(&room->lock);
+	expect(rows == json_array_size(json_object_get(params, "hits")),
+	       "a message that counts other hits than it has");
 	if (!prng_chance(&room->prng, (unsigned)atomic_load(&room->stalled)))
 		result = take_message(session, method, params);
 	(void)pthread_mutex_unlock(&room->lock);

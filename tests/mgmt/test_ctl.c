@@ -1,6 +1,7 @@
 /* gantryctl as its user meets it: a process, against a server with handlers that answer as the appliance would. */
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -18,6 +19,7 @@
 #include "tests/check.h"
 #include "tests/mgmt/fixture.h"
 
+#define SIXTY_FOUR "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdeg"
 #define GROUNDS "--purpose serious --case C-17 --reason 'robbery at the station'"
 
 struct world {
@@ -25,6 +27,8 @@ struct world {
 	/* Written by one thread, read by another. */
 	atomic_bool complete;
 	atomic_uint acknowledged;
+	atomic_uint following;
+	atomic_int delivered; /* what hits.follow answers in the end; negative: nothing */
 	atomic_size_t uploaded_size;
 	atomic_uchar uploaded_sum;
 };
@@ -32,15 +36,21 @@ struct world {
 static int handle_status(struct call *call, void *ctx)
 {
 	(void)ctx;
-	call_result(
-		call,
+	json_t *status =
 		json_pack("{s:s, s:s, s:s, s:{s:I, s:b}, s:[{s:I, s:s, s:[{s:s, s:I}, {s:s, s:I}]}], s:[], s:{s:I}}",
 			  "state", "running", "since", "2026-07-01T12:00:00.250000Z", "evil",
 			  "a\x1b[2Jb\xc2\x9b"
 			  "2J",
 			  "totals", "received", (json_int_t)12, "balance_ok", 1, "feeds", "feed", (json_int_t)7, "name",
 			  "North", "lanes", "lane", "live", "gaps", (json_int_t)3, "lane", "backlog", "gaps",
-			  (json_int_t)4, "alarms", "storage", "disk_free_bytes", (json_int_t)5368709120));
+			  (json_int_t)4, "alarms", "storage", "disk_free_bytes", (json_int_t)5368709120);
+
+	(void)json_object_update_new(
+		status, json_pack("{s:f, s:{s:[{s:s, s:{s:i, s:f, s:i}, s:n}, {s:s, s:n, s:{s:i, s:f, s:i}}]}}",
+				  "uptime_s", 1234.56789, "hits", "r20", "camera_type", "fixed", "hour", "hits", 7,
+				  "within_2s_percent", 99.98765, "p50_us", 1560, "day", "camera_type", "mobile", "hour",
+				  "day", "hits", 9, "within_2s_percent", 50.0, "p50_us", 2000000));
+	call_result(call, status);
 	return 0;
 }
 
@@ -65,6 +75,8 @@ static int handle_load(struct call *call, void *ctx)
 
 	for (size_t i = 0; i < size; i++)
 		sum = (unsigned char)(sum * 31 + (unsigned char)text[i]);
+	call_audit_fact(call, "added", json_integer(12));
+	call_audit_fact(call, "removed", json_integer(3));
 	world->uploaded_size = size;
 	world->uploaded_sum = sum;
 	call_result(call, json_pack("{s:I, s:I, s:[{s:I, s:s}]}", "list", (json_int_t)1, "entries", (json_int_t)size,
@@ -131,22 +143,99 @@ static int handle_count(struct call *call, void *ctx)
 
 static void follow_cancelled(struct call *call, void *ctx)
 {
-	(void)ctx;
+	const struct world *world = ctx;
+
+	if (world->delivered >= 0)
+		call_result(call, json_pack("{s:i}", "delivered", (int)world->delivered));
 	call_finish(call);
+}
+
+/* Of every shape that there is: of a list, of an impossible journey, of a subscription of kind sms. */
+static json_t *hit_at(int i)
+{
+	if (i == 1)
+		return json_pack("{s:s, s:i, s:s, s:i, s:i, s:s, s:{s:s, s:s, s:i, s:n}}", "number", "0-17953684597701",
+				 "list", 0, "kind", "clone", "priority", 50, "other_camera", 1077, "other_time",
+				 "2026-07-01T11:50:00Z", "read", "vrm", "CL0NE", "capture",
+				 "2026-07-01T12:00:00.250000Z", "camera", 1002, "camera_name");
+	if (i == 2)
+		return json_pack("{s:s, s:s, s:s, s:s}", "vrm", "SM12SMS", "time", "2026-07-01T12:00:01.250000Z",
+				 "location", "Ring South, A1", "list", "stolen");
+	return json_pack("{s:s, s:s, s:i, s:s, s:s, s:{s:s, s:s, s:s}}", "number", "0-17953684597700", "list_name",
+			 "stolen", "priority", 80, "action", "stop", "reason", "robbery", "read", "vrm", "AB12CDE",
+			 "capture", "2026-07-01T12:00:00.250000Z", "camera_name", "Ring North");
 }
 
 static int handle_follow(struct call *call, void *ctx)
 {
+	struct world *world = ctx;
+	int r = 0;
+
+	for (int i = 0; i < 5 && r == 0; i++)
+		r = call_notify_try(call, "hits.hits",
+				    json_pack("{s:s, s:s, s:[o]}", "lane", i % 2 == 0 ? "urgent" : "mass", "cursor",
+					      "00", "hits", hit_at(i)),
+				    1);
+	if (r == 0)
+		r = call_notify_try(call, "hits.waiting", json_pack("{s:s, s:s}", "lane", "mass", "why", "a bad disk"),
+				    0);
+	r = call_keep(call, follow_cancelled, world);
+	world->following++;
+	return r < 0 ? r : CALL_STREAMING;
+}
+
+static int handle_hit_search(struct call *call, void *ctx)
+{
 	int r = 0;
 
 	(void)ctx;
-	for (int i = 0; i < 5 && r == 0; i++)
-		r = call_notify_try(call, "hits.hits",
-				    json_pack("{s:s, s:s, s:[{s:s, s:i, s:{s:s, s:s}}]}", "lane",
-					      i % 2 == 0 ? "urgent" : "mass", "cursor", "00", "hits", "list_name",
-					      "stolen", "priority", 80, "read", "vrm", "AB12CDE", "capture",
-					      "2026-07-01T12:00:00.250000Z"));
-	return call_keep(call, follow_cancelled, NULL) < 0 ? -ECANCELED : CALL_STREAMING;
+	for (int i = 0; i < 2 && r == 0; i++)
+		r = call_row(call, hit_at(i));
+	call_result(call, json_pack("{s:i, s:b, s:s, s:f}", "count", 2, "complete", 1, "lists",
+				    call_has(call, "priority_min") ? "own" : "all", "elapsed_ms", 1.5));
+	return r;
+}
+
+static int handle_lists(struct call *call, void *ctx)
+{
+	json_t *row = json_pack("{s:s, s:s, s:i}", "name", "stolen", "sha256", SIXTY_FOUR, "entries", 5);
+
+	(void)ctx;
+	call_result(call, json_pack("{s:[o]}", "lists", row));
+	return 0;
+}
+
+static int handle_rates(struct call *call, void *ctx)
+{
+	json_t *rows = json_array();
+
+	(void)ctx;
+	if (call_integer(call, "assessed_min", 20) < 20)
+		(void)json_array_append_new(rows, json_pack("{s:i, s:s, s:f, s:f}", "list", 0, "camera_name", "Ring",
+							    "misread_share", 0.12345, "misread_low", 0.0));
+	call_result(call, json_pack("{s:o, s:b}", "rates", rows, "more", 0));
+	return 0;
+}
+
+/* Hits whose numbers begin with 9 are refused. */
+static int handle_acknowledge(struct call *call, void *ctx)
+{
+	const json_t *numbers = call_array(call, "hits");
+	json_t *rows = json_array();
+	int refused = 0;
+
+	(void)ctx;
+	for (size_t i = 0; i < json_array_size(numbers); i++) {
+		const char *number = json_string_value(json_array_get(numbers, i));
+		bool good = number[0] != '9';
+
+		refused += !good;
+		(void)json_array_append_new(
+			rows, json_pack("{s:s, s:s}", "number", number, "outcome", good ? "done" : "refused"));
+	}
+	call_result(call, json_pack("{s:i, s:i, s:i, s:o}", "done", (int)json_array_size(numbers) - refused, "already",
+				    0, "refused", refused, "hits", rows));
+	return 0;
 }
 
 static int handle_ack(struct call *call, void *ctx)
@@ -171,6 +260,10 @@ static void begin(struct world *world)
 			{"reads.consecutive", handle_consecutive},
 			{"segments.show", handle_segments},
 			{"hits.follow", handle_follow},
+			{"hits.search", handle_hit_search},
+			{"hits.rates", handle_rates},
+			{"lists.show", handle_lists},
+			{"hits.acknowledge", handle_acknowledge},
 			{"hits.ack", handle_ack}};
 
 	memset(world, 0, sizeof(*world));
@@ -246,6 +339,7 @@ static void help_at_every_level(void)
 	CHECK_INT(0, run(&world, "--help"));
 	CHECK(says("search"));
 	CHECK(says("Exit status"));
+	CHECK(says("  hits follow           A sub") && says("  subscriptions remove  End a"));
 	CHECK_INT(2, run(&world, " "));
 	CHECK_INT(0, run(&world, "feeds --help"));
 	CHECK(says("feeds rotate"));
@@ -256,6 +350,16 @@ static void help_at_every_level(void)
 	CHECK(says("Examples:"));
 	CHECK_INT(0, run(&world, "lists load --help"));
 	CHECK(says("--list-purpose"));
+	CHECK_INT(0, run(&world, "hits follow --help"));
+	CHECK(says("are printed is acknowledged") && says("--no-ack"));
+	CHECK_INT(0, run(&world, "hits.follow --help"));
+	CHECK(says("Usage: gantryctl hits follow"));
+	CHECK_INT(0, run(&world, "reads.search --help"));
+	CHECK(says("Usage: gantryctl search"));
+	CHECK_INT(0, run(&world, "audit.key --help"));
+	CHECK(says("Usage: gantryctl audit key"));
+	CHECK_INT(2, run(&world, "hits. --help"));
+	CHECK_INT(2, run(&world, "hits.dance --help"));
 	CHECK_INT(0, run(&world, "api --markdown"));
 	CHECK(says("### `reads.search`"));
 	CHECK_INT(0, run(&world, "api --json"));
@@ -273,17 +377,17 @@ static void wrong_command_lines(void)
 		{"feeds dance", "no command"},
 		{"status --colour", "no such option"},
 		{"status now", "one word too many"},
-		{"feeds add", "\"feed\""},
+		{"feeds add", "--feed "},
 		{"feeds add seven --name n --organisation o", "feed"},
 		{"feeds add 7 --name", "needs a value"},
-		{"feeds add 4294967296 --name n --organisation o", "\"feed\""},
-		{"feeds rotate", "\"feed\""},
+		{"feeds add 4294967296 --name n --organisation o", "--feed "},
+		{"feeds rotate", "--feed "},
 		{"search AB1 --limit many", "--limit"},
-		{"search AB1 --limit 0", "\"limit\""},
+		{"search AB1 --limit 0", "--limit "},
 		{"search AB1 --window 5", "no such option"},
-		{"search AB1 --from yesterday " GROUNDS, "\"from\""},
+		{"search AB1 --from yesterday " GROUNDS, "--from "},
 		{"search AB1 --camera x " GROUNDS, "--camera"},
-		{"search AB1 --purpose curiosity", "\"purpose\""},
+		{"search AB1 --purpose curiosity", "--purpose "},
 		{"search AB1 --strict=1", "takes no value"},
 		{"search AB1 --count --limit 5 " GROUNDS, "do not go together"},
 		{"search AB1 --vrm AB2 " GROUNDS, "--vrm is given twice"},
@@ -293,14 +397,19 @@ static void wrong_command_lines(void)
 		{"search AB1 --strict --strict " GROUNDS, "--strict is given twice"},
 		{"search AB1 --csv --csv " GROUNDS, "--csv is given twice"},
 		{"hits follow --for 1 --for 2", "--for is given twice"},
+		{"hits follow " GROUNDS, "the subscription's name is missing"},
+		{"hits acknowledge", "--hit is missing"},
+		{"lists load f --name n --list-purpose x", "--list-purpose must be one of monitor | respond"},
+		{"audit attachment 12 --out f " GROUNDS, "--attachment must be 64 digits"},
+		{"audit attachment " SIXTY_FOUR " --out f " GROUNDS, "--attachment must be 64 digits"},
 		{"hits follow --count 0", "--count"},
 		{"hits follow --for x", "--for"},
 		{"lists load --name n", "FILE"},
-		{"lists load f", "\"name\""},
-		{"purge run 2026-11", "\"day\""},
+		{"lists load f", "--name "},
+		{"purge run 2026-11", "--day "},
 		{"audit export " GROUNDS, "--out"},
 		{"audit verify --file f", "--key"},
-		{"stop", "\"reason\""},
+		{"stop", "--reason "},
 	};
 	struct world world = {0};
 
@@ -326,6 +435,7 @@ static void unreachable(void)
 
 static void status_for_people_and_scripts(void)
 {
+	const char *directory = check_directory();
 	struct world world;
 
 	begin(&world);
@@ -334,10 +444,17 @@ static void status_for_people_and_scripts(void)
 	CHECK(says("2026-07-01 13:00:00.250 BST")); /* local, with its zone */
 	CHECK(says("backlog"));
 	CHECK(says("5.0 GiB"));
+	CHECK(says("uptime_s  1234.6\n"));
+	CHECK(says("CAMERA TYPE  HOUR HITS  HOUR WITHIN 2S PERCENT  HOUR P50  DAY HITS  DAY WITHIN 2S PERCENT    DAY "
+		   "P50\n"));
+	CHECK(says("fixed                7                   100.0    1.6 ms\n"));
+	CHECK(says("                   50.0  2000.0 ms\n"));
 	CHECK(says("a?[2Jb??2J"));
 	CHECK(strchr(output, 0x1b) == NULL);
 	CHECK_INT(0, run(&world, "status --json"));
 	CHECK(says("\"disk_free_bytes\":5368709120"));
+	CHECK_INT(0, run(&world, "status >/dev/full 2>'%s/full'; cat '%s/full'", directory, directory));
+	CHECK(says("standard output: No space left on device"));
 	CHECK_INT(1, run(&world, "counters"));
 	CHECK(complains("not available"));
 	test_server_fini(&world.test);
@@ -445,7 +562,7 @@ static void evaluations(void)
 	CHECK_INT(2, run(&world, "consecutive 1001 --csv --json " GROUNDS));
 	CHECK_INT(2, run(&world, "search AB1 --csv --count " GROUNDS));
 	CHECK_INT(2, run(&world, "consecutive --count 250 " GROUNDS));
-	CHECK(complains("\"camera\""));
+	CHECK(complains("--camera is missing"));
 	CHECK_INT(2, run(&world, "consecutive 1001 --count 10001 " GROUNDS));
 	CHECK_INT(1, run(&world, "consecutive 1001 --count 250 --from 2026-07-01"));
 	CHECK(complains("purpose is missing"));
@@ -471,16 +588,103 @@ static void hits(void)
 
 	begin(&world);
 	CHECK_INT(0, run(&world, "hits follow room --count 3 --purpose serious --case OP1 --reason 'a test of hits'"));
-	CHECK(says("stolen"));
 	CHECK_INT(4, line_count());
+	CHECK(says("CAPTURED                     VRM       LIST              PRIORITY  KIND      PLACE "));
+	CHECK(says("2026-07-01 13:00:00.250 BST  AB12CDE   stolen            80                  Ring North "));
+	CHECK(says("  stop              robbery   ") && says("  0-17953684597700\n"));
+	CHECK(says("2026-07-01 13:00:00.250 BST  CL0NE     -                 50        clone     1002 "));
+	CHECK(says("  1077          2026-07-01 12:50:00.000 BST  0-17953684597701\n"));
+	CHECK(says("2026-07-01 13:00:01.250 BST  SM12SMS   stolen                                Ring South, A1\n"));
 	CHECK_INT(0, run(&world,
 			 "hits follow room --count 3 --json --purpose serious --case OP1 --reason 'a test of hits'"));
 	CHECK_INT(3, line_count());
 	CHECK_INT(0, run(&world,
 			 "hits follow room --for 1 --json --purpose serious --case OP1 --reason 'a test of hits'"));
-	CHECK_INT(5, line_count());
+	CHECK_INT(6, line_count());
+	CHECK(says("a bad disk"));
+	CHECK(strstr(output, "\"cursor\"") == NULL);
 	CHECK(world.acknowledged >= 2); /* each lane once at least */
+	world.acknowledged = 0;
+	CHECK_INT(0, run(&world, "hits follow room --for 1 --json --no-ack " GROUNDS));
+	CHECK(says("\"lane\":\"urgent\",\"cursor\":\"00\"}") && says("\"lane\":\"mass\",\"cursor\":\"00\"}"));
+	CHECK_INT(0, world.acknowledged);
+	CHECK_INT(0, run(&world, "audit show --json " GROUNDS));
+	CHECK(says("\"rows_sent\":5")); /* hits, not what is said beside them */
+	CHECK(strstr(output, "\"rows_sent\":6") == NULL);
 	test_server_fini(&world.test);
+}
+
+static void hits_searched(void)
+{
+	struct world world;
+
+	begin(&world);
+	CHECK_INT(0, run(&world, "hits search --from 2026-07-01 " GROUNDS));
+	CHECK(says("2026-07-01 13:00:00.250 BST  CL0NE    -             50  clone  1002 "));
+	CHECK(says("robbery") && says("1077  2026-07-01 12:50:00.000 BST  0-17953684597701\n"));
+	CHECK(complains("2 hits, 1.5 ms"));
+	CHECK_INT(0, run(&world, "hits search --from 2026-07-01 --priority-min 1 " GROUNDS));
+	CHECK(complains("2 hits of the lists of your own subscriptions, 1.5 ms"));
+	test_server_fini(&world.test);
+}
+
+static void lists_and_rates(void)
+{
+	struct world world;
+
+	begin(&world);
+	CHECK_INT(0, run(&world, "lists show"));
+	CHECK(says("stolen  0123456789ab        5\n"));
+	CHECK_INT(0, run(&world, "lists show stolen"));
+	CHECK(says("name     stolen\nsha256   " SIXTY_FOUR "\nentries  5\n"));
+	CHECK_INT(0, run(&world, "lists show stolen --json"));
+	CHECK(says("{\"lists\":["));
+	CHECK_INT(0, run(&world, "hits rates --assessed-min 1"));
+	CHECK(says("   -  Ring                12.3 %        0.0 %\n"));
+	CHECK_INT(0, run(&world, "hits rates"));
+	CHECK_STR("no row has 20 or more assessed hits; --assessed-min 1 shows those with fewer\n", output);
+	CHECK_INT(0, run(&world, "hits rates --json"));
+	CHECK(says("\"rates\":[]"));
+	test_server_fini(&world.test);
+}
+
+static void hits_taken_on(void)
+{
+	struct world world;
+
+	begin(&world);
+	CHECK_INT(0, run(&world, "hits acknowledge 0-1 0-2"));
+	CHECK_INT(4, run(&world, "hits acknowledge 0-1 9-2"));
+	CHECK(says("9-2     refused"));
+	CHECK_INT(4, run(&world, "hits acknowledge 0-1 9-2 --json"));
+	CHECK(says("\"refused\":1"));
+	test_server_fini(&world.test);
+}
+
+static void *stop_when_followed(void *ctx)
+{
+	struct world *world = ctx;
+
+	while (world->following == 0)
+		(void)usleep(1000);
+	test_server_fini(&world->test);
+	return NULL;
+}
+
+/* An end that nobody asked for is no good end, whichever way the appliance answers while it stops. */
+static void hits_end_with_the_appliance(void)
+{
+	for (int delivered = -1; delivered <= 5; delivered += 6) {
+		struct world world;
+		pthread_t thread;
+
+		begin(&world);
+		world.delivered = delivered;
+		CHECK_INT(0, pthread_create(&thread, NULL, stop_when_followed, &world));
+		CHECK_INT(3, run(&world, "hits follow room --for 30 " GROUNDS));
+		CHECK(complains("the appliance is stopping"));
+		CHECK_INT(0, pthread_join(thread, NULL));
+	}
 }
 
 /* The export is checked by the file and the key alone, and by nothing that was changed. */
@@ -498,11 +702,14 @@ static void audit_for_the_auditor(void)
 	begin(&world);
 	for (int i = 0; i < 3; i++)
 		CHECK_INT(0, run(&world, "feeds add %d --name n --organisation o", i));
+	CHECK_INT(0, run(&world, "lists load /dev/null --name list-of-ours"));
 	CHECK_INT(0, run(&world, "audit verify"));
 	CHECK(says("size"));
 	CHECK_INT(0, run(&world, "audit show --purpose audit --case A-1 --reason 'monthly review'"));
 	CHECK(says("feeds.add"));
 	CHECK(says("monthly review"));
+	CHECK(says("  WHAT  ") && says("list-of-ours") && says("  ADDED  REMOVED  "));
+	CHECK(says("     12        3"));
 	CHECK_INT(1, run(&world, "audit show"));
 	CHECK_INT(0, run(&world, "audit key > %s/key; true", directory));
 	(void)snprintf(path, sizeof(path), "%s/key", directory);
@@ -550,6 +757,10 @@ int main(int argc, char **argv)
 		{"searches", searches},
 		{"evaluations", evaluations},
 		{"hits", hits},
+		{"hits searched", hits_searched},
+		{"lists and rates", lists_and_rates},
+		{"hits taken on", hits_taken_on},
+		{"hits end with the appliance", hits_end_with_the_appliance},
 		{"audit for the auditor", audit_for_the_auditor},
 		{NULL, NULL},
 	};

@@ -231,7 +231,7 @@ static int push_hit(struct world *world, int n)
 
 	(void)pthread_mutex_lock(&world->lock);
 	if (world->stream != NULL)
-		r = call_notify_try(world->stream, "hits.hit", json_pack("{s:i}", "n", n));
+		r = call_notify_try(world->stream, "hits.hit", json_pack("{s:i}", "n", n), 1);
 	(void)pthread_mutex_unlock(&world->lock);
 	return r;
 }
