@@ -7,6 +7,7 @@
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
 #include "appliance/handlers_retro.h"
+#include "appliance/list_access.h"
 #include "appliance/lists.h"
 #include "appliance/retro.h"
 #include "matcher/list.h"
@@ -77,7 +78,8 @@ int handle_lists_retro(struct call *call, void *context)
 	if (reg == NULL)
 		return 0;
 	pthread_mutex_lock(&gantry->change_lock);
-	ask_locked(call, gantry, reg);
+	if (list_access_change(call, gantry, reg) == 0)
+		ask_locked(call, gantry, reg);
 	pthread_mutex_unlock(&gantry->change_lock);
 	return 0;
 }

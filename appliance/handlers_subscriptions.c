@@ -10,6 +10,7 @@
 #include "appliance/handlers.h"
 #include "appliance/hit_event.h"
 #include "appliance/hits_inside.h"
+#include "appliance/list_access.h"
 #include "appliance/lists.h"
 #include "matcher/list.h"
 #include "mgmt/call.h"
@@ -62,6 +63,8 @@ int handle_subscriptions_add(struct call *call, void *context)
 	uint32_t number;
 	int result;
 
+	if (list_access_subscribe(call) < 0)
+		return 0;
 	if (gantry->hits == NULL) {
 		call_fail(call, CALL_STOPPING, "the appliance is starting or stopping");
 		return 0;
@@ -89,6 +92,8 @@ int handle_subscriptions_remove(struct call *call, void *context)
 	struct err err = {""};
 	int result;
 
+	if (list_access_subscribe(call) < 0)
+		return 0;
 	if (gantry->hits == NULL) {
 		call_fail(call, CALL_STOPPING, "the appliance is starting or stopping");
 		return 0;

@@ -322,6 +322,44 @@ def a_search_gives_only_ones_own(directory, random):
     check(search() == total, "not all were found")
 
 
+def the_publisher_decides(directory, random):
+    """Another account neither says who is told, nor changes a list that is not its organisation's."""
+    appliance = begin(directory)
+    rows = os.path.join(directory, "rows.csv")
+    with open(rows, "w") as file:
+        file.write("vrm\nAB12CDE\n")
+    os.chmod(directory, 0o755)
+    os.chmod(rows, 0o644)
+
+    def refused(*arguments):
+        said = appliance.refused(*arguments, uid=SECOND_UID)
+        check("superuser" in said, f"{arguments}: {said}")
+
+    def changes_of(name, *more):
+        return [("lists", "load", rows, "--name", name, *more), ("lists", "add", rows, "--name", name),
+                ("lists", "drop", rows, "--name", name), ("lists", "edit", name, "--priority", "3"),
+                ("lists", "retro", name, "--days", "1", *GROUNDS), ("lists", "rollback", name), ("lists", "remove", name)]
+    subscribe(appliance, "room")
+    refused("subscriptions", "add", "spy", "--organisation", ORGANISATION)
+    refused("subscriptions", "remove", "room")
+    before = appliance.ctl("lists", "show", "crime")[-1]
+    subscribe(appliance, "stranger", "--uid", str(SECOND_UID), organisation="Eastshire Police")
+    subscribe(appliance, "sms", "--uid", str(SECOND_UID), "--kind", "sms")
+    for change in changes_of("crime") + changes_of("crime", "--owner", "Eastshire Police"):
+        refused(*change)
+    refused("lists", "load", rows, "--name", "fresh", "--owner", ORGANISATION)
+    refused("lists", "load", rows, "--name", "fresh")
+    check(appliance.ctl("lists", "show", "crime")[-1] == before, "the list changed")
+    # Its own organisation's it may change, but not give to another, nor take a name over with the hits that it had.
+    appliance.ctl_as(SECOND_UID, "lists", "load", rows, "--name", "own", "--owner", "Eastshire Police")
+    refused("lists", "edit", "own", "--owner", ORGANISATION)
+    for change in changes_of("own"):
+        appliance.ctl_as(SECOND_UID, *change)
+    refused("lists", "load", rows, "--name", "own", "--owner", "Eastshire Police")
+    appliance.ctl("lists", "remove", "crime")
+    refused("lists", "load", rows, "--name", "crime", "--owner", "Eastshire Police")
+
+
 def one_connection_each(directory, random):
     appliance = begin(directory)
     number = subscribe(appliance, "room")["subscription"]
@@ -358,5 +396,6 @@ if __name__ == "__main__":
         ("what was marked meanwhile", what_was_marked_meanwhile),
         ("without its list", without_its_list),
         ("a search gives only one's own", a_search_gives_only_ones_own),
+        ("the publisher decides", the_publisher_decides),
         ("one connection each", one_connection_each),
     ]))
