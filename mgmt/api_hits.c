@@ -32,7 +32,7 @@ const struct api_method api_hits[] = {
 	 "Let an account of an organisation be told of hits, from now on (R24)",
 	 API_CHANGES,
 	 NULL,
-	 "subscription, name",
+	 "subscription, name, lists, lists_refused[], warning",
 	 {{"name", API_STRING, true, NAME, NULL, "of the subscription"},
 	  {"organisation", API_STRING, true, NAME, NULL, "whose; lists say by organisation who may have their hits"},
 	  {"uid", API_INTEGER, false, U32, NULL, "the account that may use it; default: the caller's"},

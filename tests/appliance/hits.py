@@ -6,7 +6,7 @@ import os
 import socket
 import time
 
-from rig import GROUNDS, LOAD, SECOND_UID, Appliance, check, fleet, fleet_result, main, run, until
+from rig import GANTRYCTL, GROUNDS, LOAD, SECOND_UID, Appliance, check, fleet, fleet_result, main, run, until
 
 ORGANISATION = "Northshire Police"
 WEEK_AGO = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 7 * 86400))
@@ -360,6 +360,20 @@ def the_publisher_decides(directory, random):
     refused("lists", "load", rows, "--name", "crime", "--owner", "Eastshire Police")
 
 
+def what_a_subscription_may_have_is_told(directory, random):
+    appliance = begin(directory)
+    check(subscribe(appliance, "room")["lists"] == 1, "its own list is not counted")
+    said = subscribe(appliance, "typo", organisation="Nortshire Police")
+    check(said["lists"] == 0 and "no list" in said["warning"] and "lists_refused" not in said, f"{said}")
+    list_of(appliance, 1, "other", "--owner", "Eastshire Police")
+    said = subscribe(appliance, "both", "--list", "crime", "--list", "other")
+    check(said["lists"] == 1 and said["lists_refused"] == ["other"] and "lists_refused" in said["warning"], f"{said}")
+    said = subscribe(appliance, "clones", "--clones", organisation="Nortshire Police")
+    check(said["lists"] == 0 and "warning" not in said, f"{said}")
+    text = run([GANTRYCTL, "--socket", appliance.socket, "subscriptions", "add", "x", "--organisation", "X"])
+    check("warning" in text and "no list" in text, text)
+
+
 def one_connection_each(directory, random):
     appliance = begin(directory)
     number = subscribe(appliance, "room")["subscription"]
@@ -397,5 +411,6 @@ if __name__ == "__main__":
         ("without its list", without_its_list),
         ("a search gives only one's own", a_search_gives_only_ones_own),
         ("the publisher decides", the_publisher_decides),
+        ("what a subscription may have is told", what_a_subscription_may_have_is_told),
         ("one connection each", one_connection_each),
     ]))
