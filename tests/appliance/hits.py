@@ -210,6 +210,30 @@ def a_stalled_one_holds_back_nobody(directory, random):
     check(len(mute.hits) == total, f"{len(mute.hits)} of {total}")
 
 
+def what_nobody_acknowledges_is_told(directory, random):
+    """The share within 2 s is of acknowledged hits: who says nothing must show beside it."""
+    appliance = begin(directory)
+
+    def waiting():
+        return status(appliance)["waiting_over_2s"]
+    subscribe(appliance, "stranger", organisation="Eastshire Police")
+    send(appliance, name="before")
+    subscribe(appliance, "room")
+    before = status(appliance)["total"]
+    time.sleep(2.5)
+    check(waiting() == 0, "hits that nobody may have, or of before the subscription, wait")
+    send(appliance)
+    count = status(appliance)["total"] - before
+    check(count > 20, f"{count} hits")
+    until(lambda: waiting() == count, lambda: f"{waiting()} of {count} wait, not sent")
+    room = Subscriber(appliance, "room")
+    arrives(room, count)
+    check(waiting() == count, f"{waiting()} of {count} wait, sent and not acknowledged")
+    check("waiting_over_2s" in run([GANTRYCTL, "--socket", appliance.socket, "status"]), "the table does not show it")
+    room.acknowledge()
+    until(lambda: room.take() is not None and waiting() == 0, lambda: f"{waiting()} wait though acknowledged")
+
+
 def only_whom_the_list_names(directory, random):
     appliance = Appliance(directory)
     appliance.start()
@@ -406,6 +430,7 @@ if __name__ == "__main__":
         ("resumes where it acknowledged", resumes_where_it_acknowledged),
         ("what came while it was away", what_came_while_it_was_away),
         ("a stalled one holds back nobody", a_stalled_one_holds_back_nobody),
+        ("what nobody acknowledges is told", what_nobody_acknowledges_is_told),
         ("only whom the list names", only_whom_the_list_names),
         ("what was marked meanwhile", what_was_marked_meanwhile),
         ("without its list", without_its_list),
