@@ -86,7 +86,7 @@ const struct api_method api_hits[] = {
 	 "A hit, its read and its life",
 	 API_GROUNDS | API_READS,
 	 NULL,
-	 "number, list, list_name, version, entry, kind, priority, late, repeat, read, life",
+	 "number, list, list_name, version, entry, kind, priority, late, repeat, read, life, delivered[]",
 	 {{"number", API_STRING, true, 1, 63, NULL, "its number, as hits.follow shows it"}, {0}}},
 	{"hits.open",
 	 "Hits that wait: unacknowledged ones that may escalate, and those not ended, oldest first",
