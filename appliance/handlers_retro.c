@@ -96,8 +96,11 @@ int handle_retros_cancel(struct call *call, void *context)
 {
 	struct gantry *gantry = context;
 	uint32_t number = (uint32_t)call_integer(call, "number", 0);
+	struct reg *reg = change_register(call, gantry);
 	struct err err = {""};
 
+	if (reg == NULL || list_access_cancel(call, reg, number) < 0)
+		return 0;
 	if (gantry->retro == NULL)
 		call_fail(call, CALL_STOPPING, "the appliance is starting or stopping");
 	else if (retro_cancel(gantry->retro, number, &err) != 0)

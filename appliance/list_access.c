@@ -11,6 +11,7 @@
 #include "appliance/subscriptions.h"
 #include "matcher/list.h"
 #include "mgmt/call.h"
+#include "storage/register_late.h"
 
 #define WHO_MAY_ALL "the superuser or the appliance's own account"
 
@@ -69,6 +70,20 @@ int list_access_change(struct call *call, struct gantry *gantry, struct reg *reg
 		result = refuse(call, "a list is given to an organisation by an account with a subscription (not for "
 				      "sms) of it, or by " WHO_MAY_ALL " (R24); see the parameter owner");
 	return result;
+}
+
+int list_access_cancel(struct call *call, struct reg *reg, uint32_t number)
+{
+	uint8_t value[REG_RECORD_SIZE_MAX];
+	struct reg_retro retro;
+	size_t size;
+
+	if (hits_account_all(call_peer(call)->uid))
+		return 0;
+	if (reg_get(reg, REG_RETRO, number, 0, value, &size) == 0 && reg_retro_decode(value, size, &retro) == 0 &&
+	    retro.who_uid == call_peer(call)->uid)
+		return 0;
+	return refuse(call, "a search back is ended by the account that asked for it, or by " WHO_MAY_ALL " (R24)");
 }
 
 int list_access_subscribe(struct call *call)

@@ -5,6 +5,8 @@
 #ifndef GANTRY_APPLIANCE_LIST_ACCESS_H
 #define GANTRY_APPLIANCE_LIST_ACCESS_H
 
+#include <stdint.h>
+
 struct call;
 struct gantry;
 struct reg;
@@ -16,6 +18,9 @@ struct reg;
  * for. change_lock held. 0, or -EACCES with the call failed.
  */
 int list_access_change(struct call *call, struct gantry *gantry, struct reg *reg);
+
+/* May it end the search back of that number? Those two accounts, and the one that asked for it. The same outcomes. */
+int list_access_cancel(struct call *call, struct reg *reg, uint32_t number);
 
 /* May it say whose subscriptions there are? Only the superuser and the appliance's own account. The same outcomes. */
 int list_access_subscribe(struct call *call);

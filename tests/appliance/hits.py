@@ -371,6 +371,8 @@ def the_publisher_decides(directory, random):
     subscribe(appliance, "sms", "--uid", str(SECOND_UID), "--kind", "sms")
     for change in changes_of("crime") + changes_of("crime", "--owner", "Eastshire Police"):
         refused(*change)
+    theirs = appliance.ctl("lists", "retro", "crime", "--days", "1", *GROUNDS)[-1]["number"]
+    refused("retros", "cancel", str(theirs))
     refused("lists", "load", rows, "--name", "fresh", "--owner", ORGANISATION)
     refused("lists", "load", rows, "--name", "fresh")
     check(appliance.ctl("lists", "show", "crime")[-1] == before, "the list changed")
