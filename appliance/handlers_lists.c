@@ -11,6 +11,7 @@
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
 #include "appliance/handlers_retro.h"
+#include "appliance/list_access.h"
 #include "appliance/list_ahead.h"
 #include "appliance/lists.h"
 #include "appliance/lists_head.h"
@@ -330,7 +331,8 @@ static int with_list(struct call *call, struct gantry *gantry,
 	changing->reg = change_register(call, gantry);
 	if (changing->reg != NULL) {
 		pthread_mutex_lock(&gantry->change_lock);
-		run(changing, change);
+		if (list_access_change(call, gantry, changing->reg) == 0)
+			run(changing, change);
 		if (changing->ahead.list == NULL)
 			changing->fresh = list_free(changing->fresh);
 		list_ahead_end(&changing->ahead);

@@ -7,6 +7,7 @@
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
 #include "appliance/handlers_retro.h"
+#include "appliance/list_access.h"
 #include "appliance/lists.h"
 #include "appliance/retro.h"
 #include "matcher/list.h"
@@ -77,7 +78,8 @@ int handle_lists_retro(struct call *call, void *context)
 	if (reg == NULL)
 		return 0;
 	pthread_mutex_lock(&gantry->change_lock);
-	ask_locked(call, gantry, reg);
+	if (list_access_change(call, gantry, reg) == 0)
+		ask_locked(call, gantry, reg);
 	pthread_mutex_unlock(&gantry->change_lock);
 	return 0;
 }
@@ -94,8 +96,11 @@ int handle_retros_cancel(struct call *call, void *context)
 {
 	struct gantry *gantry = context;
 	uint32_t number = (uint32_t)call_integer(call, "number", 0);
+	struct reg *reg = change_register(call, gantry);
 	struct err err = {""};
 
+	if (reg == NULL || list_access_cancel(call, reg, number) < 0)
+		return 0;
 	if (gantry->retro == NULL)
 		call_fail(call, CALL_STOPPING, "the appliance is starting or stopping");
 	else if (retro_cancel(gantry->retro, number, &err) != 0)

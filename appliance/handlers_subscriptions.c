@@ -9,7 +9,9 @@
 #include "appliance/gantry.h"
 #include "appliance/handlers.h"
 #include "appliance/hit_event.h"
+#include "appliance/hit_judge.h"
 #include "appliance/hits_inside.h"
+#include "appliance/list_access.h"
 #include "appliance/lists.h"
 #include "matcher/list.h"
 #include "mgmt/call.h"
@@ -51,6 +53,46 @@ static void now_of(struct hits *hits, struct hit_positions *ret_now)
 	hit_positions_join(ret_now, &mass);
 }
 
+/* The lists loaded now that it may have; into `refused` go names that it asks for and its organisation may not have. */
+static unsigned lists_of(struct gantry *gantry, const struct reg_subscription *record, json_t *refused)
+{
+	unsigned count = 0;
+
+	pthread_mutex_lock(&gantry->lists_lock);
+	for (size_t i = 0; i < gantry->list_count; i++) {
+		const struct list_info *info = list_info(gantry->lists[i]);
+
+		if (hit_judge_wants(info, record))
+			count++;
+		else if (record->list_count > 0 && hit_judge_names(record, info->id))
+			(void)json_array_append_new(refused, json_string(info->name));
+	}
+	pthread_mutex_unlock(&gantry->lists_lock);
+	return count;
+}
+
+/* Not an error, for lists may come later; but who mistyped an organisation learns it now. */
+static json_t *added_json(struct gantry *gantry, const struct reg_subscription *record, uint32_t number)
+{
+	json_t *refused = json_array();
+	unsigned lists = lists_of(gantry, record, refused);
+	json_t *object = json_pack("{s:I,s:s,s:i}", "subscription", (json_int_t)number, "name", record->name, "lists",
+				   (int)lists);
+
+	if (json_array_size(refused) > 0)
+		(void)json_object_set(object, "lists_refused", refused);
+	if (lists == 0 && !record->clones)
+		(void)json_object_set_new(object, "warning",
+					  json_string("no list that is loaded lets this organisation have its hits: "
+						      "nothing is told until one names it as owner or subscriber"));
+	else if (json_array_size(refused) > 0)
+		(void)json_object_set_new(object, "warning",
+					  json_string("the lists under lists_refused do not name this organisation as "
+						      "owner or subscriber: nothing is told of them until they do"));
+	json_decref(refused);
+	return object;
+}
+
 int handle_subscriptions_add(struct call *call, void *context)
 {
 	struct gantry *gantry = context;
@@ -62,6 +104,8 @@ int handle_subscriptions_add(struct call *call, void *context)
 	uint32_t number;
 	int result;
 
+	if (list_access_subscribe(call) < 0)
+		return 0;
 	if (gantry->hits == NULL) {
 		call_fail(call, CALL_STOPPING, "the appliance is starting or stopping");
 		return 0;
@@ -78,7 +122,7 @@ int handle_subscriptions_add(struct call *call, void *context)
 		return 0;
 	}
 	call_audit_fact(call, "subscription", json_integer(number));
-	call_result(call, json_pack("{s:I,s:s}", "subscription", (json_int_t)number, "name", wanted.name));
+	call_result(call, added_json(gantry, &wanted, number));
 	return 0;
 }
 
@@ -89,6 +133,8 @@ int handle_subscriptions_remove(struct call *call, void *context)
 	struct err err = {""};
 	int result;
 
+	if (list_access_subscribe(call) < 0)
+		return 0;
 	if (gantry->hits == NULL) {
 		call_fail(call, CALL_STOPPING, "the appliance is starting or stopping");
 		return 0;

@@ -22,7 +22,7 @@ bool hit_judge_may(const struct list_info *info, const char *organisation)
 	return false;
 }
 
-static bool names(const struct reg_subscription *subscription, uint32_t list)
+bool hit_judge_names(const struct reg_subscription *subscription, uint32_t list)
 {
 	bool named = subscription->list_count == 0;
 
@@ -33,14 +33,14 @@ static bool names(const struct reg_subscription *subscription, uint32_t list)
 
 bool hit_judge_wants(const struct list_info *info, const struct reg_subscription *subscription)
 {
-	return names(subscription, info->id) && hit_judge_may(info, subscription->organisation);
+	return hit_judge_names(subscription, info->id) && hit_judge_may(info, subscription->organisation);
 }
 
 /* Of such a list only the owner is known. */
 static bool wants_missing(const struct missing_list *missing, const struct reg_subscription *subscription)
 {
 	return subscription->organisation[0] != '\0' && strcmp(missing->owner, subscription->organisation) == 0 &&
-	       names(subscription, missing->list);
+	       hit_judge_names(subscription, missing->list);
 }
 
 static int compare(const void *a, const void *b)

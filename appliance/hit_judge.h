@@ -27,7 +27,9 @@ struct hit_judge {
 
 /* May that organisation have the hits of such a list? */
 bool hit_judge_may(const struct list_info *info, const char *organisation);
-/* That, and does the subscription want them? */
+/* Does the subscription ask for that list: by its number, or for all? */
+bool hit_judge_names(const struct reg_subscription *subscription, uint32_t list);
+/* Both. */
 bool hit_judge_wants(const struct list_info *info, const struct reg_subscription *subscription);
 
 /*

@@ -46,6 +46,13 @@ static inline enum hit_lane hits_lane_of(const struct hits *hits, uint8_t priori
 	return priority >= hits->urgent_priority ? HIT_LANE_URGENT : HIT_LANE_MASS;
 }
 
+/*
+ * hits_waiting.c: hits in the urgent ring (its newest 65,536) whose read came more than 2 s ago and that a subscription
+ * which may have them has not acknowledged, sent or not, connected or not; two such subscriptions count twice, late
+ * hits never. -1: out of memory. Holds a lock for a batch at most; costs nothing when all have acknowledged everything.
+ */
+int64_t hits_waiting(struct hits *hits, int64_t now_us);
+
 /* hits_alarm.c: a standing alarm while a list with entries has nobody who is told of its hits. The catching-up courier.
  */
 struct hits_watch {

@@ -64,9 +64,9 @@ json_t *hits_json(struct gantry *gantry, uint64_t total)
 	hits_info(hits, &info);
 	for (unsigned lane = 0; lane < HIT_LANE_COUNT; lane++)
 		(void)json_array_append_new(lanes, ring_json(hits, lane));
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o}", "total", (json_int_t)total, "published",
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o}", "total", (json_int_t)total, "published",
 			 (json_int_t)info.published, "repeats", (json_int_t)info.repeats, "delivered",
 			 (json_int_t)info.delivered, "acknowledged", (json_int_t)info.acknowledged, "caught_up",
-			 (json_int_t)info.caught_up, "lanes", lanes, "subscriptions", subscriptions_json(gantry, NULL),
-			 "r20", shares_json(hits));
+			 (json_int_t)info.caught_up, "waiting_over_2s", (json_int_t)hits_waiting(hits, clock_wall_us()),
+			 "lanes", lanes, "subscriptions", subscriptions_json(gantry, NULL), "r20", shares_json(hits));
 }

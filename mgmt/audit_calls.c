@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "appliance/base/bytes.h"
 #include "appliance/base/clock.h"
@@ -18,15 +19,26 @@
 
 struct sender {
 	struct call *call;
+	bool withheld; /* show: entries of lists are not for the call's account */
 	uint64_t count;
 	char *text; /* export: base64 of one leaf */
 };
 
-static json_t *encode_body(const struct audit_record *record)
+/* The superuser and the server's own account: whole lists can be put together from their changes (R26). */
+static bool may_see_entries(const struct call *call)
+{
+	uid_t uid = call_peer(call)->uid;
+
+	return uid == 0 || uid == getuid();
+}
+
+static json_t *encode_body(const struct audit_record *record, bool withheld)
 {
 	json_t *body =
 		record->entry.body != NULL ? json_loadb(record->entry.body, record->entry.body_size, 0, NULL) : NULL;
 
+	if (withheld && json_object_del(body, "difference") == 0)
+		(void)json_object_set_new(body, "withheld", json_pack("[s]", "difference"));
 	return body != NULL ? body : json_null();
 }
 
@@ -34,10 +46,11 @@ static int show_entry(const struct audit_record *record, void *ctx)
 {
 	struct sender *sender = ctx;
 	char time[CLOCK_TEXT_SIZE];
-	json_t *row = json_pack("{s:I, s:s, s:I, s:s, s:s, s:s, s:o}", "index", (json_int_t)record->index, "time",
-				clock_text_utc(record->entry.time_us, time), "uid", (json_int_t)record->entry.uid,
-				"account", record->entry.account, "verb", record->entry.verb, "outcome",
-				audit_outcome_name(record->entry.outcome), "body", encode_body(record));
+	json_t *row =
+		json_pack("{s:I, s:s, s:I, s:s, s:s, s:s, s:o}", "index", (json_int_t)record->index, "time",
+			  clock_text_utc(record->entry.time_us, time), "uid", (json_int_t)record->entry.uid, "account",
+			  record->entry.account, "verb", record->entry.verb, "outcome",
+			  audit_outcome_name(record->entry.outcome), "body", encode_body(record, sender->withheld));
 
 	if (row != NULL && record->entry.intent != AUDIT_NO_INTENT)
 		(void)json_object_set_new(row, "intent", json_integer((json_int_t)record->entry.intent));
@@ -57,7 +70,7 @@ static int fail_on(struct call *call, int r, const struct err *err)
 static int handle_show(struct call *call, void *ctx)
 {
 	struct audit *audit = ctx;
-	struct sender sender = {.call = call};
+	struct sender sender = {.call = call, .withheld = !may_see_entries(call)};
 	struct audit_head head;
 	struct err err = {""};
 	uint64_t count = (uint64_t)call_integer(call, "count", SHOW_COUNT_DEFAULT);
@@ -166,8 +179,15 @@ static int handle_attachment(struct call *call, void *ctx)
 	uint64_t count = 0;
 	char *text = NULL;
 	size_t size;
-	int r = hex_decode(call_text(call, "attachment"), name, sizeof(name));
+	int r;
 
+	if (!may_see_entries(call)) {
+		call_fail(call, CALL_REFUSED,
+			  "an attachment holds entries of lists: it is shown to the superuser or the appliance's own "
+			  "account (R26)");
+		return 0;
+	}
+	r = hex_decode(call_text(call, "attachment"), name, sizeof(name));
 	if (r == 0)
 		r = audit_attachment(ctx, name, &err, &text, &size);
 	if (r < 0)

@@ -210,6 +210,30 @@ def a_stalled_one_holds_back_nobody(directory, random):
     check(len(mute.hits) == total, f"{len(mute.hits)} of {total}")
 
 
+def what_nobody_acknowledges_is_told(directory, random):
+    """The share within 2 s is of acknowledged hits: who says nothing must show beside it."""
+    appliance = begin(directory)
+
+    def waiting():
+        return status(appliance)["waiting_over_2s"]
+    subscribe(appliance, "stranger", organisation="Eastshire Police")
+    send(appliance, name="before")
+    subscribe(appliance, "room")
+    before = status(appliance)["total"]
+    time.sleep(2.5)
+    check(waiting() == 0, "hits that nobody may have, or of before the subscription, wait")
+    send(appliance)
+    count = status(appliance)["total"] - before
+    check(count > 20, f"{count} hits")
+    until(lambda: waiting() == count, lambda: f"{waiting()} of {count} wait, not sent")
+    room = Subscriber(appliance, "room")
+    arrives(room, count)
+    check(waiting() == count, f"{waiting()} of {count} wait, sent and not acknowledged")
+    check("waiting_over_2s" in run([GANTRYCTL, "--socket", appliance.socket, "status"]), "the table does not show it")
+    room.acknowledge()
+    until(lambda: room.take() is not None and waiting() == 0, lambda: f"{waiting()} wait though acknowledged")
+
+
 def only_whom_the_list_names(directory, random):
     appliance = Appliance(directory)
     appliance.start()
@@ -330,6 +354,60 @@ def a_search_gives_only_ones_own(directory, random):
     check(search() == total, "not all were found")
 
 
+def the_publisher_decides(directory, random):
+    """Another account neither says who is told, nor changes a list that is not its organisation's."""
+    appliance = begin(directory)
+    rows = os.path.join(directory, "rows.csv")
+    with open(rows, "w") as file:
+        file.write("vrm\nAB12CDE\n")
+    os.chmod(directory, 0o755)
+    os.chmod(rows, 0o644)
+
+    def refused(*arguments):
+        said = appliance.refused(*arguments, uid=SECOND_UID)
+        check("superuser" in said, f"{arguments}: {said}")
+
+    def changes_of(name, *more):
+        return [("lists", "load", rows, "--name", name, *more), ("lists", "add", rows, "--name", name),
+                ("lists", "drop", rows, "--name", name), ("lists", "edit", name, "--priority", "3"),
+                ("lists", "retro", name, "--days", "1", *GROUNDS), ("lists", "rollback", name), ("lists", "remove", name)]
+    subscribe(appliance, "room")
+    refused("subscriptions", "add", "spy", "--organisation", ORGANISATION)
+    refused("subscriptions", "remove", "room")
+    before = appliance.ctl("lists", "show", "crime")[-1]
+    subscribe(appliance, "stranger", "--uid", str(SECOND_UID), organisation="Eastshire Police")
+    subscribe(appliance, "sms", "--uid", str(SECOND_UID), "--kind", "sms")
+    for change in changes_of("crime") + changes_of("crime", "--owner", "Eastshire Police"):
+        refused(*change)
+    theirs = appliance.ctl("lists", "retro", "crime", "--days", "1", *GROUNDS)[-1]["number"]
+    refused("retros", "cancel", str(theirs))
+    refused("lists", "load", rows, "--name", "fresh", "--owner", ORGANISATION)
+    refused("lists", "load", rows, "--name", "fresh")
+    check(appliance.ctl("lists", "show", "crime")[-1] == before, "the list changed")
+    # Its own organisation's it may change, but not give to another, nor take a name over with the hits that it had.
+    appliance.ctl_as(SECOND_UID, "lists", "load", rows, "--name", "own", "--owner", "Eastshire Police")
+    refused("lists", "edit", "own", "--owner", ORGANISATION)
+    for change in changes_of("own"):
+        appliance.ctl_as(SECOND_UID, *change)
+    refused("lists", "load", rows, "--name", "own", "--owner", "Eastshire Police")
+    appliance.ctl("lists", "remove", "crime")
+    refused("lists", "load", rows, "--name", "crime", "--owner", "Eastshire Police")
+
+
+def what_a_subscription_may_have_is_told(directory, random):
+    appliance = begin(directory)
+    check(subscribe(appliance, "room")["lists"] == 1, "its own list is not counted")
+    said = subscribe(appliance, "typo", organisation="Nortshire Police")
+    check(said["lists"] == 0 and "no list" in said["warning"] and "lists_refused" not in said, f"{said}")
+    list_of(appliance, 1, "other", "--owner", "Eastshire Police")
+    said = subscribe(appliance, "both", "--list", "crime", "--list", "other")
+    check(said["lists"] == 1 and said["lists_refused"] == ["other"] and "lists_refused" in said["warning"], f"{said}")
+    said = subscribe(appliance, "clones", "--clones", organisation="Nortshire Police")
+    check(said["lists"] == 0 and "warning" not in said, f"{said}")
+    text = run([GANTRYCTL, "--socket", appliance.socket, "subscriptions", "add", "x", "--organisation", "X"])
+    check("warning" in text and "no list" in text, text)
+
+
 def one_connection_each(directory, random):
     appliance = begin(directory)
     number = subscribe(appliance, "room")["subscription"]
@@ -392,10 +470,13 @@ if __name__ == "__main__":
         ("resumes where it acknowledged", resumes_where_it_acknowledged),
         ("what came while it was away", what_came_while_it_was_away),
         ("a stalled one holds back nobody", a_stalled_one_holds_back_nobody),
+        ("what nobody acknowledges is told", what_nobody_acknowledges_is_told),
         ("only whom the list names", only_whom_the_list_names),
         ("what was marked meanwhile", what_was_marked_meanwhile),
         ("without its list", without_its_list),
         ("a search gives only one's own", a_search_gives_only_ones_own),
+        ("the publisher decides", the_publisher_decides),
+        ("what a subscription may have is told", what_a_subscription_may_have_is_told),
         ("one connection each", one_connection_each),
         ("left to a script", left_to_a_script),
     ]))

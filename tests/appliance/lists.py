@@ -9,7 +9,7 @@ import threading
 import time
 import zoneinfo
 
-from rig import GANTRYCTL, GROUNDS, Appliance, check, fleet, fleet_result, key_of, main, micros, until
+from rig import GANTRYCTL, GROUNDS, SECOND_UID, Appliance, check, fleet, fleet_result, key_of, main, micros, until
 
 ZONE = zoneinfo.ZoneInfo("Europe/London")  # the setting's default
 PLATES = ["AB12CDE", "XY98ZZZ", "LM34NOP"]
@@ -129,6 +129,21 @@ def what_is_refused(directory, random):
     appliance.stop()
 
 
+def others_get_no_entries(appliance, attachment):
+    """Whoever reads the log cannot put lists together from it (R26)."""
+    if os.geteuid() != 0:  # to speak as another account
+        return
+    load(appliance, ["vrm", "AB12CDE", "XY98ZZZ"], name="small")
+    check("AB12CDE" in str(changes(appliance)[-1]["difference"]), "the appliance's own account is not shown the difference")
+    bodies = [entry["body"] for entry in appliance.ctl_as(SECOND_UID, "audit", "show", "--count", "1000", *GROUNDS)
+              if entry.get("verb") == "lists.change"]
+    check(bodies[-1]["withheld"] == ["difference"] and bodies[-1]["added"] == 2, f"{bodies[-1]}")
+    check("AB12CDE" not in json.dumps(bodies) and "difference" not in bodies[-1], f"{bodies}")
+    out = os.path.join("/tmp", f"gantry-test-{os.getpid()}.csv")
+    said = appliance.refused("audit", "attachment", attachment, "--out", out, *GROUNDS, uid=SECOND_UID)
+    check("superuser" in said and not os.path.exists(out), said)
+
+
 def a_large_difference_lies_beside_the_log(directory, random):
     appliance = running(directory)
     load(appliance, ["vrm"] + [f"LA{i:05d}" for i in range(3000)])
@@ -142,6 +157,7 @@ def a_large_difference_lies_beside_the_log(directory, random):
     lines = open(out).read().splitlines()
     check(sum(line[0] == "+" for line in lines) == 1500 and sum(line[0] == "-" for line in lines) == 1000, f"{len(lines)} lines")
     os.unlink(out)
+    others_get_no_entries(appliance, bodies[1]["attachment"])
     audit = os.path.join(appliance.data, "audit")
     for name in os.listdir(audit):
         with open(os.path.join(audit, name), "rb") as file:
