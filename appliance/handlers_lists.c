@@ -154,6 +154,31 @@ static int take_difference(struct changing *changing)
 	return result;
 }
 
+/* Rows that are all wrong are a wrong file, and no rows may be one that came short: neither may cost a list. */
+static int check_rows(struct changing *changing, enum change change)
+{
+	const struct list_result *rows = &changing->rows;
+	const struct reg_list *found = &changing->known.found;
+
+	if (change != CHANGE_DROP && rows->bad > 0 && rows->bad == rows->rows) {
+		const struct list_report *first = &rows->reports[0];
+
+		call_fail(changing->call, CALL_REFUSED,
+			  "every row is bad, so nothing is loaded; the first of %u: line %u, column %u: %s", rows->bad,
+			  first->line, first->column, first->reason);
+		return -EINVAL;
+	}
+	if (change == CHANGE_LOAD && rows->rows == 0 && !found->removed && found->now.entry_count > 0 &&
+	    !call_boolean(changing->call, "empty", false)) {
+		call_fail(changing->call, CALL_REFUSED,
+			  "the file has no row, and the list %llu entries: nothing is changed; to empty the list, say "
+			  "so: empty (--empty)",
+			  (unsigned long long)found->now.entry_count);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 /* A list loaded whole; one that says what the version before said keeps its slots and is only revised. */
 static int load_whole(struct changing *changing, struct list_info *info, const struct list_options *options,
 		      const char *text, size_t size, struct err *err)
@@ -167,6 +192,9 @@ static int load_whole(struct changing *changing, struct list_info *info, const s
 	result = list_load_csv(info, text, size, options, &changing->rows, err, &changing->fresh);
 	if (result < 0)
 		return failed(changing, result, err);
+	result = check_rows(changing, CHANGE_LOAD);
+	if (result < 0)
+		return result;
 	if (old != NULL && memcmp(list_info(old)->sha256, list_info(changing->fresh)->sha256, SHA256_SIZE) == 0) {
 		changing->fresh = list_free(changing->fresh);
 		changing->unchanged = true;
@@ -189,6 +217,9 @@ static int edit_rows(struct changing *changing, enum change change, const struct
 
 	if (result < 0)
 		return failed(changing, result, err);
+	result = check_rows(changing, change);
+	if (result < 0)
+		return result;
 	changing->unchanged = changing->log.counts[LIST_ADDED] + changing->log.counts[LIST_REMOVED] == 0;
 	return 0;
 }

@@ -25,13 +25,14 @@ void help_all(FILE *to)
 {
 	(void)fputs("Usage: gantryctl [--socket PATH] COMMAND [OPTION]…\n\n", to);
 	print_commands(to, "");
-	(void)fputs("\n"
-		    "gantryctl COMMAND --help shows its options and examples.\n"
-		    "  --socket PATH    default: $GANTRY_SOCKET, gantry/run/gantry.sock, /run/gantry/gantry.sock\n"
-		    "  --json           for scripts: rows one a line as they come, the result last\n"
-		    "Exit status: 0 done, 1 refused or failed, 2 wrong command line, 3 appliance not reached,\n"
-		    "4 answered, but the answer is incomplete.\n",
-		    to);
+	(void)fputs(
+		"\n"
+		"gantryctl COMMAND --help shows its options and examples.\n"
+		"  --socket PATH    default: $GANTRY_SOCKET, gantry/run/gantry.sock, /run/gantry/gantry.sock\n"
+		"  --json           for scripts: rows one a line as they come, the result last\n"
+		"Exit status: 0 done, 1 refused or failed, 2 wrong command line, 3 appliance not reached,\n"
+		"4 answered, but the answer is incomplete, or rows of a list were rejected and the others loaded.\n",
+		to);
 }
 
 bool help_group(FILE *to, const char *group)

@@ -99,7 +99,7 @@ def what_is_refused(directory, random):
     appliance = running(directory)
     rows = ["vrm,reason"] + ["****,x", "AB12CDE,y"] * 150
     report = os.path.join(directory, "report.csv")
-    result = load(appliance, rows, "--report", report)
+    result = appliance.ctl_partly("lists", "load", write(appliance, "rows.csv", rows), "--name", "crime", "--report", report)[-1]
     check(result["entries"] == 1 and result["rejected_count"] == 150 and len(result["rejected"]) == 100, f"{result}")
     with open(report, newline="") as file:
         lines = list(csv.DictReader(file))
@@ -126,6 +126,33 @@ def what_is_refused(directory, random):
     check(appliance.ctl("lists", "rollback", "far")[-1]["version"] == 4000000002, "no rollback behind the last given")
     appliance.refused("lists", "check", "crime", "--vrm", "AB12CDE")
     appliance.refused("lists", "check", "crime", "--vrm", "AB1?CDE", *GROUNDS)
+    appliance.stop()
+
+
+def no_file_empties_a_list_by_mistake(directory, random):
+    appliance = running(directory)
+    before = load(appliance, ["vrm,reason"] + [f"{plate},x" for plate in PLATES])
+    bad = write(appliance, "bad.csv", ["vrm,reason", "****,x", "*,y"])
+    for verb in ("load", "add"):
+        for more in ([], ["--empty"] if verb == "load" else []):
+            said = appliance.refused("lists", verb, bad, "--name", "crime", *more)
+            check("every row is bad" in said and "line 2, column 1" in said, said)
+    appliance.refused("lists", "load", bad, "--name", "new")
+    head = write(appliance, "head.csv", ["vrm,reason"])
+    said = appliance.refused("lists", "load", head, "--name", "crime")
+    check("--empty" in said, said)
+    listed = appliance.ctl("lists", "show")[-1]["lists"]
+    check([(row["name"], row["version"], row["entries"]) for row in listed] == [("crime", before["version"], 3)], f"{listed}")
+    check(all(meets(appliance, plate)["found"] for plate in PLATES), "an entry is gone")
+    # What is on the list already is no bad row; one good row is a file.
+    same = load(appliance, ["vrm,reason", f"{PLATES[0]},x"], verb="add")
+    check(same["unchanged"] and same["duplicates"] == 1, f"{same}")
+    mixed = appliance.ctl_partly("lists", "add", write(appliance, "rows.csv", ["vrm,reason", "****,x", "NE12WWW,y"]), "--name", "crime")[-1]
+    check((mixed["added"], mixed["rejected_count"]) == (1, 1), f"{mixed}")
+    emptied = appliance.ctl("lists", "load", head, "--name", "crime", "--empty")[-1]
+    check((emptied["entries"], emptied["removed"]) == (0, 4), f"{emptied}")
+    again = appliance.ctl("lists", "load", head, "--name", "crime")[-1]
+    check(again["unchanged"], f"an empty list is not emptied by an empty file: {again}")
     appliance.stop()
 
 
@@ -309,6 +336,7 @@ if __name__ == "__main__":
     raise SystemExit(main("lists", [
         ("a list and its versions", a_list_and_its_versions),
         ("what is refused", what_is_refused),
+        ("no file empties a list by mistake", no_file_empties_a_list_by_mistake),
         ("a large difference lies beside the log", a_large_difference_lies_beside_the_log),
         ("a preview", a_preview),
         ("a preview keeps to conditions", a_preview_keeps_to_conditions),
