@@ -88,8 +88,8 @@ static int next_info(struct changing *changing, struct list_info *ret_info)
 	if (version > UINT32_MAX)
 		return refuse(changing, "the list has had every version there is: remove it and use another name");
 	if (version <= last) {
-		call_fail(changing->call, CALL_REFUSED, "version %lld is not newer than %u, which is loaded (R22)",
-			  (long long)version, last);
+		call_fail(changing->call, CALL_REFUSED, "version %lld is not newer than %u, %s (R22)",
+			  (long long)version, last, known->found.removed ? "the last one" : "which is loaded");
 		return -ESTALE;
 	}
 	if (changing->old != NULL)
@@ -224,7 +224,7 @@ static int edit_rows(struct changing *changing, enum change change, const struct
 	return 0;
 }
 
-/* Into the log, then into force. `keep_previous` as lists_commit has it; `fresh` may be NULL. */
+/* Into the log, then into force. `keep_previous` as lists_commit has it; without `fresh` the list goes. */
 static int commit(struct changing *changing, bool keep_previous, struct err *err)
 {
 	const struct reg_list *found = &changing->known.found;
@@ -456,7 +456,7 @@ static void rollback_locked(struct changing *changing, enum change change)
 	(void)change;
 	if (result < 0)
 		return;
-	if (!changing->known.is_found || found->removed || !found->has_previous || found->now.version == UINT32_MAX) {
+	if (!changing->known.is_found || !found->has_previous || found->now.version == UINT32_MAX) {
 		(void)refuse(changing, "there is no version of this list to go back to; see lists.versions");
 		return;
 	}
@@ -498,7 +498,7 @@ static void remove_locked(struct changing *changing, enum change change)
 		call_fail(changing->call, CALL_FAILED, "out of memory");
 		return;
 	}
-	if (commit(changing, false, &err) == 0)
+	if (commit(changing, true, &err) == 0)
 		call_result(changing->call, json_pack("{s:I}", "list", (json_int_t)changing->known.found.list));
 }
 

@@ -80,10 +80,18 @@ def a_list_and_its_versions(directory, random):
     appliance.ctl("lists", "rollback", "crime")
     check(appliance.ctl("lists", "show", "crime")[-1]["lists"][0]["priority"] == 70, "a rollback keeps the new head")
     appliance.ctl("lists", "remove", "crime")
+    said = appliance.refused("lists", "load", write(appliance, "rows.csv", ["vrm", "AB12CDE"]), "--name", "crime", "--version", "7")
+    check("7, the last one" in said, said)
+    check(not appliance.ctl("lists", "show")[-1]["lists"], "a removed list is shown")
+    appliance.stop()
+    appliance.start()
+    back = appliance.ctl("lists", "rollback", "crime")[-1]
+    check((back["version"], back["of_version"], back["entries"], back["added"]) == (8, 7, 3, 3), f"{back}")
+    check(meets(appliance, "LM34NOP")["found"], "a list that came back is not met")
+    check(appliance.ctl("lists", "show", "crime")[-1]["lists"][0]["priority"] == 70, "another head came back")
     appliance.refused("lists", "rollback", "crime")
-    appliance.refused("lists", "load", write(appliance, "rows.csv", ["vrm", "AB12CDE"]), "--name", "crime", "--version", "7")
     bodies = changes(appliance)
-    check([(body["added"], body["removed"]) for body in bodies] == [(2, 0), (0, 0), (2, 1), (0, 1), (1, 0), (0, 0), (0, 0), (0, 3)],
+    check([(body["added"], body["removed"]) for body in bodies] == [(2, 0), (0, 0), (2, 1), (0, 1), (1, 0), (0, 0), (0, 0), (0, 3), (3, 0)],
           f"{bodies}")
     # Who may have the hits, and what else the head says, can be read from the log alone.
     heads = [body.get("head", {}) for body in bodies]
