@@ -123,6 +123,13 @@ def what_is_refused(directory, random):
     for bad in (["--hour", "25:00-26:00"], ["--circle", "99,0,5"], ["--polygon", "1,1 2,2,"], ["--direction", "up"],
                 ["--camera-type", "drone"], ["--class", "mine"]):
         appliance.refused("lists", "load", path, "--name", "other", *bad)
+    for bad in (["--owner", "none"], ["--subscriber", "A", "--subscriber", "none"], ["--subscriber", "None", "--subscriber", "A"]):
+        for verb in (["load", path, "--name", "other"], ["edit", "crime"]):
+            said = appliance.refused("lists", *verb, *bad)
+            check("no organisation" in said, said)
+    appliance.ctl("lists", "edit", "crime", "--subscriber", "A", "--subscriber", "B")
+    appliance.ctl("lists", "edit", "crime", "--subscriber", "none")
+    check(appliance.ctl("lists", "show", "crime")[-1]["lists"][0]["subscribers"] == [], "none did not empty the subscribers")
     appliance.refused("lists", "add", path, "--name", "nobody")
     # No version that is given takes the room of those that come by themselves.
     for version in ("4294967295", "4294967296", "4000000001", "0"):
