@@ -297,13 +297,14 @@ static void answer(struct changing *changing)
 	if (!ask_retro(changing, &retro))
 		return;
 	call_result(changing->call,
-		    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:I,s:o,s:o}", "list", (json_int_t)info->id, "version",
-			      (json_int_t)info->version, "generation", (json_int_t)info->generation, "entries",
-			      (json_int_t)list_living(of), "added", (json_int_t)changing->log.counts[LIST_ADDED],
-			      "removed", (json_int_t)changing->log.counts[LIST_REMOVED], "unchanged",
-			      changing->unchanged, "rejected_count", (json_int_t)changing->rows.bad, "duplicates",
-			      (json_int_t)changing->rows.duplicates, "rejected", reports_json(&changing->rows), "retro",
-			      retro));
+		    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:I,s:I,s:o,s:o}", "list", (json_int_t)info->id,
+			      "version", (json_int_t)info->version, "generation", (json_int_t)info->generation,
+			      "entries", (json_int_t)list_living(of), "added",
+			      (json_int_t)changing->log.counts[LIST_ADDED], "removed",
+			      (json_int_t)changing->log.counts[LIST_REMOVED], "unchanged", changing->unchanged,
+			      "expired", (json_int_t)changing->rows.expired, "rejected_count",
+			      (json_int_t)changing->rows.bad, "duplicates", (json_int_t)changing->rows.duplicates,
+			      "rejected", reports_json(&changing->rows), "retro", retro));
 }
 
 static void change_locked(struct changing *changing, enum change change)
@@ -319,6 +320,8 @@ static void change_locked(struct changing *changing, enum change change)
 		options.report = keep_report;
 		options.context = changing;
 	}
+	if (change != CHANGE_DROP)
+		options.now_us = clock_wall_us();
 	if (result == 0)
 		result = next_info(changing, &info);
 	if (result < 0)

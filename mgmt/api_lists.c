@@ -63,7 +63,8 @@ static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 			"search so many days back for the new entries, on the grounds given; default: none"            \
 	}
 #define LIST_RESULT                                                                                                    \
-	"list, version, generation, entries, added, removed, unchanged, rejected_count, duplicates, rejected[]"
+	"list, version, generation, entries, added, removed, unchanged, expired, rejected_count, duplicates, "         \
+	"rejected[]"
 
 const struct api_method api_lists[] = {
 	{"lists.load",
@@ -114,10 +115,10 @@ const struct api_method api_lists[] = {
 	 "lists[]",
 	 {{"name", API_STRING, false, NAME, NULL, "only this one"}, {0}}},
 	{"lists.check",
-	 "Is this VRM on the list: by which entries, since which version",
+	 "Is this VRM on the list: by which entries, since which version, and are they in force or expired",
 	 API_GROUNDS | API_LONG,
 	 NULL,
-	 "list, version, found, entries[]",
+	 "list, version, found, in_force, entries[]",
 	 {{"name", API_STRING, true, NAME, NULL, "name of the list"},
 	  {"vrm", API_VRM, true, NAME, NULL, "plate, no pattern"},
 	  {0}}},

@@ -171,6 +171,21 @@ def no_file_empties_a_list_by_mistake(directory, random):
     appliance.stop()
 
 
+def an_entry_that_expired(directory, random):
+    appliance = running(directory)
+    first = load(appliance, ["vrm,reason,expires", "AB12CDE,x,2020-01-01", "XY98ZZZ,y,2990-01-01", "XY98ZZ?,y,2020-01-01", "LM34NOP,z,"])
+    check((first["entries"], first["expired"]) == (4, 2), f"{first}")
+    gone, stays = meets(appliance, "AB12CDE"), meets(appliance, "XY98ZZZ")
+    check(gone["found"] and not gone["in_force"] and gone["entries"][0]["expired"], f"{gone}")
+    check(gone["entries"][0]["expires"].startswith("2020-01-01"), f"{gone}")
+    check(stays["in_force"] and sorted(entry["expired"] for entry in stays["entries"]) == [False, True], f"{stays}")
+    check(meets(appliance, "LM34NOP")["in_force"] and not meets(appliance, "ZZ99ZZZ")["in_force"], "in force as the row says")
+    more = load(appliance, ["vrm,expires", "PQ34RST,2020-01-01", "QQ11RST,"], verb="add")
+    check((more["added"], more["expired"]) == (2, 1), f"{more}")
+    check(load(appliance, ["vrm,expires", "PQ34RST,2020-01-01"], verb="drop")["expired"] == 0, "a drop counts what expired")
+    appliance.stop()
+
+
 def a_large_difference_lies_beside_the_log(directory, random):
     appliance = running(directory)
     load(appliance, ["vrm"] + [f"LA{i:05d}" for i in range(3000)])
@@ -352,6 +367,7 @@ if __name__ == "__main__":
         ("a list and its versions", a_list_and_its_versions),
         ("what is refused", what_is_refused),
         ("no file empties a list by mistake", no_file_empties_a_list_by_mistake),
+        ("an entry that expired", an_entry_that_expired),
         ("a large difference lies beside the log", a_large_difference_lies_beside_the_log),
         ("a preview", a_preview),
         ("a preview keeps to conditions", a_preview_keeps_to_conditions),
