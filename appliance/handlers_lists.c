@@ -392,6 +392,14 @@ int handle_lists_drop(struct call *call, void *gantry)
 	return with_list(call, gantry, change_locked, CHANGE_DROP);
 }
 
+/* There is one version to go back to, and an edit takes its place. */
+static json_t *spent_json(uint32_t before)
+{
+	return json_sprintf("lists.rollback goes back to version %u from now on: the same entries under the head "
+			    "before; entries of an older version are no longer kept",
+			    before);
+}
+
 /* The head changes, and what it was last revised for does not: that is the content's. */
 static void edit_locked(struct changing *changing, enum change change)
 {
@@ -418,8 +426,10 @@ static void edit_locked(struct changing *changing, enum change change)
 	else if (commit(changing, false, &err) < 0)
 		return;
 	info = *list_info(changing->fresh != NULL ? changing->fresh : changing->old);
-	call_result(changing->call, json_pack("{s:I,s:I,s:b}", "list", (json_int_t)info.id, "version",
-					      (json_int_t)info.version, "unchanged", changing->unchanged));
+	call_result(changing->call,
+		    json_pack("{s:I,s:I,s:b,s:o?}", "list", (json_int_t)info.id, "version", (json_int_t)info.version,
+			      "unchanged", changing->unchanged, "rollback",
+			      changing->unchanged ? NULL : spent_json(changing->known.found.now.version)));
 }
 
 int handle_lists_edit(struct call *call, void *gantry)

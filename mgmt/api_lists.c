@@ -91,10 +91,11 @@ const struct api_method api_lists[] = {
 	 LIST_RESULT,
 	 {LIST_ROW_PARAMS, {0}}},
 	{"lists.edit",
-	 "Change the head of a list; its entries stay",
+	 "Change the head of a list; its entries stay, and lists.rollback goes back to the head before, to older "
+	 "entries no more",
 	 API_CHANGES | API_LONG,
 	 NULL,
-	 "list, version, unchanged",
+	 "list, version, unchanged, rollback",
 	 {{"name", API_STRING, true, NAME, NULL, "name of the list"}, LIST_HEAD_PARAMS, {0}}},
 	{"lists.rollback",
 	 "Back to what the version before said, under a new version; a list that was removed comes back",

@@ -70,6 +70,9 @@ def a_list_and_its_versions(directory, random):
     check(shown["marking"] == "OFFICIAL-SENSITIVE" and len(shown["areas"]) == 3 and shown["age"] == "fresh", f"{shown}")
     edited = appliance.ctl("lists", "edit", "crime", "--priority", "90", "--hour", "none", "--polygon", "none")[-1]
     shown = appliance.ctl("lists", "show", "crime")[-1]["lists"][0]
+    check("version 5" in edited["rollback"] and "no longer kept" in edited["rollback"], f"{edited}")
+    nothing = appliance.ctl("lists", "edit", "crime", "--priority", "90")[-1]
+    check(nothing["unchanged"] and nothing["version"] == 6 and nothing["rollback"] is None, f"{nothing}")
     check(edited["version"] == 6 and shown["priority"] == 90 and shown["hours"] == [], f"{edited} {shown}")
     check(shown["areas"] == ["circle 51.5,-0.12,500"] and shown["entries"] == 3, f"{shown}")
     versions = appliance.ctl("lists", "versions", "crime")[-1]["versions"]
