@@ -8,7 +8,13 @@ static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 #define LIST_CONDITION_PARAMS                                                                                          \
 	{"hours", API_STRINGS, false, 1, 16, NULL, "only then, local time: mon-fri 08:00-18:00; none: always"},        \
 		{"directions", API_STRINGS, false, 1, 3, NULL, "only approaching, receding or unknown; none: any"},    \
-		{"camera_types", API_STRINGS, false, 1, 5, NULL, "only of these cameras; none: any"},                  \
+		{"camera_types",                                                                                       \
+		 API_STRINGS,                                                                                          \
+		 false,                                                                                                \
+		 1,                                                                                                    \
+		 5,                                                                                                    \
+		 NULL,                                                                                                 \
+		 "only of fixed, mobile, dashboard, portable or cctv cameras; none: any"},                             \
 		{"circles", API_STRINGS, false, 1, 8, NULL, "only in these areas: LAT,LON,RADIUS; none: no circle"},   \
 	{                                                                                                              \
 		"polygon", API_STRING, false, 4, 4000, NULL,                                                           \
@@ -18,7 +24,12 @@ static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 /* Of lists.load and lists.edit. What is not given stays as it was; of a new list the defaults. */
 #define LIST_HEAD_PARAMS                                                                                               \
 	{"priority", API_INTEGER, false, 0, 100, NULL, "of its hits; of a new list 50"},                               \
-		{"class", API_STRING, false, NAME, NULL, "class of list (R21); of a new list local"},                  \
+		{"class",                                                                                              \
+		 API_STRING,                                                                                           \
+		 false,                                                                                                \
+		 NAME,                                                                                                 \
+		 NULL,                                                                                                 \
+		 "local, pnc-fast-track, pnc-extract, schengen, mmc or third-party (R21); of a new list local"},       \
 		{"list_purpose",                                                                                       \
 		 API_CHOICE,                                                                                           \
 		 false,                                                                                                \
@@ -36,8 +47,23 @@ static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 		 0,                                                                                                    \
 		 tolerances,                                                                                           \
 		 "misreads that exact entries accept unless their row says otherwise; of a new list off"},             \
-		{"suppress_minutes", API_INTEGER, false, 0, 10080, NULL, "repeats are silent for so long; 0: never"},  \
-		{"suppress_scope", API_CHOICE, false, 0, 0, scopes, "which repeats"}, LIST_CONDITION_PARAMS
+		{"suppress_minutes",                                                                                   \
+		 API_INTEGER,                                                                                          \
+		 false,                                                                                                \
+		 0,                                                                                                    \
+		 10080,                                                                                                \
+		 NULL,                                                                                                 \
+		 "repeats (same vehicle, same entry) are silent for so long, by receipt; reads 5 minutes late or "     \
+		 "more only among themselves, by capture; 0: never"},                                                  \
+		{"suppress_scope",                                                                                     \
+		 API_CHOICE,                                                                                           \
+		 false,                                                                                                \
+		 0,                                                                                                    \
+		 0,                                                                                                    \
+		 scopes,                                                                                               \
+		 "those at the same camera, in the same area of the list (has it none: in the same square of "         \
+		 "about 10 km), or anywhere"},                                                                         \
+		LIST_CONDITION_PARAMS
 /* Room for a date with a number of the day, and above it for the versions that every edit makes: a name that had them
  * all could never be changed again. */
 #define LIST_VERSION_GIVEN_MAX INT64_C(4000000000)

@@ -126,8 +126,8 @@ void help_command(FILE *to, const struct command *command)
 	for (const struct api_param *param = method != NULL ? method->params : NULL;
 	     param != NULL && param->name != NULL; param++)
 		print_param(to, param);
-	if (method != NULL && (method->flags & (API_GROUNDS | API_RETRO)) != 0)
-		for (const struct api_param *param = api_grounds; param->name != NULL; param++)
+	if (method != NULL && api_grounds_of(method) != NULL)
+		for (const struct api_param *param = api_grounds_of(method); param->name != NULL; param++)
 			print_param(to, param);
 	(void)fputs("  --json                   for scripts\n", to);
 	if (command->examples != NULL)
