@@ -9,7 +9,7 @@ import threading
 import time
 import zoneinfo
 
-from rig import GANTRYCTL, GROUNDS, Appliance, check, fleet, fleet_result, key_of, main, micros, until
+from rig import FSCK, GANTRYCTL, GROUNDS, Appliance, check, fleet, fleet_result, key_of, main, micros, run, until
 
 ZONE = zoneinfo.ZoneInfo("Europe/London")  # the setting's default
 PLATES = ["AB12CDE", "XY98ZZZ", "LM34NOP"]
@@ -87,6 +87,7 @@ def a_list_and_its_versions(directory, random):
     check("7, the last one" in said, said)
     check(not appliance.ctl("lists", "show")[-1]["lists"], "a removed list is shown")
     appliance.stop()
+    run([FSCK, appliance.data, "--master-key", appliance.master])
     appliance.start()
     back = appliance.ctl("lists", "rollback", "crime")[-1]
     check((back["version"], back["of_version"], back["entries"], back["added"]) == (8, 7, 3, 3), f"{back}")
