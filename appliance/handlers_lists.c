@@ -89,8 +89,8 @@ static int next_info(struct changing *changing, struct list_info *ret_info)
 	if (version > UINT32_MAX)
 		return refuse(changing, "the list has had every version there is: remove it and use another name");
 	if (version <= last) {
-		call_fail(changing->call, CALL_REFUSED, "version %lld is not newer than %u, which is loaded (R22)",
-			  (long long)version, last);
+		call_fail(changing->call, CALL_REFUSED, "version %lld is not newer than %u, %s (R22)",
+			  (long long)version, last, known->found.removed ? "the last one" : "which is loaded");
 		return -ESTALE;
 	}
 	if (changing->old != NULL)
@@ -155,6 +155,31 @@ static int take_difference(struct changing *changing)
 	return result;
 }
 
+/* Rows that are all wrong are a wrong file, and no rows may be one that came short: neither may cost a list. */
+static int check_rows(struct changing *changing, enum change change)
+{
+	const struct list_result *rows = &changing->rows;
+	const struct reg_list *found = &changing->known.found;
+
+	if (change != CHANGE_DROP && rows->bad > 0 && rows->bad == rows->rows) {
+		const struct list_report *first = &rows->reports[0];
+
+		call_fail(changing->call, CALL_REFUSED,
+			  "every row is bad, so nothing is loaded; the first of %u: line %u, column %u: %s", rows->bad,
+			  first->line, first->column, first->reason);
+		return -EINVAL;
+	}
+	if (change == CHANGE_LOAD && rows->rows == 0 && !found->removed && found->now.entry_count > 0 &&
+	    !call_boolean(changing->call, "empty", false)) {
+		call_fail(changing->call, CALL_REFUSED,
+			  "the file has no row, and the list %llu entries: nothing is changed; to empty the list, say "
+			  "so: empty (--empty)",
+			  (unsigned long long)found->now.entry_count);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 /* A list loaded whole; one that says what the version before said keeps its slots and is only revised. */
 static int load_whole(struct changing *changing, struct list_info *info, const struct list_options *options,
 		      const char *text, size_t size, struct err *err)
@@ -168,6 +193,9 @@ static int load_whole(struct changing *changing, struct list_info *info, const s
 	result = list_load_csv(info, text, size, options, &changing->rows, err, &changing->fresh);
 	if (result < 0)
 		return failed(changing, result, err);
+	result = check_rows(changing, CHANGE_LOAD);
+	if (result < 0)
+		return result;
 	if (old != NULL && memcmp(list_info(old)->sha256, list_info(changing->fresh)->sha256, SHA256_SIZE) == 0) {
 		changing->fresh = list_free(changing->fresh);
 		changing->unchanged = true;
@@ -190,11 +218,14 @@ static int edit_rows(struct changing *changing, enum change change, const struct
 
 	if (result < 0)
 		return failed(changing, result, err);
+	result = check_rows(changing, change);
+	if (result < 0)
+		return result;
 	changing->unchanged = changing->log.counts[LIST_ADDED] + changing->log.counts[LIST_REMOVED] == 0;
 	return 0;
 }
 
-/* Into the log, then into force. `keep_previous` as lists_commit has it; `fresh` may be NULL. */
+/* Into the log, then into force. `keep_previous` as lists_commit has it; without `fresh` the list goes. */
 static int commit(struct changing *changing, bool keep_previous, struct err *err)
 {
 	const struct reg_list *found = &changing->known.found;
@@ -267,13 +298,14 @@ static void answer(struct changing *changing)
 	if (!ask_retro(changing, &retro))
 		return;
 	call_result(changing->call,
-		    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:I,s:o,s:o}", "list", (json_int_t)info->id, "version",
-			      (json_int_t)info->version, "generation", (json_int_t)info->generation, "entries",
-			      (json_int_t)list_living(of), "added", (json_int_t)changing->log.counts[LIST_ADDED],
-			      "removed", (json_int_t)changing->log.counts[LIST_REMOVED], "unchanged",
-			      changing->unchanged, "rejected_count", (json_int_t)changing->rows.bad, "duplicates",
-			      (json_int_t)changing->rows.duplicates, "rejected", reports_json(&changing->rows), "retro",
-			      retro));
+		    json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b,s:I,s:I,s:I,s:o,s:o}", "list", (json_int_t)info->id,
+			      "version", (json_int_t)info->version, "generation", (json_int_t)info->generation,
+			      "entries", (json_int_t)list_living(of), "added",
+			      (json_int_t)changing->log.counts[LIST_ADDED], "removed",
+			      (json_int_t)changing->log.counts[LIST_REMOVED], "unchanged", changing->unchanged,
+			      "expired", (json_int_t)changing->rows.expired, "rejected_count",
+			      (json_int_t)changing->rows.bad, "duplicates", (json_int_t)changing->rows.duplicates,
+			      "rejected", reports_json(&changing->rows), "retro", retro));
 }
 
 static void change_locked(struct changing *changing, enum change change)
@@ -289,6 +321,8 @@ static void change_locked(struct changing *changing, enum change change)
 		options.report = keep_report;
 		options.context = changing;
 	}
+	if (change != CHANGE_DROP)
+		options.now_us = clock_wall_us();
 	if (result == 0)
 		result = next_info(changing, &info);
 	if (result < 0)
@@ -360,6 +394,14 @@ int handle_lists_drop(struct call *call, void *gantry)
 	return with_list(call, gantry, change_locked, CHANGE_DROP);
 }
 
+/* There is one version to go back to, and an edit takes its place. */
+static json_t *spent_json(uint32_t before)
+{
+	return json_sprintf("lists.rollback goes back to version %u from now on: the same entries under the head "
+			    "before; entries of an older version are no longer kept",
+			    before);
+}
+
 /* The head changes, and what it was last revised for does not: that is the content's. */
 static void edit_locked(struct changing *changing, enum change change)
 {
@@ -386,8 +428,10 @@ static void edit_locked(struct changing *changing, enum change change)
 	else if (commit(changing, false, &err) < 0)
 		return;
 	info = *list_info(changing->fresh != NULL ? changing->fresh : changing->old);
-	call_result(changing->call, json_pack("{s:I,s:I,s:b}", "list", (json_int_t)info.id, "version",
-					      (json_int_t)info.version, "unchanged", changing->unchanged));
+	call_result(changing->call,
+		    json_pack("{s:I,s:I,s:b,s:o?}", "list", (json_int_t)info.id, "version", (json_int_t)info.version,
+			      "unchanged", changing->unchanged, "rollback",
+			      changing->unchanged ? NULL : spent_json(changing->known.found.now.version)));
 }
 
 int handle_lists_edit(struct call *call, void *gantry)
@@ -427,7 +471,7 @@ static void rollback_locked(struct changing *changing, enum change change)
 	(void)change;
 	if (result < 0)
 		return;
-	if (!changing->known.is_found || found->removed || !found->has_previous || found->now.version == UINT32_MAX) {
+	if (!changing->known.is_found || !found->has_previous || found->now.version == UINT32_MAX) {
 		(void)refuse(changing, "there is no version of this list to go back to; see lists.versions");
 		return;
 	}
@@ -469,7 +513,7 @@ static void remove_locked(struct changing *changing, enum change change)
 		call_fail(changing->call, CALL_FAILED, "out of memory");
 		return;
 	}
-	if (commit(changing, false, &err) == 0)
+	if (commit(changing, true, &err) == 0)
 		call_result(changing->call, json_pack("{s:I}", "list", (json_int_t)changing->known.found.list));
 }
 

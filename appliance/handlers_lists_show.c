@@ -152,6 +152,8 @@ int handle_lists_versions(struct call *call, void *context)
 struct checking {
 	const struct list *list;
 	json_t *array;
+	int64_t now_us;
+	bool in_force; /* one of them is */
 };
 
 static void tell_met(void *context, uint32_t index, bool exact)
@@ -160,14 +162,17 @@ static void tell_met(void *context, uint32_t index, bool exact)
 	char expires[CLOCK_TEXT_SIZE];
 	struct list_entry entry;
 	json_t *object;
+	bool expired;
 
 	list_entry(checking->list, index, &entry);
-	object = json_pack("{s:I,s:I,s:I,s:s,s:s,s:s}", "entry", (json_int_t)index, "line", (json_int_t)entry.line,
+	expired = entry.expires_us <= checking->now_us;
+	checking->in_force = checking->in_force || !expired;
+	object = json_pack("{s:I,s:I,s:I,s:s,s:b,s:s,s:s}", "entry", (json_int_t)index, "line", (json_int_t)entry.line,
 			   "since_version", (json_int_t)entry.since, "kind",
 			   !exact                                    ? "tolerant"
 			   : (entry.flags & LIST_FLAG_WILDCARD) != 0 ? "pattern"
 								     : "exact",
-			   "reason", entry.reason, "action", entry.action);
+			   "expired", expired, "reason", entry.reason, "action", entry.action);
 	if (entry.expires_us != INT64_MAX)
 		(void)json_object_set_new(object, "expires", json_string(clock_text_utc(entry.expires_us, expires)));
 	(void)json_array_append_new(checking->array, object);
@@ -195,7 +200,7 @@ int handle_lists_check(struct call *call, void *context)
 {
 	struct gantry *gantry = context;
 	struct reg *reg = change_register(call, gantry);
-	struct checking checking = {.array = json_array()};
+	struct checking checking = {.array = json_array(), .now_us = clock_wall_us()};
 	uint8_t text[READ_TEXT_SIZE], key[READ_TEXT_SIZE];
 	struct lists_known known = {.is_found = false};
 
@@ -212,10 +217,12 @@ int handle_lists_check(struct call *call, void *context)
 	} else {
 		(void)list_meet(checking.list, key, text, MET_MAX, tell_met, &checking);
 		call_audit_fact(call, "found", json_boolean(json_array_size(checking.array) > 0));
+		call_audit_fact(call, "in_force", json_boolean(checking.in_force));
 		call_audit_fact(call, "version", json_integer(known.found.now.version));
-		call_result(call, json_pack("{s:I,s:I,s:b,s:o}", "list", (json_int_t)known.found.list, "version",
-					    (json_int_t)known.found.now.version, "found",
-					    json_array_size(checking.array) > 0, "entries", checking.array));
+		call_result(call,
+			    json_pack("{s:I,s:I,s:b,s:b,s:o}", "list", (json_int_t)known.found.list, "version",
+				      (json_int_t)known.found.now.version, "found", json_array_size(checking.array) > 0,
+				      "in_force", checking.in_force, "entries", checking.array));
 	}
 	pthread_mutex_unlock(&gantry->change_lock);
 	return 0;

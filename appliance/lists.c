@@ -97,16 +97,18 @@ static int record_of(const struct lists_known *known, struct list_ahead *ahead, 
 }
 
 /* The row stays without entries, so that an older version of the list stays refused (R22). */
-static struct reg_list record_removed(const struct lists_known *known)
+static struct reg_list record_removed(const struct lists_known *known, bool keep_last)
 {
 	struct reg_list record = known->found;
 
+	memset(&record.previous, 0, sizeof(record.previous));
 	record.removed = true;
-	record.has_previous = false;
+	record.has_previous = keep_last;
+	if (keep_last)
+		record.previous = record.now;
 	record.now.entry_count = 0;
 	record.now.blob_size = 0;
 	memset(record.now.blob, 0, sizeof(record.now.blob));
-	memset(&record.previous, 0, sizeof(record.previous));
 	return record;
 }
 
@@ -120,7 +122,7 @@ int lists_commit(struct gantry *gantry, struct reg *reg, const struct lists_know
 	int result = 0;
 
 	if (ahead == NULL)
-		record = record_removed(known);
+		record = record_removed(known, keep_previous);
 	else
 		result = record_of(known, ahead, keep_previous, &record);
 	if (result < 0)

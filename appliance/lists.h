@@ -33,8 +33,9 @@ const struct list *lists_loaded(const struct gantry *gantry, uint32_t id);
 /*
  * Held: change_lock. The list of `ahead` becomes the version of its list, or with NULL the known one is removed: blob,
  * match set, register, workers. The register comes behind all that may be refused, for what it lets go of is gone.
- * `keep_previous`: what can be rolled back to stays what it was (the content did not change). On failure, < 0 with err,
- * the former version stays everywhere, and err says so when it does not.
+ * `keep_previous`: what can be rolled back to stays what it was (the content did not change); of a removal, the version
+ * that goes can be rolled back to until R25 deletes it. On failure, < 0 with err, the former version stays everywhere,
+ * and err says so when it does not.
  */
 int lists_commit(struct gantry *gantry, struct reg *reg, const struct lists_known *known, struct list_ahead *ahead,
 		 bool keep_previous, uint32_t uid, struct err *err);

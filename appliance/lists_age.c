@@ -60,7 +60,7 @@ static int gather(void *context, const struct reg_record *record)
 	struct reg_list list;
 	void *grown;
 
-	if (reg_list_decode(record->value, record->value_size, &list) < 0 || list.removed ||
+	if (reg_list_decode(record->value, record->value_size, &list) < 0 || (list.removed && !list.has_previous) ||
 	    (!lists_age_settle(&list, gathering->now_us) &&
 	     lists_age(list.now.revised_us, gathering->now_us) != LISTS_DUE))
 		return 0;

@@ -37,8 +37,9 @@ bool lists_late(const struct reg_list *list, const int64_t cadence[LIST_CLASS_CO
 typedef int lists_expire_fn(void *context, uint32_t list, struct err *err);
 
 /*
- * One round: every list that is due at now_us, or to be settled, goes through `expire`, unless the clock is under
- * suspicion: then none. A failure holds up no other list. Returns how many went, or the first failure with err.
+ * One round: every list that is due at now_us, one that was removed and can come back too, or to be settled, goes
+ * through `expire`, unless the clock is under suspicion: then none. A failure holds up no other list. Returns how many
+ * went, or the first failure with err.
  */
 int lists_age_round(struct reg *reg, int64_t now_us, bool clock_trusted, lists_expire_fn *expire, void *context,
 		    struct err *err);

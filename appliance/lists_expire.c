@@ -17,6 +17,23 @@
 #define LOG_MODULE "lists"
 #include "appliance/base/log.h"
 
+/* It was removed before: what could be rolled back to goes. Every entry of it was logged as it was removed. */
+static int forget(struct reg *reg, struct reg_list *list, struct err *err)
+{
+	uint8_t buffer[REG_RECORD_SIZE_MAX];
+	struct reg_change change;
+	int result;
+
+	list->has_previous = false;
+	memset(&list->previous, 0, sizeof(list->previous));
+	change = reg_list_put(list, buffer);
+	result = reg_change(reg, &change, 1, (uint32_t)getuid(), "removed, and not revised for 28 days", err);
+	if (result == 0)
+		log_warn("list \"%s\" was removed and not revised for %d days: its last version is deleted", list->name,
+			 LISTS_KEEP_DAYS);
+	return result;
+}
+
 static int settle(struct reg *reg, const struct reg_list *list, struct err *err)
 {
 	uint8_t buffer[REG_RECORD_SIZE_MAX];
@@ -57,12 +74,14 @@ static int expire_locked(struct gantry *gantry, struct reg *reg, uint32_t id, st
 
 	if (result < 0)
 		return err_set(err, result, "%s", strerror(-result));
-	if (known.found.removed)
+	if (known.found.removed && !known.found.has_previous)
 		return 0;
 	if (lists_age_settle(&known.found, now_us))
 		return settle(reg, &known.found, err);
 	if (lists_age(known.found.now.revised_us, now_us) != LISTS_DUE)
 		return 0;
+	if (known.found.removed)
+		return forget(reg, &known.found, err);
 	const struct lists_log_note note = {.uid = (uint32_t)getuid(),
 					    .account = "gantryd",
 					    .verb = "retention rule: NASPLE 8.13.6, not revised for 28 days",

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "appliance/base/err.h"
 #include "appliance/base/read.h"
@@ -48,7 +49,7 @@ static bool items_of(const struct call *call, const char *parameter, size_t *ret
 
 	if (array == NULL)
 		return false;
-	if (count == 1 && strcmp(json_string_value(json_array_get(array, 0)), "none") == 0)
+	if (count == 1 && strcasecmp(json_string_value(json_array_get(array, 0)), "none") == 0)
 		count = 0;
 	*ret_count = count;
 	return true;
@@ -174,16 +175,10 @@ int lists_head_take_conditions(struct call *call, struct list_conditions *condit
 	return result == 0 ? take_areas(call, conditions) : result;
 }
 
-static int take_names(struct call *call, struct list_info *info)
+static int take_subscribers(struct call *call, struct list_info *info)
 {
-	const char *owner = call_text(call, "owner");
-	const char *marking = call_text(call, "marking");
 	size_t count;
 
-	if (owner != NULL)
-		(void)snprintf(info->owner, sizeof(info->owner), "%s", owner);
-	if (marking != NULL)
-		(void)snprintf(info->marking, sizeof(info->marking), "%s", marking);
 	if (!items_of(call, "subscribers", &count))
 		return 0;
 	memset(info->subscribers, 0, sizeof(info->subscribers));
@@ -193,9 +188,27 @@ static int take_names(struct call *call, struct list_info *info)
 
 		if (strlen(name) >= LIST_NAME_SIZE)
 			return refuse(call, "subscribers", "an organisation's name has at most 63 bytes");
+		if (strcasecmp(name, "none") == 0)
+			return refuse(call, "subscribers",
+				      "\"none\" stands alone, for no subscribers; it is no organisation");
 		(void)snprintf(info->subscribers[i], LIST_NAME_SIZE, "%s", name);
 	}
 	return 0;
+}
+
+static int take_names(struct call *call, struct list_info *info)
+{
+	const char *owner = call_text(call, "owner");
+	const char *marking = call_text(call, "marking");
+
+	if (owner != NULL && strcasecmp(owner, "none") == 0)
+		return refuse(call, "owner",
+			      "\"none\" is no organisation; name the one that answers for the list, or leave it out");
+	if (owner != NULL)
+		(void)snprintf(info->owner, sizeof(info->owner), "%s", owner);
+	if (marking != NULL)
+		(void)snprintf(info->marking, sizeof(info->marking), "%s", marking);
+	return take_subscribers(call, info);
 }
 
 int lists_head_take(struct call *call, struct list_info *info)

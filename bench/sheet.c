@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 static const char *const reasons[] = {"stolen", "wanted", "uninsured", "missing person", "no keeper"};
 static const char *const actions[] = {"stop", "observe", "assess"};
@@ -55,6 +56,53 @@ static void pattern_make(struct prng *prng, const char *text, char pattern[READ_
 	}
 }
 
+int sheet_first(struct u64_map *drawn, const void *text, size_t size)
+{
+	uint64_t key = XXH3_64bits(text, size);
+	uint32_t value;
+	int result;
+
+	key += key == 0;
+	if (u64_map_get(drawn, key, &value))
+		return 0;
+	result = u64_map_put(drawn, key, 1);
+	return result < 0 ? result : 1;
+}
+
+/* Made of a vehicle of the population, or, when there are not enough of them to tell patterns apart, of any. */
+static void plate_draw(const struct population *population, bool any, struct prng *prng, char text[READ_TEXT_SIZE + 1])
+{
+	struct plate plate = population->plates[population_pick(population, prng_next(prng))];
+
+	while (any || plate.format != PLATE_CURRENT) {
+		plate_make(prng, 0, &plate);
+		any = false;
+	}
+	text_of(&plate, text);
+}
+
+static int patterns_print(const struct population *population, uint32_t patterns, struct prng *prng, FILE *out)
+{
+	struct u64_map drawn = {0};
+	uint32_t printed = 0;
+	int result = 1;
+
+	while (printed < patterns && result >= 0) {
+		char text[READ_TEXT_SIZE + 1];
+		char pattern[READ_TEXT_SIZE + 2];
+
+		plate_draw(population, result == 0, prng, text);
+		pattern_make(prng, text, pattern);
+		result = sheet_first(&drawn, pattern, strlen(pattern));
+		if (result > 0) {
+			row_print(prng, pattern, out);
+			printed++;
+		}
+	}
+	u64_map_fini(&drawn);
+	return result < 0 ? result : 0;
+}
+
 int sheet_list(const struct population *population, uint32_t entries, uint32_t patterns, uint64_t seed, FILE *out,
 	       struct err *err)
 {
@@ -75,20 +123,8 @@ int sheet_list(const struct population *population, uint32_t entries, uint32_t p
 		row_print(&prng, text, out);
 	}
 	free(taken);
-	for (uint32_t i = 0; i < patterns; i++) {
-		struct plate plate;
-		char text[READ_TEXT_SIZE + 1];
-		char pattern[READ_TEXT_SIZE + 2];
-
-		do {
-			plate = population->plates[population_pick(population, prng_next(&prng))];
-			if (plate.format != PLATE_CURRENT)
-				plate_make(&prng, 0, &plate);
-		} while (plate.format != PLATE_CURRENT);
-		text_of(&plate, text);
-		pattern_make(&prng, text, pattern);
-		row_print(&prng, pattern, out);
-	}
+	if (patterns_print(population, patterns, &prng, out) < 0)
+		return err_set(err, -ENOMEM, "no memory for the list");
 	return fflush(out) != 0 || ferror(out) ? err_set(err, -EIO, "the list could not be written") : 0;
 }
 

@@ -9,6 +9,7 @@
 #include "bench/sheet.h"
 #include "bench/suite_options.h"
 #include "matcher/list.h"
+#include "matcher/vrm.h"
 
 #define READS (1u << 18)
 #define DAY 20779
@@ -16,57 +17,98 @@
 #define STRANGERS 200000    /* of whose plates patterns are made */
 #define LITERALS_DRIVEN 200 /* one in so many of the literals is a vehicle of the fleet */
 
-static void plate_print(const struct plate *plate, FILE *out)
+/* Prints plates until `wanted` different ones stand there. */
+struct printing {
+	FILE *out;
+	struct u64_map drawn;
+	uint32_t wanted;
+	uint32_t printed;
+	int result; /* -ENOMEM sticks */
+};
+
+static bool printing_more(const struct printing *printing)
 {
-	fprintf(out, "%.*s\n", READ_TEXT_SIZE, (const char *)plate->text);
+	return printing->printed < printing->wanted && printing->result >= 0;
+}
+
+/* Not one that was printed already, as a list sees it. */
+static void plate_print(struct printing *printing, const struct plate *plate)
+{
+	uint8_t key[READ_TEXT_SIZE] = {0};
+
+	if (!printing_more(printing) || vrm_key(plate->text, key) != 0)
+		return;
+	printing->result = sheet_first(&printing->drawn, key, sizeof(key));
+	if (printing->result <= 0)
+		return;
+	fprintf(printing->out, "%.*s\n", READ_TEXT_SIZE, (const char *)plate->text);
+	printing->printed++;
 }
 
 /* Every second of the rarest half, starting with an odd or an even one by the day. */
-static void seldom_print(const struct population *population, uint32_t count, unsigned day, FILE *out)
+static void seldom_print(struct printing *printing, const struct population *population, uint32_t count, unsigned day)
 {
 	uint32_t half = population->count / 2;
 
 	for (uint32_t i = 0; i < count && 2 * i + day % 2 < half; i++)
-		plate_print(&population->plates[half + 2 * i + day % 2], out);
+		plate_print(printing, &population->plates[half + 2 * i + day % 2]);
 }
 
-static void strangers_print(uint32_t count, uint64_t seed, FILE *out)
+/* All that is still wanted. */
+static void strangers_print(struct printing *printing, uint64_t seed)
 {
 	struct prng prng = {seed};
 	struct plate plate;
 
-	for (uint32_t i = 0; i < count; i++) {
+	while (printing_more(printing)) {
 		plate_make(&prng, 30, &plate);
-		plate_print(&plate, out);
+		plate_print(printing, &plate);
 	}
+}
+
+static int printing_begin(struct printing *printing, uint32_t entries, char **text, size_t *size)
+{
+	*printing = (struct printing){.out = open_memstream(text, size), .wanted = entries};
+	if (printing->out == NULL)
+		return -ENOMEM;
+	fputs("vrm\n", printing->out);
+	return 0;
+}
+
+/* The text, or NULL. */
+static char *printing_end(struct printing *printing, char **text)
+{
+	u64_map_fini(&printing->drawn);
+	if (fclose(printing->out) == 0 && printing->result >= 0)
+		return *text;
+	free(*text);
+	return NULL;
 }
 
 char *match_world_mass_text(const struct match_world *world, uint32_t entries, unsigned day, size_t *ret_size)
 {
+	struct printing printing;
 	char *text = NULL;
-	FILE *out = open_memstream(&text, ret_size);
 
-	if (out == NULL)
+	if (printing_begin(&printing, entries, &text, ret_size) < 0)
 		return NULL;
-	fputs("vrm\n", out);
-	seldom_print(&world->fleet.fleet.population, entries / 2, day, out);
-	strangers_print(entries - entries / 2, PLATES_SEED + day, out);
-	return fclose(out) == 0 ? text : NULL;
+	seldom_print(&printing, &world->fleet.fleet.population, entries / 2, day);
+	strangers_print(&printing, PLATES_SEED + day);
+	return printing_end(&printing, &text);
 }
 
 static char *literals_text(const struct match_world *world, uint32_t entries, size_t *ret_size)
 {
 	const struct population *population = &world->fleet.fleet.population;
+	struct printing printing;
 	char *text = NULL;
-	FILE *out = open_memstream(&text, ret_size);
 
-	if (out == NULL)
+	if (printing_begin(&printing, entries, &text, ret_size) < 0)
 		return NULL;
-	fputs("vrm\n", out);
 	for (uint32_t i = 0; i < entries / LITERALS_DRIVEN; i++)
-		plate_print(&population->plates[population->count - 1 - i * 3 % population->count], out);
-	strangers_print(entries - entries / LITERALS_DRIVEN, ~PLATES_SEED, out);
-	return fclose(out) == 0 ? text : NULL;
+		plate_print(&printing, &population->plates[population->count - 1 - i * 3 % population->count]);
+	strangers_print(&printing, ~PLATES_SEED);
+	return printing_end(&printing, &text);
 }
 
 static char *patterns_text(const struct population *strangers, uint32_t entries, uint64_t seed, size_t *ret_size)

@@ -6,7 +6,7 @@
  *	patterns  partial VRMs of plates nobody drives (bench/sheet.h): one or two `?`, or a `*` at either end
  *	many	  the same by the ten thousand
  *
- * Made once from the seed by one thread, then read only.
+ * Each has as many different entries as were asked for. Made once from the seed by one thread, then read only.
  */
 #ifndef GANTRY_BENCH_SUITE_MATCH_WORLD_H
 #define GANTRY_BENCH_SUITE_MATCH_WORLD_H

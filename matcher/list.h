@@ -118,6 +118,7 @@ struct list_options {
 	bool strict;       /* a single bad row: nothing is loaded */
 	size_t bytes_max;  /* 0: 512 MiB */
 	uint32_t rows_max; /* 0: LIST_ROWS_MAX */
+	int64_t now_us;    /* rows that expire by then are taken, and counted; 0: they are not counted */
 	/* Told of every row that is left out, in their order, beyond the first hundred too. NULL: nobody is. */
 	int (*report)(void *context, const struct list_report *report); /* < 0 ends the load and is returned */
 	void *context;
@@ -133,6 +134,7 @@ struct list_report {
 struct list_result {
 	uint32_t rows; /* = loaded + bad + duplicates */
 	uint32_t loaded;
+	uint32_t expired; /* of those loaded: over by list_options.now_us, they hit nothing */
 	uint32_t bad;
 	uint32_t duplicates;
 	uint32_t report_count;

@@ -212,6 +212,7 @@ static int row_load(struct load *load)
 	reason = "repeats an earlier row";
 	status = load->take(load->context, &row, &reason);
 	load->result->loaded += status == 0;
+	load->result->expired += status == 0 && row.expires_us <= load->options->now_us;
 	return status > 0 ? report(load, load->field_of[COLUMN_VRM] + 1, status == LIST_ROW_DUPLICATE, reason) : status;
 }
 

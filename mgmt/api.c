@@ -28,6 +28,20 @@ const struct api_param api_grounds[] = {
 	{0},
 };
 
+static const struct api_param retro_grounds[] = {
+	{"purpose", API_CHOICE, false, 0, 0, api_purposes, "why the law allows it (R31); needed with --retro"},
+	{"case", API_STRING, false, 0, 64, NULL, "reference of the case it is for; needed with --retro"},
+	{"reason", API_STRING, false, 0, 500, NULL, "the justification, in words; needed with --retro"},
+	{0},
+};
+
+const struct api_param *api_grounds_of(const struct api_method *method)
+{
+	if ((method->flags & API_GROUNDS) != 0)
+		return api_grounds;
+	return (method->flags & API_RETRO) != 0 ? retro_grounds : NULL;
+}
+
 const struct api_method *api_at(size_t index)
 {
 	for (size_t i = 0; i < AREA_COUNT; i++)
@@ -68,8 +82,7 @@ static const struct api_param *find_in(const struct api_param *params, const cha
 const struct api_param *api_param_find(const struct api_method *method, const char *name)
 {
 	const struct api_param *param = find_in(method->params, name);
+	const struct api_param *grounds = api_grounds_of(method);
 
-	if (param == NULL && (method->flags & (API_GROUNDS | API_RETRO)) != 0)
-		param = find_in(api_grounds, name);
-	return param;
+	return param == NULL && grounds != NULL ? find_in(grounds, name) : param;
 }

@@ -76,6 +76,8 @@ const struct api_param *api_param_find(const struct api_method *method, const ch
 
 /* purpose, case, reason (R31, R51), ending with a NULL name. They are typed here and judged by the policy. */
 extern const struct api_param api_grounds[];
+/* Those that a method takes: always, or with its `retro`; NULL: none. */
+const struct api_param *api_grounds_of(const struct api_method *method);
 extern const char *const api_purposes[];
 
 /*

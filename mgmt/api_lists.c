@@ -8,7 +8,13 @@ static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 #define LIST_CONDITION_PARAMS                                                                                          \
 	{"hours", API_STRINGS, false, 1, 16, NULL, "only then, local time: mon-fri 08:00-18:00; none: always"},        \
 		{"directions", API_STRINGS, false, 1, 3, NULL, "only approaching, receding or unknown; none: any"},    \
-		{"camera_types", API_STRINGS, false, 1, 5, NULL, "only of these cameras; none: any"},                  \
+		{"camera_types",                                                                                       \
+		 API_STRINGS,                                                                                          \
+		 false,                                                                                                \
+		 1,                                                                                                    \
+		 5,                                                                                                    \
+		 NULL,                                                                                                 \
+		 "only of fixed, mobile, dashboard, portable or cctv cameras; none: any"},                             \
 		{"circles", API_STRINGS, false, 1, 8, NULL, "only in these areas: LAT,LON,RADIUS; none: no circle"},   \
 	{                                                                                                              \
 		"polygon", API_STRING, false, 4, 4000, NULL,                                                           \
@@ -18,7 +24,12 @@ static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 /* Of lists.load and lists.edit. What is not given stays as it was; of a new list the defaults. */
 #define LIST_HEAD_PARAMS                                                                                               \
 	{"priority", API_INTEGER, false, 0, 100, NULL, "of its hits; of a new list 50"},                               \
-		{"class", API_STRING, false, NAME, NULL, "class of list (R21); of a new list local"},                  \
+		{"class",                                                                                              \
+		 API_STRING,                                                                                           \
+		 false,                                                                                                \
+		 NAME,                                                                                                 \
+		 NULL,                                                                                                 \
+		 "local, pnc-fast-track, pnc-extract, schengen, mmc or third-party (R21); of a new list local"},       \
 		{"list_purpose",                                                                                       \
 		 API_CHOICE,                                                                                           \
 		 false,                                                                                                \
@@ -36,8 +47,23 @@ static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 		 0,                                                                                                    \
 		 tolerances,                                                                                           \
 		 "misreads that exact entries accept unless their row says otherwise; of a new list off"},             \
-		{"suppress_minutes", API_INTEGER, false, 0, 10080, NULL, "repeats are silent for so long; 0: never"},  \
-		{"suppress_scope", API_CHOICE, false, 0, 0, scopes, "which repeats"}, LIST_CONDITION_PARAMS
+		{"suppress_minutes",                                                                                   \
+		 API_INTEGER,                                                                                          \
+		 false,                                                                                                \
+		 0,                                                                                                    \
+		 10080,                                                                                                \
+		 NULL,                                                                                                 \
+		 "repeats (same vehicle, same entry) are silent for so long, by receipt; reads 5 minutes late or "     \
+		 "more only among themselves, by capture; 0: never"},                                                  \
+		{"suppress_scope",                                                                                     \
+		 API_CHOICE,                                                                                           \
+		 false,                                                                                                \
+		 0,                                                                                                    \
+		 0,                                                                                                    \
+		 scopes,                                                                                               \
+		 "those at the same camera, in the same area of the list (has it none: in the same square of "         \
+		 "about 10 km), or anywhere"},                                                                         \
+		LIST_CONDITION_PARAMS
 /* Room for a date with a number of the day, and above it for the versions that every edit makes: a name that had them
  * all could never be changed again. */
 #define LIST_VERSION_GIVEN_MAX INT64_C(4000000000)
@@ -63,7 +89,8 @@ static const char *const scopes[] = {"camera", "area", "anywhere", NULL};
 			"search so many days back for the new entries, on the grounds given; default: none"            \
 	}
 #define LIST_RESULT                                                                                                    \
-	"list, version, generation, entries, added, removed, unchanged, rejected_count, duplicates, rejected[]"
+	"list, version, generation, entries, added, removed, unchanged, expired, rejected_count, duplicates, "         \
+	"rejected[]"
 
 const struct api_method api_lists[] = {
 	{"lists.load",
@@ -71,7 +98,12 @@ const struct api_method api_lists[] = {
 	 API_STREAM | API_CHANGES | API_RETRO | API_LONG,
 	 "lists.rejected",
 	 LIST_RESULT ", retro",
-	 {LIST_ROW_PARAMS, LIST_RETRO_PARAM, LIST_HEAD_PARAMS, {0}}},
+	 {LIST_ROW_PARAMS,
+	  {"empty", API_BOOLEAN, false, 0, 0, NULL,
+	   "a file without rows may empty the list; without it that is refused"},
+	  LIST_RETRO_PARAM,
+	  LIST_HEAD_PARAMS,
+	  {0}}},
 	{"lists.add",
 	 "Add entries to a list; one of the same VRM that says something else is replaced",
 	 API_STREAM | API_CHANGES | API_RETRO | API_LONG,
@@ -85,13 +117,14 @@ const struct api_method api_lists[] = {
 	 LIST_RESULT,
 	 {LIST_ROW_PARAMS, {0}}},
 	{"lists.edit",
-	 "Change the head of a list; its entries stay",
+	 "Change the head of a list; its entries stay, and lists.rollback goes back to the head before, to older "
+	 "entries no more",
 	 API_CHANGES | API_LONG,
 	 NULL,
-	 "list, version, unchanged",
+	 "list, version, unchanged, rollback",
 	 {{"name", API_STRING, true, NAME, NULL, "name of the list"}, LIST_HEAD_PARAMS, {0}}},
 	{"lists.rollback",
-	 "Back to what the version before said, under a new version",
+	 "Back to what the version before said, under a new version; a list that was removed comes back",
 	 API_CHANGES | API_LONG,
 	 NULL,
 	 "list, version, of_version, from_version, entries, added, removed",
@@ -109,10 +142,10 @@ const struct api_method api_lists[] = {
 	 "lists[]",
 	 {{"name", API_STRING, false, NAME, NULL, "only this one"}, {0}}},
 	{"lists.check",
-	 "Is this VRM on the list: by which entries, since which version",
+	 "Is this VRM on the list: by which entries, since which version, and are they in force or expired",
 	 API_GROUNDS | API_LONG,
 	 NULL,
-	 "list, version, found, entries[]",
+	 "list, version, found, in_force, entries[]",
 	 {{"name", API_STRING, true, NAME, NULL, "name of the list"},
 	  {"vrm", API_VRM, true, NAME, NULL, "plate, no pattern"},
 	  {0}}},
@@ -130,7 +163,7 @@ const struct api_method api_lists[] = {
 	  BUDGET("ms_max", "take so many ms at most; default: search.ms_max"),
 	  {0}}},
 	{"lists.remove",
-	 "Remove a list; it matches nothing from now on",
+	 "Remove a list; it matches nothing from now on; lists.rollback brings it back",
 	 API_CHANGES | API_LONG,
 	 NULL,
 	 "list",

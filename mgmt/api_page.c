@@ -131,8 +131,8 @@ static json_t *discover_method(const struct api_method *method)
 	json_t *object;
 
 	discover_params(method->params, false, params);
-	if ((method->flags & (API_GROUNDS | API_RETRO)) != 0)
-		discover_params(api_grounds, (method->flags & API_GROUNDS) != 0, params);
+	if (api_grounds_of(method) != NULL)
+		discover_params(api_grounds_of(method), (method->flags & API_GROUNDS) != 0, params);
 	object = json_pack("{s:s, s:s, s:s, s:o, s:{s:s, s:{s:s, s:s}}, s:b}", "name", method->name, "summary",
 			   method->summary, "paramStructure", "by-name", "params", params, "result", "name", "result",
 			   "schema", "type", "object", "description", method->result, "x-audited",

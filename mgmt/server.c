@@ -35,8 +35,8 @@ void server_options_init(struct server_options *options)
 		.depth_max = 16,
 		.line_size_max = 1 << 20,
 		.output_size_max = 4 << 20,
-		.upload_size_max = 64 << 20,
-		.upload_total_max = 256 << 20,
+		.upload_size_max = 512 << 20, /* what a list may have: 3 M rows with texts are 111 MiB */
+		.upload_total_max = 1 << 30,
 		.idle_s = 600,
 		.stall_ms = 30000,
 	};

@@ -170,8 +170,9 @@ static int blobs_named(struct reg *reg, const struct reg_change *changes, size_t
 	for (size_t i = 0; i < count; i++)
 		if (changes[i].kind == REG_LIST &&
 		    reg_db_get(reg->db, REG_LIST, changes[i].a, changes[i].b, value, &size) == 0 &&
-		    reg_list_decode(value, size, &list) == 0 && !list.removed) {
-			memcpy(names[named++], list.now.blob, REG_BLOB_NAME_SIZE);
+		    reg_list_decode(value, size, &list) == 0) {
+			if (!list.removed)
+				memcpy(names[named++], list.now.blob, REG_BLOB_NAME_SIZE);
 			if (list.has_previous)
 				memcpy(names[named++], list.previous.blob, REG_BLOB_NAME_SIZE);
 		}

@@ -66,13 +66,14 @@ static int list_take(struct checking *checking, const struct reg_change *change)
 		return 0;
 	if (reg_list_decode(change->value, change->value_size, &list) < 0)
 		return -EBADMSG;
-	if (list.removed)
+	if (list.removed && !list.has_previous)
 		return 0;
 	grown = realloc(checking->lists, (checking->list_count + 2) * sizeof(*checking->lists));
 	if (grown == NULL)
 		return -ENOMEM;
 	checking->lists = grown;
-	known_add(checking, list.list, &list.now, false);
+	if (!list.removed)
+		known_add(checking, list.list, &list.now, false);
 	if (list.has_previous)
 		known_add(checking, list.list, &list.previous, true);
 	return 0;

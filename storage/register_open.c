@@ -200,8 +200,8 @@ static int list_uses_blob(void *context, const struct reg_record *record)
 	struct blob_use *use = context;
 	struct reg_list list;
 
-	if (reg_list_decode(record->value, record->value_size, &list) == 0 && !list.removed &&
-	    (memcmp(list.now.blob, use->name, REG_BLOB_NAME_SIZE) == 0 ||
+	if (reg_list_decode(record->value, record->value_size, &list) == 0 &&
+	    ((!list.removed && memcmp(list.now.blob, use->name, REG_BLOB_NAME_SIZE) == 0) ||
 	     (list.has_previous && memcmp(list.previous.blob, use->name, REG_BLOB_NAME_SIZE) == 0)))
 		use->used = true;
 	return 0;

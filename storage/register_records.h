@@ -102,8 +102,8 @@ struct reg_list {
 	uint32_t list;
 	uint8_t list_class; /* as matcher/list.h numbers them */
 	uint8_t priority;   /* 0..100 */
-	bool removed;       /* no entries any more: no blob; keeps the version so that an old one stays refused */
-	bool has_previous;  /* `previous` can be rolled back to */
+	bool removed; /* no entries any more: `now` has no blob; keeps the version so that an old one stays refused */
+	bool has_previous;           /* `previous` can be rolled back to */
 	struct reg_list_version now; /* its version grows with every change; an older one is refused by whoever loads */
 	struct reg_list_version previous;
 	char name[REG_NAME_SIZE];

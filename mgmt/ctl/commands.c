@@ -136,14 +136,16 @@ const struct command commands[] = {
 	 .examples = "gantryctl lists load stolen.csv --name stolen --priority 80 --list-purpose respond\n"
 		     "gantryctl lists load stolen.csv --name stolen --report rejected.csv\n"
 		     "gantryctl lists load ring.csv --name ring --owner 'Northshire Police' --tolerance classes"
-		     " --subscriber 'Southshire Police' --hour 'mon-fri 07:00-19:00' --circle 51.5074,-0.1278,500\n"},
+		     " --subscriber 'Southshire Police' --hour 'mon-fri 07:00-19:00' --circle 51.5074,-0.1278,500\n"
+		     "gantryctl lists load stolen.csv --name stolen --retro 30 " GROUNDS "\n"},
 	{.words = "lists add",
 	 .method = "lists.add",
 	 .takes = TAKES_FILE | TAKES_REPORT,
 	 .upload_kind = "list",
 	 .run = run_list_load,
 	 .examples = "gantryctl lists add more.csv --name stolen\n"
-		     "printf 'vrm,reason\\nAB12 CDE,robbery\\n' | gantryctl lists add - --name stolen --strict\n"},
+		     "printf 'vrm,reason\\nAB12 CDE,robbery\\n' | gantryctl lists add - --name stolen --strict\n"
+		     "gantryctl lists add more.csv --name stolen --retro 30 " GROUNDS "\n"},
 	{.words = "lists drop",
 	 .method = "lists.drop",
 	 .takes = TAKES_FILE | TAKES_REPORT,

@@ -40,8 +40,8 @@ void help_all(FILE *to)
 		    "gantryctl COMMAND --help shows its options and examples.\n"
 		    "  --socket PATH    default: $GANTRY_SOCKET, gantry/run/gantry.sock, /run/gantry/gantry.sock\n"
 		    "  --json           for scripts: rows one a line as they come, the result last\n"
-		    "Exit status: 0 done, 1 refused or failed, 2 wrong command line, 3 appliance not reached\n"
-		    "or stopping, 4 answered, but the answer is incomplete.\n",
+		    "Exit status: 0 done, 1 refused or failed, 2 wrong command line, 3 appliance not reached or\n"
+		    "stopping, 4 answered, but incomplete, or some rows or hits were refused and the others taken.\n",
 		    to);
 }
 
@@ -138,8 +138,8 @@ void help_command(FILE *to, const struct command *command)
 	for (const struct api_param *param = method != NULL ? method->params : NULL;
 	     param != NULL && param->name != NULL; param++)
 		print_param(to, param);
-	if (method != NULL && (method->flags & (API_GROUNDS | API_RETRO)) != 0)
-		for (const struct api_param *param = api_grounds; param->name != NULL; param++)
+	if (method != NULL && api_grounds_of(method) != NULL)
+		for (const struct api_param *param = api_grounds_of(method); param->name != NULL; param++)
 			print_param(to, param);
 	(void)fputs("  --json                   for scripts\n", to);
 	if (command->examples != NULL)

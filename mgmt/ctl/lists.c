@@ -32,6 +32,13 @@ static void print_result(const struct request *request)
 	(void)fputc('\n', stdout);
 }
 
+/* What was asked is on the list only in part; that an entry to drop was not there leaves nothing undone. */
+static bool is_partial(const struct command *command, const json_t *result)
+{
+	return strcmp(command->method, "lists.drop") != 0 &&
+	       json_integer_value(json_object_get(result, "rejected_count")) > 0;
+}
+
 int run_list_load(const struct command *command, struct options *options)
 {
 	struct request request = {.method = command->method,
@@ -53,6 +60,9 @@ int run_list_load(const struct command *command, struct options *options)
 	}
 	code = request_run(&request);
 	print_result(&request);
+	if (code == CTL_OK && is_partial(command, request.result))
+		code = say(CTL_INCOMPLETE, "rows were rejected, the others are loaded%s",
+			   report == NULL ? "; --report FILE names each" : "");
 	if (report != NULL && fclose(report) != 0 && code == CTL_OK)
 		code = say(CTL_REFUSED, "%s: %s", options->report, strerror(errno));
 	json_decref(request.rows);

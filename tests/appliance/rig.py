@@ -199,6 +199,12 @@ class Appliance:
         output = run([GANTRYCTL, "--socket", self.socket, *arguments, "--json"], code, timeout=120)
         return [json.loads(line) for line in output.splitlines() if line.strip()]
 
+    def ctl_partly(self, *arguments):
+        """The same of what must be done in part only."""
+        done = subprocess.run([GANTRYCTL, "--socket", self.socket, *arguments, "--json"], capture_output=True, text=True, timeout=120)
+        check(done.returncode == 4, f"{arguments} was not done in part: {done.returncode} {done.stdout} {done.stderr}")
+        return [json.loads(line) for line in done.stdout.splitlines() if line.strip()]
+
     def ctl_for_all(self):
         """A gantryctl that other accounts may run too: the tree may lie where they cannot look."""
         path = os.path.join(self.directory, "gantryctl")

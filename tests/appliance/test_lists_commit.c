@@ -197,12 +197,12 @@ static void edit(struct world *world, bool add, const char *text)
 	CHECK_INT(0, commit_list(world, &known, list, -1));
 }
 
-static int take_away(struct world *world, const char *name)
+static int take_away(struct world *world, const char *name, bool keep)
 {
 	struct lists_known known;
 
 	CHECK_INT(0, lists_find(world->reg, name, &known));
-	return lists_commit(&world->gantry, world->reg, &known, NULL, false, 7, &world->err);
+	return lists_commit(&world->gantry, world->reg, &known, NULL, keep, 7, &world->err);
 }
 
 static bool meets(struct world *world, const char *vrm)
@@ -374,16 +374,66 @@ static void test_removal_refused(void)
 	known_now(world, "wanted", &before);
 	told = published;
 	matching_fails = true;
-	CHECK_INT(-ENOMEM, take_away(world, "wanted"));
+	CHECK_INT(-ENOMEM, take_away(world, "wanted", false));
 	all_stays(world, &before, 3, told);
 	register_fails = true;
-	CHECK_INT(-EIO, take_away(world, "wanted"));
+	CHECK_INT(-EIO, take_away(world, "wanted", false));
 	all_stays(world, &before, 3, told);
 	CHECK(meets(world, "A1"));
-	CHECK_INT(0, take_away(world, "wanted"));
+	CHECK_INT(0, take_away(world, "wanted", false));
 	CHECK_INT(0, lists_find(world->reg, "wanted", &now));
 	CHECK(now.found.removed && !meets(world, "A1"));
 	CHECK_INT(0, world->gantry.list_count);
+	world_free(world);
+}
+
+/* A list that was last revised so many days ago. */
+static void put_old(struct world *world, int64_t days, bool unsure)
+{
+	struct lists_known known;
+	struct list_info info;
+	struct list *list;
+
+	CHECK_INT(0, commit(world, "wanted", "vrm\nA0\n", -1));
+	CHECK_INT(0, lists_find(world->reg, "wanted", &known));
+	info = *list_info(lists_loaded(&world->gantry, known.found.list));
+	info.version++;
+	info.revised_us = clock_wall_us() - days * DAY_US;
+	info.revised_unsure = unsure;
+	CHECK_INT(0, list_restate(lists_loaded(&world->gantry, known.found.list), &info, &world->err, &list));
+	CHECK_INT(0, commit_list(world, &known, list, -1));
+	noted[0] = '\0';
+}
+
+/* What was removed can be read until it is as old as R25 has it, or the name is loaded again; what expired, never. */
+static void test_removed_stays_readable(void)
+{
+	struct world *world = world_new("removed");
+	struct lists_known now;
+	struct list *list;
+
+	put_old(world, 27, false);
+	CHECK_INT(0, take_away(world, "wanted", true));
+	CHECK_INT(0, rig_close(&world->rig, true));
+	CHECK_INT(0, rig_open(&world->rig));
+	world->gantry.store = world->rig.store;
+	world->reg = store_register(world->rig.store, NULL);
+	CHECK_INT(0, lists_expire(&world->gantry, 1, &world->err));
+	CHECK_INT(0, lists_find(world->reg, "wanted", &now));
+	CHECK(now.found.removed && now.found.has_previous && !meets(world, "A0"));
+	CHECK_INT(0, lists_read(world->reg, &now.found.previous, &world->err, &list));
+	CHECK_INT(1, list_living(list));
+	(void)list_free(list);
+	CHECK_INT(0, commit(world, "wanted", "vrm\nA1\n", -1));
+	CHECK(lists_read(world->reg, &now.found.previous, &world->err, &list) < 0);
+	put_old(world, 40, false);
+	CHECK_INT(0, take_away(world, "wanted", true));
+	CHECK_INT(0, lists_find(world->reg, "wanted", &now));
+	CHECK_INT(1, lists_age_round(world->reg, clock_wall_us(), true, lists_expire, &world->gantry, &world->err));
+	CHECK(lists_read(world->reg, &now.found.previous, &world->err, &list) < 0);
+	CHECK_INT(0, lists_age_round(world->reg, clock_wall_us(), true, lists_expire, &world->gantry, &world->err));
+	CHECK_INT(0, lists_find(world->reg, "wanted", &now));
+	CHECK(now.found.removed && !now.found.has_previous);
 	world_free(world);
 }
 
@@ -427,24 +477,6 @@ static void test_fold_meanwhile(void)
 	CHECK(folds(world) > 0);
 	free(patterns);
 	world_free(world);
-}
-
-/* A list that was last revised so many days ago. */
-static void put_old(struct world *world, int64_t days, bool unsure)
-{
-	struct lists_known known;
-	struct list_info info;
-	struct list *list;
-
-	CHECK_INT(0, commit(world, "wanted", "vrm\nA0\n", -1));
-	CHECK_INT(0, lists_find(world->reg, "wanted", &known));
-	info = *list_info(lists_loaded(&world->gantry, known.found.list));
-	info.version++;
-	info.revised_us = clock_wall_us() - days * DAY_US;
-	info.revised_unsure = unsure;
-	CHECK_INT(0, list_restate(lists_loaded(&world->gantry, known.found.list), &info, &world->err, &list));
-	CHECK_INT(0, commit_list(world, &known, list, -1));
-	noted[0] = '\0';
 }
 
 /* The entry that says that a list goes has another behind it that says whether it did. */
@@ -541,6 +573,7 @@ int main(int argc, char **argv)
 		{"no threads", test_no_threads},
 		{"a base of refused lists is met by nobody", test_base_refused},
 		{"a removal that is refused", test_removal_refused},
+		{"a removed list can be read until it is old", test_removed_stays_readable},
 		{"lists change while a base is folded", test_fold_meanwhile},
 		{"an expiry is followed by its outcome", test_expiry},
 		{"a wrong clock deletes nothing", test_wrong_clock},

@@ -349,6 +349,27 @@ static void a_day_has_its_hours(void)
 	CHECK(curve_moment(5000, 10000) > DAY_US / 2);
 }
 
+/* Also where few vehicles make far fewer patterns than are asked for. */
+static void patterns_are_different(void)
+{
+	struct population population;
+	struct u64_map drawn = {0};
+	FILE *file = tmpfile();
+	char line[128];
+	unsigned rows = 0;
+
+	CHECK_INT(0, population_init(&population, 3, 0, check_seed()));
+	CHECK_INT(0, sheet_list(&population, 0, 20000, check_seed(), file, NULL));
+	rewind(file);
+	CHECK(fgets(line, sizeof(line), file) != NULL);
+	for (; fgets(line, sizeof(line), file) != NULL; rows++)
+		CHECK_INT(1, sheet_first(&drawn, line, strcspn(line, ",")));
+	CHECK_INT(20000, rows);
+	u64_map_fini(&drawn);
+	population_fini(&population);
+	fclose(file);
+}
+
 static void lists_are_of_the_fleet(void)
 {
 	struct population population;
@@ -375,6 +396,7 @@ static void lists_are_of_the_fleet(void)
 	CHECK_INT(50, partial);
 	population_fini(&population);
 	fclose(file);
+	patterns_are_different();
 }
 
 int main(int argc, char **argv)

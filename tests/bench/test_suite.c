@@ -372,14 +372,21 @@ static void test_match(void)
 		"vrms_per_s", "patterns_30k_vrms_per_s", "delta_alarm_p99_ms",    "mass_replace_ms",
 		"restart_ms", "mass_replace_socket_ms",  "mass_replace_status_ms"};
 	json_t *report = NULL;
+	const json_t *scale;
 
-	CHECK_INT(0, run("match --quick --mass 3000 --literals 1000 --patterns 50 --many 300" TINY, &report));
+	CHECK_INT(0, run("match --quick --mass 3000 --literals 1000 --patterns 50 --many 3000" TINY, &report));
 	check_conditions(report);
 	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
 		CHECK(number(report, figures[i]) > 0);
 	CHECK(number(report, "reads_checked") > 100);
 	CHECK(number(report, "hits_checked") > 0);
 	CHECK_INT(0, (int)number(report, "wrong"));
+	/* As many as were asked for: what repeats is drawn again. */
+	scale = json_object_get(report, "scale");
+	CHECK_INT(3000, (int)number(scale, "mass"));
+	CHECK_INT(1000, (int)number(scale, "literals"));
+	CHECK_INT(50, (int)number(scale, "patterns"));
+	CHECK_INT(3000, (int)number(scale, "many"));
 	json_decref(report);
 }
 

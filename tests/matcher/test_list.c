@@ -231,6 +231,27 @@ static void repeated_rows_are_kept_once(void)
 	list_free(list);
 }
 
+/* Only rows that are taken: neither bad ones nor what repeats. */
+static void expired_rows_are_counted(void)
+{
+	static const char text[] = "vrm,expires\nAB1,2026-01-01\nAB1,2026-01-01\n*,2026-01-01\nAB2,2026-01-02\nAB3,\n";
+	struct list_options options = {0};
+	struct list *list;
+
+	for (int64_t late = -1; late <= 1; late++) {
+		CHECK_INT(0, clock_parse("2026-01-01", &options.now_us));
+		options.now_us += late;
+		CHECK_INT(0, list_load_csv(&info_sample, text, strlen(text), &options, &result, &err, &list));
+		CHECK_INT(late < 0 ? 0 : 1, result.expired);
+		CHECK_INT(3, result.loaded);
+		list_free(list);
+	}
+	options.now_us = 0;
+	CHECK_INT(0, list_load_csv(&info_sample, text, strlen(text), &options, &result, &err, &list));
+	CHECK_INT(0, result.expired);
+	list_free(list);
+}
+
 static void limits(void)
 {
 	static char text[16 * 2000];
@@ -735,6 +756,7 @@ int main(int argc, char **argv)
 		{"header lines", header_lines},
 		{"bad rows are left out and named", bad_rows_are_left_out_and_named},
 		{"repeated rows are kept once", repeated_rows_are_kept_once},
+		{"expired rows are counted", expired_rows_are_counted},
 		{"patterns are keys however written", patterns_are_keys_however_written},
 		{"limits", limits},
 		{"bad heads are refused", bad_heads_are_refused},
