@@ -149,8 +149,61 @@ def what_is_refused(directory, random):
     appliance.stop()
 
 
-from rig import (FSCK, GANTRYCTL, GROUNDS, SECOND_UID, Appliance, check, fleet, fleet_result, key_of, main, micros, run,
-                 until)
+def others_get_no_entries(appliance, attachment):
+    """Whoever reads the log cannot put lists together from it (R26)."""
+    if os.geteuid() != 0:  # to speak as another account
+        return
+    load(appliance, ["vrm", "AB12CDE", "XY98ZZZ"], name="small")
+    check("AB12CDE" in str(changes(appliance)[-1]["difference"]), "the appliance's own account is not shown the difference")
+    bodies = [entry["body"] for entry in appliance.ctl_as(SECOND_UID, "audit", "show", "--count", "1000", *GROUNDS)
+              if entry.get("verb") == "lists.change"]
+    check(bodies[-1]["withheld"] == ["difference"] and bodies[-1]["added"] == 2, f"{bodies[-1]}")
+    check("AB12CDE" not in json.dumps(bodies) and "difference" not in bodies[-1], f"{bodies}")
+    out = os.path.join("/tmp", f"gantry-test-{os.getpid()}.csv")
+    said = appliance.refused("audit", "attachment", attachment, "--out", out, *GROUNDS, uid=SECOND_UID)
+    check("superuser" in said and not os.path.exists(out), said)
+
+
+def no_file_empties_a_list_by_mistake(directory, random):
+    appliance = running(directory)
+    before = load(appliance, ["vrm,reason"] + [f"{plate},x" for plate in PLATES])
+    bad = write(appliance, "bad.csv", ["vrm,reason", "****,x", "*,y"])
+    for verb in ("load", "add"):
+        for more in ([], ["--empty"] if verb == "load" else []):
+            said = appliance.refused("lists", verb, bad, "--name", "crime", *more)
+            check("every row is bad" in said and "line 2, column 1" in said, said)
+    appliance.refused("lists", "load", bad, "--name", "new")
+    head = write(appliance, "head.csv", ["vrm,reason"])
+    said = appliance.refused("lists", "load", head, "--name", "crime")
+    check("--empty" in said, said)
+    listed = appliance.ctl("lists", "show")[-1]["lists"]
+    check([(row["name"], row["version"], row["entries"]) for row in listed] == [("crime", before["version"], 3)], f"{listed}")
+    check(all(meets(appliance, plate)["found"] for plate in PLATES), "an entry is gone")
+    # What is on the list already is no bad row; one good row is a file.
+    same = load(appliance, ["vrm,reason", f"{PLATES[0]},x"], verb="add")
+    check(same["unchanged"] and same["duplicates"] == 1, f"{same}")
+    mixed = appliance.ctl_partly("lists", "add", write(appliance, "rows.csv", ["vrm,reason", "****,x", "NE12WWW,y"]), "--name", "crime")[-1]
+    check((mixed["added"], mixed["rejected_count"]) == (1, 1), f"{mixed}")
+    emptied = appliance.ctl("lists", "load", head, "--name", "crime", "--empty")[-1]
+    check((emptied["entries"], emptied["removed"]) == (0, 4), f"{emptied}")
+    again = appliance.ctl("lists", "load", head, "--name", "crime")[-1]
+    check(again["unchanged"], f"an empty list is not emptied by an empty file: {again}")
+    appliance.stop()
+
+
+def an_entry_that_expired(directory, random):
+    appliance = running(directory)
+    first = load(appliance, ["vrm,reason,expires", "AB12CDE,x,2020-01-01", "XY98ZZZ,y,2990-01-01", "XY98ZZ?,y,2020-01-01", "LM34NOP,z,"])
+    check((first["entries"], first["expired"]) == (4, 2), f"{first}")
+    gone, stays = meets(appliance, "AB12CDE"), meets(appliance, "XY98ZZZ")
+    check(gone["found"] and not gone["in_force"] and gone["entries"][0]["expired"], f"{gone}")
+    check(gone["entries"][0]["expires"].startswith("2020-01-01"), f"{gone}")
+    check(stays["in_force"] and sorted(entry["expired"] for entry in stays["entries"]) == [False, True], f"{stays}")
+    check(meets(appliance, "LM34NOP")["in_force"] and not meets(appliance, "ZZ99ZZZ")["in_force"], "in force as the row says")
+    more = load(appliance, ["vrm,expires", "PQ34RST,2020-01-01", "QQ11RST,"], verb="add")
+    check((more["added"], more["expired"]) == (2, 1), f"{more}")
+    check(load(appliance, ["vrm,expires", "PQ34RST,2020-01-01"], verb="drop")["expired"] == 0, "a drop counts what expired")
+    appliance.stop()
 
 
 def a_large_difference_lies_beside_the_log(directory, random):
