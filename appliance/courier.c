@@ -153,6 +153,8 @@ static void *catch_up(void *context)
 		enum errand_step step = round_of_catcher(courier);
 
 		each_second(courier);
+		if (step == ERRAND_IDLE)
+			errand_forget(&courier->errand);
 		if (step != ERRAND_MORE)
 			wait_woken(courier, step == ERRAND_BLOCKED ? BLOCKED_NS : IDLE_NS);
 	}
@@ -180,7 +182,8 @@ static int start(struct courier *courier, void *(*run)(void *), struct err *err,
 	(void)pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&courier->changed, &attributes);
 	(void)pthread_condattr_destroy(&attributes);
-	if (errand_init(&courier->errand, courier->hits) < 0) {
+	if (errand_init(&courier->errand, courier->hits, courier->catching ? ERRAND_ROOM_BEHIND : ERRAND_ROOM_LIVE) <
+	    0) {
 		courier_free(courier);
 		return err_set(err, -ENOMEM, "out of memory");
 	}

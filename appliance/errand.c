@@ -16,9 +16,6 @@
 #include "mgmt/call.h"
 #include "storage/hit_scan.h"
 
-#define BATCH 1024 /* entries looked at in a turn */
-/* Of the ring: it is locked while they are copied, and who puts urgent hits into theirs may be kept waiting by it. */
-#define LIVE_BATCH 256
 /* A mass message waits until its client has taken nearly all before it, so that an urgent one is never far behind. */
 #define MASS_WAITING_MAX ((size_t)64 << 10)
 /* A store that cannot say is asked again so much later: each try may cost it a disk's time-out. */
@@ -27,11 +24,12 @@
 /* Hits in a message: the urgent ones at once, the others many together. */
 static const size_t message_hits_max[HIT_LANE_COUNT] = {[HIT_LANE_URGENT] = 16, [HIT_LANE_MASS] = ERRAND_HITS_MAX};
 
-int errand_init(struct errand *errand, struct hits *hits)
+int errand_init(struct errand *errand, struct hits *hits, size_t room)
 {
 	memset(errand, 0, sizeof(*errand));
 	errand->hits = hits;
-	errand->batch = calloc(BATCH, sizeof(*errand->batch));
+	errand->room = room;
+	errand->batch = calloc(room, sizeof(*errand->batch));
 	return errand->batch != NULL ? 0 : -ENOMEM;
 }
 
@@ -40,7 +38,7 @@ void errand_fini(struct errand *errand)
 	for (size_t i = 0; i < SUBSCRIPTIONS_MAX; i++)
 		hit_judge_fini(&errand->judges[i].judge);
 	if (errand->batch != NULL)
-		bytes_wipe(errand->batch, BATCH * sizeof(*errand->batch));
+		bytes_wipe(errand->batch, errand->room * sizeof(*errand->batch));
 	free(errand->batch);
 }
 
@@ -164,7 +162,7 @@ enum errand_step errand_live(struct errand *errand, struct subscription *subscri
 		return ERRAND_IDLE;
 	if (!may_send(&turn))
 		return ERRAND_BLOCKED;
-	if (hit_ring_get(ring, turn.ring_at, LIVE_BATCH, errand->batch, &count) == HIT_RING_OVERTAKEN) {
+	if (hit_ring_get(ring, turn.ring_at, errand->room, errand->batch, &count) == HIT_RING_OVERTAKEN) {
 		turn.live = false;
 		turn_end(&turn, true);
 		courier_wake(errand->hits->catcher);
@@ -212,23 +210,54 @@ static void tell_waiting(struct errand *errand, const struct turn *turn, const s
 					       0) == 0;
 }
 
+void errand_forget(struct errand *errand)
+{
+	if (errand->found_upto != 0)
+		bytes_wipe(errand->batch, errand->found_count * sizeof(*errand->batch));
+	errand->found_upto = 0;
+	errand->found_count = 0;
+}
+
+/* How much of what was found the turn has behind it; false: what comes next for it was not asked for. */
+static bool found_before(const struct errand *errand, const struct turn *turn, size_t *ret_used)
+{
+	uint64_t seen = turn->seen.at[errand->found_source];
+	size_t low = 0, high = errand->found_count;
+
+	if (errand->found_upto == 0 || seen < errand->found_after || seen >= errand->found_upto)
+		return false;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (errand->batch[middle].hit.number <= seen)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	*ret_used = low;
+	return true;
+}
+
 /*
- * Asks the store for what comes next of one source, into the batch. *ret_upto: what is done with when all of the batch
- * is. -errno when the store cannot say, and -EAGAIN when it could not a moment ago.
+ * Sees to it that what comes next of one source is found. -errno when the store cannot say, and -EAGAIN when it could
+ * not a moment ago.
  */
-static int fetch(struct errand *errand, const struct turn *turn, const struct hit_positions *upto, size_t *ret_count,
-		 uint64_t *ret_upto)
+static int fetch(struct errand *errand, const struct turn *turn, const struct hit_positions *upto, size_t *ret_used)
 {
 	struct behind *behind = &((struct connection *)turn->follower)->behind[turn->lane];
 	struct err err = {""};
+	size_t count = 0;
 	unsigned index;
 	int result;
 
+	if (found_before(errand, turn, ret_used))
+		return 0;
+	errand_forget(errand);
 	if (behind->retry_ns != 0 && clock_mono_ns() < behind->retry_ns)
 		return -EAGAIN;
 	index = source_of(behind, turn, upto);
 	result = hit_scan(errand->hits->gantry->store, hit_source_at(index), turn->seen.at[index], upto->at[index],
-			  BATCH, &err, errand->batch, ret_count);
+			  errand->room, &err, errand->batch, &count);
 	if (result < 0) {
 		if (err.text[0] == '\0')
 			(void)err_set(&err, result, "%s", strerror(-result));
@@ -240,22 +269,26 @@ static int fetch(struct errand *errand, const struct turn *turn, const struct hi
 	if (index == behind->failed_source)
 		behind->failing = behind->told = false;
 	behind->retry_ns = 0;
-	*ret_upto = *ret_count < BATCH ? upto->at[index] : errand->batch[BATCH - 1].hit.number;
+	errand->found_source = index;
+	errand->found_after = turn->seen.at[index];
+	errand->found_upto = count < errand->room ? upto->at[index] : errand->batch[count - 1].hit.number;
+	errand->found_count = count;
+	*ret_used = 0;
 	return 0;
 }
 
 /* One message of what is left of the batch; the turn ends. *used grows by what was looked at. */
-static enum errand_step send_some(struct errand *errand, struct turn *turn, size_t count, uint64_t upto, size_t *used)
+static enum errand_step send_some(struct errand *errand, struct turn *turn, size_t *used)
 {
-	int taken = gather(errand, turn, *used, count);
+	int taken = gather(errand, turn, *used, errand->found_count);
 
 	if (taken < 0) {
 		turn_end(turn, false);
 		return ERRAND_BLOCKED;
 	}
 	*used += (size_t)taken;
-	if (*used == count)
-		hit_positions_pass(&turn->seen, upto);
+	if (*used == errand->found_count)
+		hit_positions_pass(&turn->seen, errand->found_upto);
 	return send(errand, turn);
 }
 
@@ -276,11 +309,10 @@ static bool goes_on(const struct errand *errand, struct subscription *subscripti
 enum errand_step errand_behind(struct errand *errand, struct subscription *subscription, enum hit_lane lane)
 {
 	struct hits *hits = errand->hits;
-	size_t count = 0, used = 0;
 	struct hit_positions upto;
-	uint64_t done_upto;
-	struct turn turn;
 	enum errand_step step;
+	struct turn turn;
+	size_t used;
 
 	if (!turn_begin(subscription, lane, false, message_hits_max[lane], &turn))
 		return ERRAND_IDLE;
@@ -292,12 +324,12 @@ enum errand_step errand_behind(struct errand *errand, struct subscription *subsc
 	}
 	if (!may_send(&turn))
 		return ERRAND_BLOCKED;
-	if (fetch(errand, &turn, &upto, &count, &done_upto) < 0) {
+	if (fetch(errand, &turn, &upto, &used) < 0) {
 		turn_end(&turn, false);
 		return ERRAND_BLOCKED;
 	}
 	do
-		step = send_some(errand, &turn, count, done_upto, &used);
-	while (step == ERRAND_MORE && used < count && goes_on(errand, subscription, lane, used, &turn));
+		step = send_some(errand, &turn, &used);
+	while (step == ERRAND_MORE && used < errand->found_count && goes_on(errand, subscription, lane, used, &turn));
 	return step;
 }

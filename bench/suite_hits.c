@@ -271,6 +271,13 @@ static int drain(struct hits_run *run)
 	return status_get(run, &run->status);
 }
 
+static void show(const struct hits_run *run)
+{
+	fprintf(stderr, "hits: %s: urgent p99 %.1f ms; mass list told %llu hits, %llu of them afterwards in %.1f s\n",
+		run->traffic->name, run->told[URGENT].p99_ms, (unsigned long long)run->told[MASS].hits,
+		(unsigned long long)run->behind, run->catch_up_s);
+}
+
 static int measure(struct hits_run *run)
 {
 	int result = prepare(run);
@@ -288,6 +295,8 @@ static int measure(struct hits_run *run)
 					 names[i], strerror(-ended));
 	}
 	suite_appliance_end(&run->appliance);
+	if (result == 0)
+		show(run);
 	if (!run->room->keep)
 		(void)suite_room_remove(run->room, run->traffic->name);
 	return result;
