@@ -53,7 +53,7 @@ struct worker_counters {
 	_Atomic uint64_t hits;
 	_Atomic uint64_t hits_withheld; /* of reads that are erased, restricted or amended */
 	_Atomic uint64_t hits_lost;     /* of reads whose hits outnumbered all room: see worker_reads.c */
-	_Atomic uint64_t unmatched;     /* new reads, taken while no list was loaded: see unmatched.h */
+	_Atomic uint64_t unmatched;     /* new reads, taken while not all lists were loaded: see unmatched.h */
 	_Atomic uint64_t durable_reads;
 	_Atomic uint64_t durable_refusals;
 	_Atomic uint64_t acks;
